@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Limit } from './hold.ts';
+import type { LimitSource, QueueLimits } from './limits.ts';
+import type { QueuedRecipient } from './queue.ts';
+import { type ConnectionGrant, Scheduler } from './scheduler.ts';
+
+const limit = (directive: string, value: number): Limit => ({ directive, value, origin: null });
+
+function queueLimits(
+  values: Partial<Record<string, number>> = {},
+  retrySteps: number[] = [60_000],
+): QueueLimits {
+  return {
+    maxConnections: limit('max-smtp-out', values.maxConnections ?? 20),
+    retryAfter: { limit: { directive: 'retry-after', origin: null }, steps: retrySteps },
+    retryRecipientsAfter: limit('retry-recipients-after', values.retryRecipientsAfter ?? 30_000),
+    bounceAfter: limit('bounce-after', values.bounceAfter ?? 86_400_000),
+    maxMessagesPerConnection: limit('max-msg-per-connection', values.maxMessages ?? Number.POSITIVE_INFINITY),
+    maxRecipientsPerMessage: limit('max-rcpt-per-message', values.maxRecipients ?? 1000),
+    idleTimeout: limit('connection-idle-timeout', values.idleTimeout ?? 0),
+    retryUponNewMail: (values.retryUponNewMail ?? 0) === 1,
+  };
+}
+
+function source(queue: QueueLimits, vmta = 1e9, server = 1e9): LimitSource {
+  return {
+    queue: () => queue,
+    vmtaConnections: () => limit('max-smtp-out', vmta),
+    serverConnections: () => limit('total-max-smtp-out', server),
+  };
+}
+
+let nextMessage = 0;
+function recipient(now: number, spoolId = `m${nextMessage++}`, index = 0): QueuedRecipient {
+  return { spoolId, index, receivedAt: now, priority: 50, attempts: 0, holdUntil: 0 };
+}
+
+function grants(scheduler: Scheduler, now: number): ConnectionGrant[] {
+  const all: ConnectionGrant[] = [];
+  for (let grant = scheduler.nextConnection(now); grant; grant = scheduler.nextConnection(now))
+    all.push(grant);
+  return all;
+}
+
+test('a queue gets no more connections than max-smtp-out, and no more than it has work for', () => {
+  const scheduler = new Scheduler(source(queueLimits({ maxConnections: 3 })), () => {});
+  for (let i = 0; i < 2; i++) scheduler.add('a.example', 'v', recipient(0), 0);
+  assert.equal(grants(scheduler, 0).length, 2);
+  for (let i = 0; i < 8; i++) scheduler.add('a.example', 'v', recipient(0), 0);
+  const more = grants(scheduler, 0);
+  assert.equal(more.length, 1);
+  const [hold] = scheduler.explain(scheduler.find('a.example', 'v')!, 0);
+  assert.equal(hold?.kind, 'queue-connections');
+  assert.equal(hold?.limit?.directive, 'max-smtp-out');
+  assert.equal(hold?.current, 3);
+});
+
+test('limits of one queue are independent of the same domain under another VMTA', () => {
+  const scheduler = new Scheduler(source(queueLimits({ maxConnections: 1 })), () => {});
+  for (const vmta of ['v1', 'v2']) {
+    for (let i = 0; i < 5; i++) scheduler.add('a.example', vmta, recipient(0), 0);
+  }
+  assert.equal(grants(scheduler, 0).length, 2);
+});
+
+test('a connection that closes lets in one queue that waited for the shared limit', () => {
+  const scheduler = new Scheduler(source(queueLimits(), 1e9, 2), () => {});
+  for (const domain of ['a', 'b', 'c', 'd']) scheduler.add(domain, 'v', recipient(0), 0);
+  const first = grants(scheduler, 0);
+  assert.deepEqual(
+    first.map((g) => g.queue.domain),
+    ['a', 'b'],
+  );
+  scheduler.opened(first[0]!.id);
+  assert.equal(scheduler.take(first[0]!.id, 0).kind, 'deliver');
+  scheduler.done(first[0]!.queue, true);
+  scheduler.closed(first[0]!.id, 0);
+  assert.deepEqual(
+    grants(scheduler, 0).map((g) => g.queue.domain),
+    ['c'],
+  );
+});
+
+test('recipients of one message go in one transaction, up to max-rcpt-per-message', () => {
+  const scheduler = new Scheduler(source(queueLimits({ maxRecipients: 1000, maxConnections: 1 })), () => {});
+  for (let i = 0; i < 2500; i++) scheduler.add('a.example', 'v', recipient(0, 'one', i), 0);
+  scheduler.add('a.example', 'v', recipient(0, 'two', 0), 0);
+  const [grant] = grants(scheduler, 0);
+  scheduler.opened(grant!.id);
+  const sizes: number[] = [];
+  for (
+    let work = scheduler.take(grant!.id, 0);
+    work.kind === 'deliver';
+    work = scheduler.take(grant!.id, 0)
+  ) {
+    sizes.push(work.items.length);
+    for (const _ of work.items) scheduler.done(grant!.queue, true);
+  }
+  assert.deepEqual(sizes, [1000, 1000, 500, 1]);
+});
+
+test('the retry clock takes its steps per failed run, stays on the last, and a delivery resets it', () => {
+  const scheduler = new Scheduler(source(queueLimits({}, [5, 20])), () => {});
+  scheduler.add('a.example', 'v', recipient(0), 0);
+  const seen: number[] = [];
+  let now = 0;
+  for (let run = 0; run < 4; run++) {
+    const [grant] = grants(scheduler, now);
+    const until = scheduler.failed(grant!.queue, now, 'connection refused');
+    scheduler.closed(grant!.id, now);
+    seen.push(until - now);
+    assert.equal(grants(scheduler, until - 1).length, 0, 'nothing before the time');
+    assert.equal(scheduler.nextWake, until);
+    now = until;
+  }
+  assert.deepEqual(seen, [5, 20, 20, 20]);
+  const [grant] = grants(scheduler, now);
+  scheduler.opened(grant!.id);
+  scheduler.take(grant!.id, now);
+  scheduler.done(grant!.queue, true);
+  assert.equal(scheduler.failed(grant!.queue, now, 'again') - now, 5);
+});
+
+test('new mail does not wake a queue in retry, unless retry-upon-new-mail', () => {
+  for (const [retryUponNewMail, expected] of [
+    [0, 0],
+    [1, 1],
+  ] as const) {
+    const scheduler = new Scheduler(source(queueLimits({ retryUponNewMail }, [1000])), () => {});
+    scheduler.add('a.example', 'v', recipient(0), 0);
+    const [grant] = grants(scheduler, 0);
+    scheduler.failed(grant!.queue, 0, 'no answer');
+    scheduler.closed(grant!.id, 0);
+    scheduler.add('a.example', 'v', recipient(10), 10);
+    assert.equal(grants(scheduler, 10).length > 0 ? 1 : 0, expected);
+  }
+});
+
+test('a refused recipient waits by itself while the queue goes on', () => {
+  const scheduler = new Scheduler(source(queueLimits({ maxConnections: 1 })), () => {});
+  scheduler.add('a.example', 'v', recipient(0, 'refused'), 0);
+  scheduler.add('a.example', 'v', recipient(0, 'fine'), 0);
+  const [grant] = grants(scheduler, 0);
+  scheduler.opened(grant!.id);
+  const work = scheduler.take(grant!.id, 0);
+  assert.equal(work.kind, 'deliver');
+  if (work.kind !== 'deliver') return;
+  scheduler.hold(grant!.queue, work.items[0]!, 0);
+  const next = scheduler.take(grant!.id, 0);
+  assert.equal(next.kind === 'deliver' && next.items[0]!.spoolId, 'fine');
+  scheduler.done(grant!.queue, true);
+  assert.equal(scheduler.take(grant!.id, 0).kind, 'close');
+  scheduler.closed(grant!.id, 0);
+  assert.equal(grants(scheduler, 0).length, 0);
+  assert.equal(scheduler.nextWake, 30_000);
+  assert.equal(scheduler.explain(grant!.queue, 0)[0]?.kind, 'recipient-retry');
+  assert.equal(grants(scheduler, 30_000).length, 1);
+});
+
+test('what is older than bounce-after comes back as expired', () => {
+  const scheduler = new Scheduler(source(queueLimits({ bounceAfter: 100 })), () => {});
+  scheduler.add('a.example', 'v', recipient(0, 'old'), 0);
+  scheduler.add('a.example', 'v', recipient(90, 'young'), 90);
+  const [grant] = grants(scheduler, 120);
+  scheduler.opened(grant!.id);
+  const work = scheduler.take(grant!.id, 120);
+  assert.deepEqual(work.kind === 'expired' && work.items.map((i) => i.spoolId), ['old']);
+  scheduler.done(grant!.queue, false);
+  const next = scheduler.take(grant!.id, 120);
+  assert.equal(next.kind === 'deliver' && next.items[0]!.spoolId, 'young');
+});
+
+test('an idle connection is resumed by new mail instead of opening another', () => {
+  const resumed: number[] = [];
+  const scheduler = new Scheduler(source(queueLimits({ idleTimeout: 5000 })), (id) => resumed.push(id));
+  scheduler.add('a.example', 'v', recipient(0), 0);
+  const [grant] = grants(scheduler, 0);
+  scheduler.opened(grant!.id);
+  scheduler.take(grant!.id, 0);
+  scheduler.done(grant!.queue, true);
+  assert.deepEqual(scheduler.take(grant!.id, 0), { kind: 'idle', until: 5000 });
+  scheduler.add('a.example', 'v', recipient(1), 1);
+  assert.deepEqual(resumed, [grant!.id]);
+  assert.equal(scheduler.take(grant!.id, 1).kind, 'deliver');
+});
+
+test('a simulated world: no limit is exceeded, nothing is stuck, every recipient has one outcome', () => {
+  let seed = 20260101;
+  const random = () => {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+    return seed / 2 ** 32;
+  };
+  const perQueue = 4;
+  const perVmta = 25;
+  const perServer = 60;
+  const bounceAfter = 6 * 3_600_000;
+  const scheduler = new Scheduler(
+    source(
+      queueLimits(
+        { maxConnections: perQueue, bounceAfter, retryRecipientsAfter: 600_000 },
+        [60_000, 900_000],
+      ),
+      perVmta,
+      perServer,
+    ),
+    () => {},
+  );
+  const outcomes = new Map<string, number>();
+  const finish = (item: QueuedRecipient) => {
+    const key = `${item.spoolId}/${item.index}`;
+    outcomes.set(key, (outcomes.get(key) ?? 0) + 1);
+  };
+  const total = 6000;
+  let added = 0;
+  let now = 0;
+  const open: { grant: ConnectionGrant; at: number; failing: boolean }[] = [];
+  const dead = new Set(['d0.example', 'd1.example', 'd2.example']);
+  const countBy = (key: (g: ConnectionGrant) => string) => {
+    const counts = new Map<string, number>();
+    for (const { grant } of open) counts.set(key(grant), (counts.get(key(grant)) ?? 0) + 1);
+    return counts;
+  };
+  while (outcomes.size < total) {
+    assert.ok(now < 10 * 86_400_000, `stuck with ${total - outcomes.size} recipients left`);
+    for (let i = 0; i < 20 && added < total; i++, added++) {
+      const domain = `d${Math.floor(random() * 120)}.example`;
+      scheduler.add(domain, `v${added % 3}`, recipient(now, `s${added}`), now);
+    }
+    for (const grant of grants(scheduler, now)) {
+      open.push({
+        grant,
+        at: now + random() * 5000,
+        failing: dead.has(grant.queue.domain) || random() < 0.05,
+      });
+    }
+    assert.ok(open.length <= perServer);
+    for (const [, count] of countBy((g) => g.queue.name)) assert.ok(count <= perQueue);
+    for (const [, count] of countBy((g) => g.queue.vmta)) assert.ok(count <= perVmta);
+    // Everything that waits can say why.
+    for (const queue of scheduler.queues()) {
+      if (queue.ready.size + queue.held.size > 0 && queue.connections === 0) {
+        assert.ok(scheduler.explain(queue, now).length > 0, `${queue.name} waits without a reason`);
+      }
+    }
+    open.sort((a, b) => a.at - b.at);
+    const next = open.shift();
+    now = next ? Math.max(now, next.at) : Math.max(now + 1, Math.min(scheduler.nextWake, now + 3_600_000));
+    if (!next) continue;
+    const { grant, failing } = next;
+    if (failing) {
+      scheduler.failed(grant.queue, now, 'no answer');
+      for (const item of scheduler.takeExpired(grant.queue, now)) {
+        finish(item);
+        scheduler.done(grant.queue, false);
+      }
+      scheduler.closed(grant.id, now);
+      continue;
+    }
+    scheduler.opened(grant.id);
+    for (
+      let work = scheduler.take(grant.id, now);
+      work.kind !== 'close';
+      work = scheduler.take(grant.id, now)
+    ) {
+      if (work.kind === 'idle') break;
+      for (const item of work.items) {
+        if (work.kind === 'deliver' && random() < 0.1) {
+          scheduler.hold(grant.queue, item, now);
+        } else {
+          finish(item);
+          scheduler.done(grant.queue, work.kind === 'deliver');
+        }
+      }
+    }
+    scheduler.closed(grant.id, now);
+  }
+  assert.equal(outcomes.size, total);
+  for (const [key, count] of outcomes) assert.equal(count, 1, `${key} had ${count} outcomes`);
+  assert.equal(scheduler.openConnections, open.length);
+});

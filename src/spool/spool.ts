@@ -196,6 +196,9 @@ export class Spool {
   /** Writes begun in one turn of the event loop are one LMDB transaction, so they are all stored or none is. */
   async #commit(writes: readonly Promise<boolean>[]): Promise<void> {
     if (writes.length === 0) return;
+    // lmdb ends a batch with an instruction of its own, whose promise is to be had only here; when the commit fails
+    // it rejects too, and unheard it would end the process.
+    setImmediate(() => void this.#root.committed.then(ignore, ignore));
     const results = await Promise.allSettled(writes);
     const failed = results.find((result) => result.status === 'rejected');
     if (!failed) return;
@@ -209,3 +212,5 @@ export class Spool {
     throw new SpoolWriteError(`the spool in ${this.dir} refused a write: ${reason(cause)}`, { cause });
   }
 }
+
+function ignore(): void {}

@@ -1,0 +1,168 @@
+/**
+ * Carries outcomes from the spool's journal to the views that keep them (accounting files, event files).
+ *
+ * Each view has its own pace and its own checkpoint, so one that cannot write (its disk is full, say) holds back
+ * nobody; its outcomes stay in the journal until it can. After any failure, a crash of the process included, a view
+ * is opened again at its last checkpoint and told everything after it once more, which the view's `open` makes exact.
+ */
+import type { OutcomeView } from '../../events/outcome.ts';
+import type { Spool } from '../../spool/spool.ts';
+import type { Clock } from '../../system/clock.ts';
+import { reason } from '../../system/durable-file.ts';
+import type { Log } from '../../system/log.ts';
+
+/** Outcomes told to a view between two of its syncs. */
+const BATCH = 500;
+const FIRST_RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 60_000;
+
+export interface Publisher {
+  /** There is more in the journal. Cheap; call it after every commit. */
+  notify(): void;
+  /** Resolves when every view has on disk all that was journaled before the call; rejects after `withinMs`. */
+  drain(withinMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startPublisher(
+  spool: Spool,
+  views: readonly OutcomeView[],
+  clock: Clock,
+  log: Log,
+): Promise<Publisher> {
+  const pumps: Pump[] = [];
+  let advancing: Promise<void> = Promise.resolve();
+  /** Remembers a view's progress and lets the journal forget what all views have. One at a time, in order. */
+  const advance = (pump: Pump, seq: number, state: unknown) => {
+    advancing = advancing.then(() => {
+      const behind = Math.min(...pumps.map((other) => (other === pump ? seq : other.seq)));
+      return spool.advance(new Map([[pump.view.name, { seq, state }]]), behind);
+    });
+    return advancing;
+  };
+  for (const view of views) {
+    const checkpoint = spool.checkpoint(view.name);
+    await view.open(checkpoint?.state ?? null);
+    pumps.push(new Pump(view, checkpoint?.seq ?? 0, spool, advance, clock, log));
+  }
+  for (const pump of pumps) pump.notify();
+  return {
+    notify: () => {
+      for (const pump of pumps) pump.notify();
+    },
+    drain: async (withinMs) => {
+      await Promise.all(pumps.map((pump) => pump.drain(withinMs)));
+    },
+    close: async () => {
+      await Promise.all(pumps.map((pump) => pump.close()));
+      await advancing.catch(() => {});
+    },
+  };
+}
+
+class Pump {
+  readonly view: OutcomeView;
+  /** The last outcome that this view has on disk. */
+  seq: number;
+  readonly #spool: Spool;
+  readonly #advance: (pump: Pump, seq: number, state: unknown) => Promise<void>;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #running: Promise<void> | null = null;
+  #again = false;
+  #closed = false;
+  #failures = 0;
+  #cancelRetry = () => {};
+
+  constructor(
+    view: OutcomeView,
+    seq: number,
+    spool: Spool,
+    advance: (pump: Pump, seq: number, state: unknown) => Promise<void>,
+    clock: Clock,
+    log: Log,
+  ) {
+    this.view = view;
+    this.seq = seq;
+    this.#spool = spool;
+    this.#advance = advance;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  notify(): void {
+    if (this.#closed || this.#failures > 0) return;
+    if (this.#running) {
+      this.#again = true;
+      return;
+    }
+    this.#running = this.#run().finally(() => {
+      this.#running = null;
+      if (this.#again) {
+        this.#again = false;
+        this.notify();
+      }
+    });
+  }
+
+  async drain(withinMs: number): Promise<void> {
+    let late = false;
+    const cancel = this.#clock.after(withinMs, () => {
+      late = true;
+    });
+    try {
+      while (this.#spool.journal(this.seq, 1).length > 0) {
+        if (late || this.#closed)
+          throw new Error(`${this.view.name} did not take all outcomes in ${withinMs} ms`);
+        this.notify();
+        if (this.#running) await this.#running;
+        else await new Promise<void>((resolve) => this.#clock.after(20, resolve));
+      }
+    } finally {
+      cancel();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelRetry();
+    await this.#running;
+    await this.view.close();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      if (this.#failures > 0) await this.view.open(this.#spool.checkpoint(this.view.name)?.state ?? null);
+      for (;;) {
+        const entries = this.#spool.journal(this.seq, BATCH);
+        if (entries.length === 0) break;
+        for (const { seq, outcome } of entries) this.view.write(seq, outcome);
+        const state = await this.view.flush();
+        const last = entries.at(-1)!.seq;
+        await this.#advance(this, last, state);
+        this.seq = last;
+        if (this.#failures > 0) this.#log.info(`${this.view.name} takes records again`);
+        this.#failures = 0;
+        if (this.#closed) break;
+      }
+      this.#failures = 0;
+    } catch (error) {
+      this.#retryLater(error);
+    }
+  }
+
+  #retryLater(error: unknown): void {
+    const wait = Math.min(FIRST_RETRY_MS * 2 ** this.#failures, LONGEST_RETRY_MS);
+    this.#failures++;
+    this.#log.error(
+      `${this.view.name} cannot take records: ${reason(error)}; they are kept, next try in ${wait / 1000} s`,
+    );
+    if (this.#closed) return;
+    this.#cancelRetry = this.#clock.after(wait, () => {
+      this.#running = this.#run().finally(() => {
+        this.#running = null;
+        this.notify();
+      });
+    });
+  }
+}

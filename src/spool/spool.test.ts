@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import type { Received } from '../events/outcome.ts';
+import { openSpool, SpoolWriteError } from './spool.ts';
+import { spoolIdMaker } from './spool-id.ts';
+import type { Envelope, PendingRecipient } from './stored-message.ts';
+
+const folders: string[] = [];
+function folder(): string {
+  const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-spool-'));
+  folders.push(dir);
+  return dir;
+}
+after(() => {
+  for (const dir of folders) rmSync(dir, { recursive: true, force: true });
+});
+
+function sample(spoolId: string, recipients: number) {
+  const facts: Envelope['facts'] = {
+    spoolId,
+    receivedAt: 1_700_000_000_000,
+    sender: 'news@brand.test',
+    from: 'news@brand.test',
+    fromName: '',
+    senderDomain: 'brand.test',
+    subject: 'Hello',
+    size: 12,
+    source: 'smtp',
+    heloName: 'feed.test',
+    clientIp: '127.0.0.1',
+    localIp: '127.0.0.1',
+    user: '',
+    vmta: 'v',
+    pool: '',
+    jobId: '',
+    envId: '',
+    headers: [['X-Job', 'one']],
+    customMessageId: '',
+    subaccountId: 0,
+    openTracking: false,
+    initialPixel: false,
+    clickTracking: false,
+  };
+  const addresses = Array.from({ length: recipients }, (_, i) => ({
+    address: `u${i}@a.test`,
+    originalRecipient: '',
+    messageId: `00000000000000000${i.toString(16).padStart(3, '0')}`,
+    notify: [],
+  }));
+  const envelope: Envelope = {
+    facts,
+    recipients: addresses,
+    eightBit: false,
+    smtpUtf8: false,
+    returnContent: '',
+    removeHeaders: [],
+    suppressReports: false,
+  };
+  const pending = addresses.map(
+    (_, index): PendingRecipient => ({
+      spoolId,
+      index,
+      domain: 'a.test',
+      vmta: 'v',
+      receivedAt: facts.receivedAt,
+      attempts: 0,
+      holdUntil: 0,
+      priority: 50,
+    }),
+  );
+  const outcomes = addresses.map(
+    (recipient): Received => ({ kind: 'received', at: facts.receivedAt, message: facts, recipient }),
+  );
+  return { envelope, pending, outcomes };
+}
+
+test('a message, its recipients and its outcomes are there again after closing', async () => {
+  const dir = folder();
+  const content = Buffer.from('Subject: x\r\n\r\nbody\xff', 'latin1');
+  let spool = openSpool(dir);
+  const { envelope, pending, outcomes } = sample('m1', 2);
+  await spool.store(envelope, content, pending, outcomes);
+  await spool.close();
+
+  spool = openSpool(dir);
+  assert.deepEqual([...spool.recover()].flat(), pending);
+  assert.deepEqual(spool.envelope('m1'), envelope);
+  assert.deepEqual(Buffer.from(spool.content('m1')!), content);
+  assert.deepEqual(
+    spool.journal(0, 10).map((e) => [e.seq, e.outcome]),
+    outcomes.map((outcome, i) => [i + 1, outcome]),
+  );
+  await spool.close();
+});
+
+test('the content leaves with the last recipient, not before', async () => {
+  const spool = openSpool(folder());
+  const { envelope, pending, outcomes } = sample('m1', 3);
+  await spool.store(envelope, Buffer.from('x'), pending, outcomes);
+  await spool.settle([{ spoolId: 'm1', index: 0, state: 'done' }], []);
+  await spool.settle([{ spoolId: 'm1', index: 2, state: { ...pending[2]!, attempts: 1 } }], []);
+  await spool.settle([{ spoolId: 'm1', index: 1, state: 'done' }], []);
+  assert.ok(spool.content('m1'));
+  assert.equal(spool.messageCount, 1);
+  await spool.settle([{ spoolId: 'm1', index: 2, state: 'done' }], []);
+  assert.equal(spool.content('m1'), undefined);
+  assert.equal(spool.envelope('m1'), undefined);
+  assert.equal(spool.messageCount, 0);
+  await spool.close();
+});
+
+test('outcome numbers never repeat, also when every view has taken all and the journal is empty', async () => {
+  const dir = folder();
+  let spool = openSpool(dir);
+  const { envelope, pending, outcomes } = sample('m1', 2);
+  await spool.store(envelope, Buffer.from('x'), pending, outcomes);
+  await spool.advance(new Map([['view', { seq: 2, state: { file: 'a' } }]]), 2);
+  assert.deepEqual(spool.journal(0, 10), []);
+  await spool.close();
+  spool = openSpool(dir);
+  assert.deepEqual(spool.checkpoint('view'), { seq: 2, state: { file: 'a' } });
+  await spool.settle([], [outcomes[0]!]);
+  assert.deepEqual(
+    spool.journal(2, 10).map((e) => e.seq),
+    [3],
+  );
+  await spool.close();
+});
+
+test('a full disk refuses the write, names the folder, and the spool works again when there is room', async (t) => {
+  const dir = folder();
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', dir]).status !== 0) {
+    t.skip('SKIPPED: mounting a small file system needs root');
+    return;
+  }
+  try {
+    const spool = openSpool(dir);
+    const stored: string[] = [];
+    const content = Buffer.alloc(200_000, 'x');
+    let failure: unknown;
+    for (let i = 0, refused = 0; i < 60 && refused < 3; i++) {
+      const { envelope, pending, outcomes } = sample(`m${i}`, 1);
+      await spool.store(envelope, content, pending, outcomes).then(
+        () => stored.push(`m${i}`),
+        (error) => {
+          failure = error;
+          refused++;
+        },
+      );
+    }
+    assert.ok(failure instanceof SpoolWriteError, `expected a refusal, got ${failure}`);
+    assert.ok(failure.message.includes(dir));
+    assert.ok(stored.length > 2);
+    for (const id of stored) assert.equal(spool.content(id)?.length, content.length);
+    for (const id of stored) await spool.settle([{ spoolId: id, index: 0, state: 'done' }], []);
+    const { envelope, pending, outcomes } = sample('later', 1);
+    await spool.store(envelope, content, pending, outcomes);
+    assert.equal(spool.content('later')?.length, content.length);
+    await spool.close();
+  } finally {
+    spawnSync('umount', ['-l', dir]);
+  }
+});
+
+test('killed at random moments, nothing acknowledged is missing and no message is half there', async () => {
+  const dir = folder();
+  const writer = path.join(import.meta.dirname, 'testdata', 'writer.ts');
+  const acknowledged = new Set<string>();
+  for (let round = 0; round < 8; round++) {
+    const child = spawn(process.execPath, [writer, dir, String(round)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let partial = '';
+    let first: () => void = () => {};
+    const started = new Promise<void>((resolve) => {
+      first = resolve;
+    });
+    child.stdout.on('data', (chunk) => {
+      const lines = (partial + chunk).split('\n');
+      partial = lines.pop()!;
+      for (const line of lines) acknowledged.add(line);
+      first();
+    });
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    await started;
+    await new Promise((resolve) => setTimeout(resolve, 20 + round * 17));
+    child.kill('SIGKILL');
+    await exited;
+  }
+  assert.ok(acknowledged.size > 100, `only ${acknowledged.size} writes were acknowledged`);
+  const spool = openSpool(dir);
+  const waiting = new Map<string, number>();
+  for (const { spoolId } of [...spool.recover()].flat())
+    waiting.set(spoolId, (waiting.get(spoolId) ?? 0) + 1);
+  const settled = new Set<string>();
+  for (const { outcome } of spool.journal(0, 1e6)) {
+    if (outcome.kind === 'delivered') settled.add(outcome.message.spoolId);
+  }
+  for (const line of acknowledged) {
+    const [what, id] = line.split(' ') as ['stored' | 'settled', string];
+    if (what === 'stored')
+      assert.ok(waiting.get(id) === 2 || settled.has(id), `${id} was acknowledged and is gone`);
+    else assert.ok(settled.has(id), `${id} was settled and its outcome is gone`);
+  }
+  for (const [id, count] of waiting) {
+    assert.ok(spool.content(id) && spool.envelope(id), `${id} waits without its content`);
+    assert.equal(count, 2, `${id} is half there`);
+    assert.ok(!settled.has(id), `${id} has an outcome and waits still`);
+  }
+  await spool.close();
+});
+
+test('ids sort by age and do not repeat while the clock stands still', () => {
+  let now = 1_700_000_000_000;
+  const next = spoolIdMaker(
+    () => now,
+    () => 7,
+  );
+  const ids = Array.from({ length: 5000 }, () => next());
+  assert.equal(new Set(ids).size, ids.length);
+  now += 1;
+  const later = next();
+  assert.ok(ids.every((id) => id < later && id.length === 16));
+});

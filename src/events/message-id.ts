@@ -1,0 +1,20 @@
+import { randomBytes } from 'node:crypto';
+
+/**
+ * SparkPost's message id: `0000`, four bytes of Unix time (low byte first), four bytes at random; 20 hexadecimal
+ * digits. The base is the id of a message's first recipient; the others count up from it.
+ */
+export function messageIdBase(now: number, random: (size: number) => Buffer = randomBytes): string {
+  const time = Buffer.alloc(4);
+  time.writeUInt32LE(Math.floor(now / 1000) % 2 ** 32);
+  return `0000${time.toString('hex')}${random(4).toString('hex')}`;
+}
+
+/** Id of recipient number `index` (from 0) of the message whose base is `base`. */
+export function messageIdFor(base: string, index: number): string {
+  if (!/^[0-9a-f]{20}$/.test(base) || !Number.isSafeInteger(index) || index < 0) {
+    throw new RangeError(`no message id base or index: ${base} ${index}`);
+  }
+  const last = (Number.parseInt(base.slice(12), 16) + index) % 2 ** 32;
+  return base.slice(0, 12) + last.toString(16).padStart(8, '0');
+}

@@ -1,0 +1,45 @@
+/** The SMTP protocol and nothing else: a server session, a client session; no queue, no disk, no policy. */
+
+export { hasBareLineEnd } from './message-data.ts';
+export type {
+  MailCommand,
+  MailParams,
+  Notify,
+  ParamRules,
+  Path,
+  PathFault,
+  RcptCommand,
+  RcptParams,
+} from './path.ts';
+export {
+  decodeXtext,
+  domainIsValid,
+  encodeXtext,
+  isFault,
+  parseAddress,
+  parseMail,
+  parseRcpt,
+} from './path.ts';
+export type { Reply } from './reply.ts';
+export { formatReply, lastReply, reply } from './reply.ts';
+export type { Acceptance, SmtpServer } from './server.ts';
+export { createSmtpSecureContext, createSmtpServer } from './server.ts';
+export type { Endpoints, SessionTls, SmtpServerSession } from './server-session.ts';
+export { createSmtpSession } from './server-session.ts';
+export type {
+  Answer,
+  AuthenticatedUser,
+  AuthMechanism,
+  CloseReason,
+  CommandAnswer,
+  Envelope,
+  MaybeLater,
+  ReceivedMessage,
+  SmtpExtension,
+  SmtpServerHandlers,
+  SmtpServerOptions,
+  SmtpServerTimeouts,
+  SmtpServerTls,
+  SmtpSessionTools,
+} from './server-types.ts';
+export { DEFAULT_TIMEOUTS, smtpServerOptions } from './server-types.ts';

@@ -1,0 +1,107 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import {
+  createSecureContext,
+  type SecureContext,
+  type SecureContextOptions,
+  type SecureVersion,
+} from 'node:tls';
+import { listen } from '../system/listen.ts';
+import { formatReply, type Reply } from './reply.ts';
+import { createSmtpSession, type Endpoints, plainAddress, type SmtpServerSession } from './server-session.ts';
+import type { SmtpServerHandlers, SmtpServerOptions, SmtpSessionTools } from './server-types.ts';
+
+/** How a new connection is served; a Reply (a 421 or 554) turns it away in one line, `drop` without a word. */
+export type Acceptance =
+  | { readonly options: SmtpServerOptions; readonly handlers: SmtpServerHandlers }
+  | Reply
+  | 'drop';
+
+export interface SmtpServer {
+  /** Resolves with the port; a `UserError` when the address can not be bound. `purpose` names the listener in it. */
+  listen(host: string, port: number, purpose: string): Promise<number>;
+  /** Open sessions. */
+  readonly sessions: ReadonlySet<SmtpServerSession>;
+  /**
+   * Takes no more connections, sends 421 to sessions as they become idle, and cuts what is left after `graceMs`.
+   * Resolves when all are gone.
+   */
+  close(graceMs: number): Promise<void>;
+}
+
+/** A listening SMTP server: sessions by `accept`, which decides by the client's address. */
+export function createSmtpServer(
+  accept: (endpoints: Endpoints) => Acceptance,
+  tools: SmtpSessionTools,
+): SmtpServer {
+  const sessions = new Set<SmtpServerSession>();
+  let whenEmpty: (() => void) | null = null;
+  const gone = (session: SmtpServerSession) => {
+    sessions.delete(session);
+    if (sessions.size === 0) whenEmpty?.();
+  };
+  const serve = (socket: Socket) => {
+    const endpoints = endpointsOf(socket);
+    const acceptance = accept(endpoints);
+    if (acceptance === 'drop') socket.destroy();
+    else if ('code' in acceptance) turnAway(socket, acceptance);
+    else {
+      const session = createSmtpSession(socket, acceptance.options, acceptance.handlers, {
+        ...tools,
+        endpoints,
+      });
+      sessions.add(session);
+      socket.once('close', () => gone(session));
+    }
+  };
+  // Half-open: a client that sends everything and shuts its side down still gets its replies.
+  const server: Server = createServer({ allowHalfOpen: true, noDelay: true }, serve);
+  server.on('error', (error) => tools.log.error('accepting connections failed', { reason: error.message }));
+  return {
+    sessions,
+    listen: (host, port, purpose) => listen(server, host, port, purpose),
+    async close(graceMs) {
+      const closed = new Promise<void>((resolve) => {
+        server.close(() => resolve());
+      });
+      for (const session of [...sessions]) session.stop();
+      if (sessions.size > 0) {
+        const empty = new Promise<void>((resolve) => {
+          whenEmpty = resolve;
+        });
+        const cancel = tools.clock.after(graceMs, () => {
+          for (const session of [...sessions]) session.destroy();
+        });
+        await empty;
+        cancel();
+      }
+      await closed;
+    },
+  };
+}
+
+function endpointsOf(socket: Socket): Endpoints {
+  return {
+    remoteAddress: plainAddress(socket.remoteAddress),
+    remotePort: socket.remotePort ?? 0,
+    localAddress: plainAddress(socket.localAddress),
+    localPort: socket.localPort ?? 0,
+  };
+}
+
+function turnAway(socket: Socket, reply: Reply): void {
+  socket.on('error', () => {});
+  socket.end(formatReply(reply, true));
+  socket.resume();
+  // A client that never hangs up must not hold the socket.
+  socket.setTimeout(5_000, () => socket.destroy());
+}
+
+/**
+ * Certificate, key and versions for a server session. TLS 1.2 and later unless told otherwise. Throws when the
+ * certificate or key can not be read; the caller knows the file's name and says so.
+ */
+export function createSmtpSecureContext(
+  given: SecureContextOptions & { minVersion?: SecureVersion },
+): SecureContext {
+  return createSecureContext({ minVersion: 'TLSv1.2', ...given });
+}

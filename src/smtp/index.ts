@@ -1,5 +1,20 @@
 /** The SMTP protocol and nothing else: a server session, a client session; no queue, no disk, no policy. */
 
+export { SmtpClient } from './client.ts';
+export type {
+  ConnectionFacts,
+  ConnectOptions,
+  ConnectResult,
+  ConnectStage,
+  OutgoingMessage,
+  SendResult,
+  SendStage,
+  SmtpClientAuth,
+  SmtpClientTimeouts,
+  SmtpClientTls,
+} from './client-types.ts';
+export { DEFAULT_CLIENT_TIMEOUTS, positive, wasAccepted } from './client-types.ts';
+export { connectSmtp, createSmtpClientContext } from './connect.ts';
 export { hasBareLineEnd } from './message-data.ts';
 export type {
   MailCommand,
@@ -22,6 +37,8 @@ export {
 } from './path.ts';
 export type { Reply } from './reply.ts';
 export { formatReply, lastReply, reply } from './reply.ts';
+export type { SmtpReply } from './reply-reader.ts';
+export { ReplyReader, replyText } from './reply-reader.ts';
 export type { Acceptance, SmtpServer } from './server.ts';
 export { createSmtpSecureContext, createSmtpServer } from './server.ts';
 export type { Endpoints, SessionTls, SmtpServerSession } from './server-session.ts';

@@ -1,0 +1,251 @@
+import { isIP, type Socket } from 'node:net';
+import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
+import type { Clock } from '../system/clock.ts';
+import type { SmtpClientTls } from './client-types.ts';
+import { ReplyReader, type SmtpReply } from './reply-reader.ts';
+
+/** Why a connection is of no more use. */
+export interface WireFault {
+  /** In words: `connection refused`. */
+  readonly error: string;
+  /** The system's code, or one of ours: `ETIMEDOUT`, `ECLOSED`, `EPROTOCOL`, `EABORTED`. */
+  readonly code: string;
+}
+
+/** More replies than commands: nobody knows any more which belongs to which. */
+const MOST_UNASKED_REPLIES = 20;
+
+/** A socket that speaks in replies: waits for a number of them, with a time limit that each reply renews. */
+export class Wire {
+  readonly #clock: Clock;
+  #socket: Socket;
+  #reader = new ReplyReader();
+  #fault: WireFault | null = null;
+  #wanted = 0;
+  #timeoutMs = 0;
+  #wake: (() => void) | null = null;
+  #deadline = Number.POSITIVE_INFINITY;
+  #cancelTimer: (() => void) | null = null;
+  #timerAt = 0;
+
+  constructor(socket: Socket, clock: Clock) {
+    this.#clock = clock;
+    this.#socket = socket;
+    this.#listen();
+  }
+
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  /** Set once the connection is of no more use. */
+  get fault(): WireFault | null {
+    return this.#fault;
+  }
+
+  /** Replies that are here and not yet taken. */
+  get pending(): readonly SmtpReply[] {
+    return this.#reader.replies;
+  }
+
+  take(): SmtpReply | null {
+    return this.#reader.replies.shift() ?? null;
+  }
+
+  #listen(): void {
+    this.#socket.on('data', this.#onData);
+    this.#socket.on('error', this.#onError);
+    this.#socket.on('end', this.#onEnd);
+    this.#socket.on('close', this.#onEnd);
+  }
+
+  readonly #onData = (piece: Buffer): void => {
+    if (this.#fault) return;
+    const before = this.#reader.replies.length;
+    const wrong = this.#reader.push(piece);
+    const now = this.#reader.replies.length;
+    if (wrong) this.fail({ error: wrong, code: 'EPROTOCOL' });
+    else if (now > this.#wanted + MOST_UNASKED_REPLIES) {
+      this.fail({ error: 'more replies than commands', code: 'EPROTOCOL' });
+    } else if (this.#wake) {
+      if (now >= this.#wanted) this.#wakeUp();
+      else if (now > before) this.#deadline = this.#clock.now() + this.#timeoutMs;
+    }
+  };
+
+  readonly #onError = (error: NodeJS.ErrnoException): void => {
+    this.fail({ error: systemErrorWords(error), code: error.code ?? 'EUNKNOWN' });
+  };
+
+  readonly #onEnd = (): void => {
+    this.fail({ error: 'connection closed by the remote host', code: 'ECLOSED' });
+  };
+
+  /** Ends the connection; the first reason stays. */
+  fail(fault: WireFault): void {
+    if (this.#fault) return;
+    this.#fault = fault;
+    this.#socket.destroy();
+    this.#stopTimer();
+    this.#wakeUp();
+  }
+
+  #wakeUp(): void {
+    const wake = this.#wake;
+    this.#wake = null;
+    this.#deadline = Number.POSITIVE_INFINITY;
+    wake?.();
+  }
+
+  write(data: string | Buffer): void {
+    if (!this.#fault) this.#socket.write(data);
+  }
+
+  /**
+   * Waits until `count` replies are here, or the connection failed; each must come within `timeoutMs` of the one
+   * before. Look at `pending` and `fault` then: replies that came before a failure are still there.
+   */
+  async expect(count: number, timeoutMs: number): Promise<void> {
+    this.#wanted = count;
+    this.#timeoutMs = timeoutMs;
+    if (this.#fault || this.#reader.replies.length >= count) return;
+    await this.#until(timeoutMs);
+  }
+
+  /** Waits until `begin` calls back, a reply comes, the time is over or the connection failed. */
+  async during(begin: (done: () => void) => void, timeoutMs: number): Promise<void> {
+    if (this.#fault) return;
+    this.#wanted = this.#reader.replies.length + 1;
+    const waiting = this.#until(timeoutMs);
+    const mine = this.#wake;
+    begin(() => {
+      // A callback that comes after a reply did must not end the next wait.
+      if (this.#wake === mine) this.#wakeUp();
+    });
+    await waiting;
+  }
+
+  #until(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#deadline = this.#clock.now() + timeoutMs;
+      this.#arm(timeoutMs);
+    });
+  }
+
+  /** Only an earlier deadline moves the timer; one that fires too early is set anew for what is left. */
+  #arm(ms: number): void {
+    if (this.#cancelTimer && this.#timerAt <= this.#deadline) return;
+    this.#cancelTimer?.();
+    this.#timerAt = this.#deadline;
+    this.#cancelTimer = this.#clock.after(ms, () => {
+      this.#cancelTimer = null;
+      const left = this.#deadline - this.#clock.now();
+      if (left === Number.POSITIVE_INFINITY) return;
+      if (left > 0) this.#arm(left);
+      else this.fail({ error: 'timeout', code: 'ETIMEDOUT' });
+    });
+  }
+
+  /** No timer outlives an idle connection. */
+  #stopTimer(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+  }
+
+  /**
+   * Writes a large piece in blocks, each of which must leave within `timeoutMs`. False when not all of it was
+   * written, because the connection failed or the server spoke before its turn.
+   */
+  async writeBlocks(content: Buffer, blockSize: number, timeoutMs: number): Promise<boolean> {
+    for (let at = 0; at < content.length; at += blockSize) {
+      const block = content.subarray(at, at + blockSize);
+      await this.during((done) => this.#socket.write(block, done), timeoutMs);
+      if (this.#fault || this.pending.length > 0) return false;
+    }
+    return true;
+  }
+
+  /** Waits until everything written has left this process. */
+  async flushed(timeoutMs: number): Promise<void> {
+    if (this.#socket.writableLength > 0) {
+      await this.during((done) => this.#socket.write('', done), timeoutMs);
+    }
+  }
+
+  /** Puts TLS over the connection; null when it stands, else what went wrong (the connection is lost then). */
+  async secure(tls: SmtpClientTls, timeoutMs: number): Promise<WireFault | null> {
+    const raw = this.#socket;
+    if (this.#reader.midway || this.#reader.replies.length > 0) {
+      // Sent in clear, meant to be taken for the first replies inside TLS.
+      this.fail({ error: 'data came before the TLS handshake', code: 'EPROTOCOL' });
+      return this.#fault;
+    }
+    raw.removeListener('data', this.#onData);
+    raw.removeListener('end', this.#onEnd);
+    raw.removeListener('close', this.#onEnd);
+    const secured: TLSSocket = connectTls({
+      socket: raw,
+      servername: tls.servername && isIP(tls.servername) === 0 ? tls.servername : undefined,
+      secureContext: tls.secureContext,
+      minVersion: tls.secureContext ? undefined : (tls.minVersion ?? 'TLSv1.2'),
+      maxVersion: tls.secureContext ? undefined : tls.maxVersion,
+      ciphers: tls.secureContext ? undefined : tls.ciphers,
+      ca: tls.secureContext ? undefined : tls.ca,
+      rejectUnauthorized: false,
+    });
+    this.#socket = secured;
+    this.#listen();
+    await this.during((done) => secured.once('secureConnect', done), timeoutMs);
+    if (this.#fault) return this.#fault;
+    const refused = tls.verify === 'chain' ? chainFault(secured, tls.servername) : null;
+    const why = refused ?? tls.check?.(secured) ?? null;
+    if (why) this.fail({ error: why, code: 'ECERTIFICATE' });
+    return this.#fault;
+  }
+
+  /** Says goodbye without waiting for an answer. */
+  end(): void {
+    if (this.#fault) return;
+    this.#fault = { error: 'connection closed', code: 'ECLOSED' };
+    this.#stopTimer();
+    this.#socket.end();
+    this.#socket.destroySoon();
+  }
+}
+
+function chainFault(socket: TLSSocket, name: string | undefined): string | null {
+  if (!socket.authorized) return `the certificate is not trusted: ${String(socket.authorizationError)}`;
+  const wrong = checkServerIdentity(name ?? '', socket.getPeerCertificate());
+  return wrong ? `the certificate is for another host: ${wrong.message}` : null;
+}
+
+/** The texts that operators know from their logs and that patterns over them look for. */
+export function systemErrorWords(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case 'ECONNREFUSED':
+      return 'connection refused';
+    case 'ECONNRESET':
+      return 'connection reset by peer';
+    case 'ETIMEDOUT':
+      return 'connection timed out';
+    case 'EHOSTUNREACH':
+      return 'no route to host';
+    case 'ENETUNREACH':
+      return 'network is unreachable';
+    case 'EPIPE':
+      return 'broken pipe';
+    case 'EADDRNOTAVAIL':
+      return 'cannot assign requested address';
+    case 'EADDRINUSE':
+      return 'address already in use';
+    case 'EMFILE':
+    case 'ENFILE':
+      return 'too many open files';
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied';
+    default:
+      return error.message;
+  }
+}

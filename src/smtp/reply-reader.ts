@@ -1,0 +1,74 @@
+import { isUtf8 } from 'node:buffer';
+
+/** One reply as a server sent it (RFC 5321 section 4.2). */
+export interface SmtpReply {
+  /** 200 to 599; where the lines disagree, the last one's. */
+  readonly code: number;
+  /** `5.1.1`, '' when the text does not begin with one (RFC 2034). */
+  readonly enhanced: string;
+  /** Text of each line after the code, the enhanced code still in front. UTF-8 where valid, else Latin-1. */
+  readonly lines: readonly string[];
+}
+
+/** Code and text in one line: `550 5.1.1 no such user here`; the lines' texts joined by one blank. */
+export function replyText(reply: SmtpReply): string {
+  return `${reply.code} ${reply.lines.join(' ')}`;
+}
+
+/** RFC 5321 allows 512; real refusals with links in them go beyond. */
+const LONGEST_LINE = 8192;
+const MOST_LINES = 100;
+const LF = 0x0a;
+const CR = 0x0d;
+const EMPTY = Buffer.alloc(0);
+
+const REPLY_LINE = /^([2-5]\d\d)(?:([ -])(.*))?$/s;
+const ENHANCED = /^([245]\.\d{1,3}\.\d{1,3})(?: |$)/;
+const NON_ASCII = /[\u0080-\u00ff]/;
+
+/** Turns what a server sends, however it is cut into pieces, into replies. */
+export class ReplyReader {
+  /** Complete replies not yet taken, oldest first. */
+  readonly replies: SmtpReply[] = [];
+  #rest: Buffer = EMPTY;
+  #lines: string[] = [];
+
+  /** Something of an unfinished reply is here. */
+  get midway(): boolean {
+    return this.#rest.length > 0 || this.#lines.length > 0;
+  }
+
+  /** Takes the next piece; returns in words what makes it no SMTP, null when all is well. */
+  push(piece: Buffer): string | null {
+    const input = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
+    let from = 0;
+    for (let end = input.indexOf(LF); end !== -1; end = input.indexOf(LF, from)) {
+      // The CR is not insisted on: what one line is stays clear without it.
+      const stop = end > from && input[end - 1] === CR ? end - 1 : end;
+      if (stop - from > LONGEST_LINE) return 'the reply has a line that is too long';
+      const fault = this.#line(textOf(input, from, stop));
+      if (fault) return fault;
+      from = end + 1;
+    }
+    this.#rest = from === input.length ? EMPTY : input.subarray(from);
+    return this.#rest.length > LONGEST_LINE ? 'the reply has a line that is too long' : null;
+  }
+
+  #line(text: string): string | null {
+    const match = REPLY_LINE.exec(text);
+    if (!match) return `the reply is not SMTP: ${text.slice(0, 100)}`;
+    this.#lines.push(match[3] ?? '');
+    if (match[2] === '-') {
+      return this.#lines.length >= MOST_LINES ? 'the reply has too many lines' : null;
+    }
+    const lines = this.#lines;
+    this.#lines = [];
+    this.replies.push({ code: Number(match[1]), enhanced: ENHANCED.exec(lines[0]!)?.[1] ?? '', lines });
+    return null;
+  }
+}
+
+function textOf(input: Buffer, from: number, to: number): string {
+  const text = input.toString('latin1', from, to);
+  return NON_ASCII.test(text) && isUtf8(input.subarray(from, to)) ? input.toString('utf8', from, to) : text;
+}

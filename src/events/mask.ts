@@ -50,5 +50,5 @@ function replaceWord(text: string, word: string, by: string): string {
 }
 
 function isWord(character: string): boolean {
-  return /^[\p{L}\p{N}_]$/u.test(character);
+  return /^[\p{L}\p{M}\p{N}_]$/u.test(character);
 }

@@ -1,0 +1,6 @@
+/** Configuration that is read before the operator's file. */
+export const stockDefaults = `
+<bounce-category-patterns>
+  // other
+</bounce-category-patterns>
+`;

@@ -1,0 +1,49 @@
+export type {
+  AcctFile,
+  Alias,
+  ApiListener,
+  Listener,
+  Pool,
+  Processor,
+  Proxy,
+  SmtpUser,
+  SourceHost,
+  Spool,
+  Vmta,
+} from './config.ts';
+export { Config } from './config.ts';
+export type { Effect, Scope } from './declaration.ts';
+export { type Diagnostic, formatDiagnostic, formatOrigin, type Origin } from './diagnostic.ts';
+export type { NameOf, ValueOf } from './directives/index.ts';
+export { type DomainPattern, matchesDomain } from './domain-pattern.ts';
+export type {
+  AddressList,
+  DomainKey,
+  DomainKeyList,
+  Lists,
+  PatternList,
+  PatternRule,
+  RewriteList,
+  SignalsFilter,
+  SmtpPatternList,
+} from './lists.ts';
+export { type Loaded, type LoadOptions, loadConfig } from './load.ts';
+export type { Pattern } from './pattern.ts';
+export type { Settings } from './settings.ts';
+export type {
+  FieldChoice,
+  PrivacyPolicy,
+  QueueFilterItem,
+  RecordType,
+} from './values/accounting.ts';
+export type { DkimIdentity, EnableSignals, HttpAccess, SmtpHost } from './values/compound.ts';
+export { type Cidr, canonicalDomain, canonicalIp, cidrContains, ipBytes } from './values/network.ts';
+export type { Rate } from './values/quantities.ts';
+export type {
+  BounceRule,
+  MailFromRewrite,
+  MxRollup,
+  PatternResult,
+  ReplyActions,
+  RewriteSide,
+} from './values/rules.ts';

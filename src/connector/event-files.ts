@@ -3,8 +3,9 @@ import path from 'node:path';
 import type { Clock } from '../system/clock.ts';
 import { reason, requireWritableFolder, syncFolder } from '../system/durable-file.ts';
 import type { Log } from '../system/log.ts';
+import { cut, endOfLastLine, sizeOf } from './append-file.ts';
 import { closedName, listEventFiles, partName } from './event-file-names.ts';
-import { closePart, cut, type EventFilesOptions, endOfLastLine, PartFiles, sizeOf } from './part-files.ts';
+import { closePart, type EventFilesOptions, PartFiles } from './part-files.ts';
 
 export type { EventFilesOptions } from './part-files.ts';
 
@@ -140,6 +141,8 @@ export interface CheckpointedEventFiles {
   flush(): Promise<EventFilesCheckpoint>;
   /** Closes files that are wholly on disk; call `flush` and store its checkpoint before. */
   close(): Promise<void>;
+  /** Lets go without closing any file, for opening again at a checkpoint. */
+  abandon(): Promise<void>;
 }
 
 export interface CheckpointedOptions extends EventFilesOptions {
@@ -201,6 +204,12 @@ export async function openCheckpointedEventFiles(
         if (!closed && (files.open || covered.length > 0)) cancel = clock.after(files.maxAgeMs, idle);
         return files.last;
       }),
+    async abandon() {
+      closed = true;
+      cancel?.();
+      cancel = null;
+      await turn(() => files.abandon());
+    },
     async close() {
       closed = true;
       cancel?.();

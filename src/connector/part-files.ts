@@ -1,6 +1,7 @@
-import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { syncFolder, writeFileDurably } from '../system/durable-file.ts';
+import { AppendFile, cut, endOfLastLine } from './append-file.ts';
 import { closedName, listEventFiles, partName } from './event-file-names.ts';
 
 export interface EventFilesOptions {
@@ -27,13 +28,7 @@ interface State {
 interface Part {
   readonly number: number;
   readonly createdAt: number;
-  handle: FileHandle | null;
-  /** Lines that are not on disk yet, each with its line end. */
-  lines: string[];
-  /** Bytes on disk and synced. */
-  durable: number;
-  /** Bytes on disk and in `lines`. */
-  bytes: number;
+  readonly file: AppendFile;
 }
 
 /**
@@ -86,9 +81,7 @@ export class PartFiles {
 
   /** Bytes that are not on disk yet. */
   get unsynced(): number {
-    let bytes = this.#current ? this.#current.bytes - this.#current.durable : 0;
-    for (const part of this.#sealed) bytes += part.bytes - part.durable;
-    return bytes;
+    return this.#parts().reduce((sum, { file }) => sum + file.bytes - file.durable, 0);
   }
 
   /** Whether a part is older than `maxAgeMs`. */
@@ -111,22 +104,14 @@ export class PartFiles {
     const size = Buffer.byteLength(line) + 1;
     if (line === '' || line.includes('\n')) throw new Error('an event is one line');
     if (size > this.maxBytes) throw new Error(`an event of ${size} bytes is larger than an event file`);
-    if (this.#current && this.#current.bytes + size > this.maxBytes) this.seal();
-    this.#current ??= {
-      number: this.#next++,
-      createdAt: this.#now(),
-      handle: null,
-      lines: [],
-      durable: 0,
-      bytes: 0,
-    };
-    this.#current.lines.push(`${line}\n`);
-    this.#current.bytes += size;
+    if (this.#current && this.#current.file.bytes + size > this.maxBytes) this.seal();
+    this.#current ??= this.#part(this.#next++, 0);
+    this.#current.file.append(`${line}\n`, size);
   }
 
   /** Goes on writing a part that is already there. */
   resume(number: number, bytes: number): void {
-    this.#current = { number, createdAt: this.#now(), handle: null, lines: [], durable: bytes, bytes };
+    this.#current = this.#part(number, bytes);
     this.#last = { file: number, bytes };
   }
 
@@ -147,21 +132,11 @@ export class PartFiles {
    */
   async sync(): Promise<void> {
     if (this.#next > this.#state.reserved) await this.#writeState();
-    const parts = [...this.#sealed, ...(this.#current ? [this.#current] : [])];
-    for (const part of parts) {
-      if (part.lines.length === 0) continue;
-      const count = part.lines.length;
-      const data = Buffer.from(part.lines.join(''));
-      if (!part.handle) {
-        const flags = part.durable > 0 ? 'r+' : 'wx+';
-        part.handle = await open(path.join(this.dir, partName(part.number)), flags, 0o640);
-        this.#namesChanged = true;
-      }
-      await writeAt(part.handle, data, part.durable);
-      await part.handle.datasync();
-      part.lines.splice(0, count);
-      part.durable += data.length;
-      this.#last = { file: part.number, bytes: part.durable };
+    for (const part of this.#parts()) {
+      if (part.file.bytes === part.file.durable) continue;
+      this.#namesChanged ||= part.file.durable === 0;
+      await part.file.sync();
+      this.#last = { file: part.number, bytes: part.file.durable };
     }
     await this.#syncNames();
   }
@@ -179,10 +154,9 @@ export class PartFiles {
   /** Renames sealed parts whose every line is on disk to their final name; only those in `which` if given. */
   async release(which?: readonly object[]): Promise<void> {
     for (const part of [...this.#sealed]) {
-      if (part.lines.length > 0 || (which && !which.includes(part))) continue;
-      await part.handle?.close();
-      part.handle = null;
-      await rename(path.join(this.dir, partName(part.number)), path.join(this.dir, closedName(part.number)));
+      if (part.file.bytes > part.file.durable || (which && !which.includes(part))) continue;
+      await part.file.close();
+      await rename(part.file.path, path.join(this.dir, closedName(part.number)));
       this.#sealed = this.#sealed.filter((p) => p !== part);
       this.#namesChanged = true;
     }
@@ -191,10 +165,16 @@ export class PartFiles {
 
   /** Closes handles without a word about content. */
   async abandon(): Promise<void> {
-    for (const part of [...this.#sealed, ...(this.#current ? [this.#current] : [])]) {
-      await part.handle?.close();
-      part.handle = null;
-    }
+    for (const part of this.#parts()) await part.file.close();
+  }
+
+  #parts(): Part[] {
+    return this.#current ? [...this.#sealed, this.#current] : this.#sealed;
+  }
+
+  #part(number: number, bytes: number): Part {
+    const file = new AppendFile(path.join(this.dir, partName(number)), bytes, 0o640);
+    return { number, createdAt: this.#now(), file };
   }
 
   async #syncNames(): Promise<void> {
@@ -223,14 +203,6 @@ async function readState(dir: string): Promise<State> {
   }
 }
 
-async function writeAt(handle: FileHandle, data: Buffer, position: number): Promise<void> {
-  let done = 0;
-  while (done < data.length) {
-    const { bytesWritten } = await handle.write(data, done, data.length - done, position + done);
-    done += bytesWritten;
-  }
-}
-
 /** Gives a left-over part its final name after cutting an unfinished last line; an empty one is removed. */
 export async function closePart(dir: string, number: number): Promise<void> {
   const file = path.join(dir, partName(number));
@@ -239,45 +211,5 @@ export async function closePart(dir: string, number: number): Promise<void> {
   else {
     await cut(file, size);
     await rename(file, path.join(dir, closedName(number)));
-  }
-}
-
-/** Shortens a file on disk. */
-export async function cut(file: string, size: number): Promise<void> {
-  const handle = await open(file, 'r+');
-  try {
-    await handle.truncate(size);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** Size of a file, `null` if there is none. */
-export async function sizeOf(file: string): Promise<number | null> {
-  try {
-    return (await stat(file)).size;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-}
-
-/** Bytes of a file up to and with its last line end. */
-export async function endOfLastLine(file: string): Promise<number> {
-  const handle = await open(file, 'r');
-  try {
-    let end = (await handle.stat()).size;
-    const chunk = Buffer.alloc(65_536);
-    while (end > 0) {
-      const from = Math.max(0, end - chunk.length);
-      const { bytesRead } = await handle.read(chunk, 0, end - from, from);
-      const at = chunk.subarray(0, bytesRead).lastIndexOf(10);
-      if (at >= 0) return from + at + 1;
-      end = from;
-    }
-    return 0;
-  } finally {
-    await handle.close();
   }
 }

@@ -25,6 +25,7 @@ const mayImport: Record<string, readonly string[]> = {
   agent: ['system', 'mail', 'events', 'connector'],
   migrate: ['system', 'mail', 'config', 'events'],
 };
+mayImport.up = ['system', 'mail', 'smtp', 'events'];
 mayImport.cli = Object.keys(mayImport);
 
 /** Doors inside the big rooms that must stay shut too: `mta/queue` is a pure machine. */

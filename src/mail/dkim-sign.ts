@@ -9,6 +9,9 @@ import { Header, type HeaderField } from './header.ts';
 
 export type Canonicalization = 'simple' | 'relaxed';
 
+/** A RegExp, or anything that tests names like one. */
+export type NamePattern = Pick<RegExp, 'test'>;
+
 /** One signature's settings: the `dkim-…` directives of a queue, with the key that was chosen for the message. */
 export interface DkimSettings {
   readonly key: SigningKey;
@@ -31,7 +34,7 @@ export interface DkimSettings {
   /** q= */
   readonly queryMethod?: string;
   /** Names and patterns of names signed beside the fixed set (`dkim-headers`). */
-  readonly headers?: readonly (string | RegExp)[];
+  readonly headers?: readonly (string | NamePattern)[];
   /** Names listed once more than they occur (`dkim-disallow-adding-headers`). */
   readonly disallowAdding?: readonly string[];
 }
@@ -138,14 +141,14 @@ export class SignableMessage {
  */
 function chooseFields(
   header: Header,
-  extra: readonly (string | RegExp)[],
+  extra: readonly (string | NamePattern)[],
   disallow: readonly string[],
 ): { names: string[]; fields: HeaderField[] } | null {
   if (header.truncated) return null;
   const once = new Set<string>();
   for (const name of disallow) if (!NEVER_SIGNED.has(name.toLowerCase())) once.add(name.toLowerCase());
   const extraNames = new Set<string>();
-  const patterns: RegExp[] = [];
+  const patterns: NamePattern[] = [];
   for (const item of extra) {
     if (typeof item === 'string') extraNames.add(item.toLowerCase());
     else patterns.push(item);

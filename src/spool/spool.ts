@@ -8,6 +8,7 @@
  *
  * A write that the disk refuses rejects with `SpoolWriteError`, changes nothing, and the next one is tried afresh.
  */
+import { randomUUID } from 'node:crypto';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Outcome } from '../events/outcome.ts';
 import { reason } from '../system/durable-file.ts';
@@ -55,6 +56,8 @@ export function openSpool(dir: string, options: SpoolOptions = {}): Spool {
 
 export class Spool {
   readonly dir: string;
+  /** Made with the store and kept with it: outcome numbers are unique only together with this. */
+  readonly id: string;
   readonly #root: RootDatabase;
   readonly #envelopes: Database<Envelope, string>;
   readonly #contents: Database<Buffer, string>;
@@ -73,6 +76,13 @@ export class Spool {
     this.#pending = root.openDB({ name: 'pending' });
     this.#journal = root.openDB({ name: 'outcomes' });
     this.#checkpoints = root.openDB({ name: 'checkpoints' });
+    const state: Database<string, string> = root.openDB({ name: 'state' });
+    let id = state.get('id');
+    if (id === undefined) {
+      id = randomUUID();
+      state.putSync('id', id);
+    }
+    this.id = id;
     const newest = [...this.#journal.getKeys({ reverse: true, limit: 1 })][0] ?? 0;
     // The journal may be empty because every view has taken it all; numbers go on from where they had come to.
     const told = [...this.#checkpoints.getRange()].map(({ value }) => value.seq);
@@ -157,6 +167,11 @@ export class Spool {
   /** Messages with at least one recipient still waiting. */
   get messageCount(): number {
     return this.#open.size;
+  }
+
+  /** Number of the latest outcome; 0 when there was none yet. */
+  get newestOutcome(): number {
+    return this.#nextSeq - 1;
   }
 
   /** Journaled outcomes after `seq`, oldest first. */

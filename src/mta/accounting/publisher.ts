@@ -19,6 +19,8 @@ const LONGEST_RETRY_MS = 60_000;
 export interface Publisher {
   /** There is more in the journal. Cheap; call it after every commit. */
   notify(): void;
+  /** Outcomes in the journal that the slowest view has not on disk yet. */
+  readonly backlog: number;
   /** Resolves when every view has on disk all that was journaled before the call; rejects after `withinMs`. */
   drain(withinMs: number): Promise<void>;
   close(): Promise<void>;
@@ -49,6 +51,9 @@ export async function startPublisher(
   return {
     notify: () => {
       for (const pump of pumps) pump.notify();
+    },
+    get backlog() {
+      return Math.max(0, spool.newestOutcome - Math.min(...pumps.map((pump) => pump.seq)));
     },
     drain: async (withinMs) => {
       await Promise.all(pumps.map((pump) => pump.drain(withinMs)));

@@ -1,0 +1,81 @@
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { type Config, formatDiagnostic, loadConfig } from '../config/index.ts';
+import { startMta } from '../mta/mta.ts';
+import { systemClock } from '../system/clock.ts';
+import { createLog, type Log } from '../system/log.ts';
+import { UserError } from '../system/user-error.ts';
+import { untilStopped } from './until-stopped.ts';
+import { version } from './version.ts';
+
+export const help = `posthorn mta: the mail server, from a PowerMTA configuration file
+
+Usage: posthorn mta [--config FILE] [--check]
+
+  --config FILE   the configuration (default /etc/pmta/config)
+  --check         only read it: print every error and warning, exit 1 when there is an error
+  --json          with --check: print them as one JSON array
+
+Runs in the foreground; everything else comes from the file. SIGTERM or Ctrl-C stops it in order.
+Exit status: 0 done, 1 failed, 2 wrong usage.
+`;
+
+const DEFAULT_CONFIG = '/etc/pmta/config';
+
+export async function run(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      config: { type: 'string', default: DEFAULT_CONFIG },
+      check: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const { config, diagnostics } = loadConfig(path.resolve(values.config));
+  if (values.check && values.json) {
+    process.stdout.write(`${JSON.stringify(diagnostics)}\n`);
+    return config ? 0 : 1;
+  }
+  for (const diagnostic of diagnostics) process.stderr.write(`${formatDiagnostic(diagnostic)}\n`);
+  if (!config) {
+    const errors = diagnostics.filter(({ severity }) => severity === 'error').length;
+    throw new UserError(
+      `${values.config} has ${errors === 1 ? 'an error' : `${errors} errors`}; nothing was started`,
+    );
+  }
+  if (values.check) {
+    process.stdout.write(`${values.config}: no errors\n`);
+    return 0;
+  }
+  const log = await openLog(config);
+  const mta = await startMta({ config, version: version(), clock: systemClock, log });
+  process.stdout.write(`posthorn mta listens on ${mta.addresses.join(', ')}\n`);
+  await untilStopped();
+  await mta.stop();
+  return 0;
+}
+
+/** The log goes where `log-file` says. */
+async function openLog(config: Config): Promise<Log> {
+  const file = config.global.get('log-file');
+  if (!file) throw new UserError(`Startup error: No logging file specified (log-file in ${config.file})`);
+  await mkdir(path.dirname(file), { recursive: true });
+  const stream = createWriteStream(file, { flags: 'a', mode: 0o640 });
+  await new Promise<void>((resolve, reject) => {
+    stream.once('open', () => resolve());
+    stream.once('error', (error) => {
+      const origin = config.global.origin('log-file');
+      const where = origin ? ` (${origin.file}:${origin.line})` : '';
+      reject(
+        new UserError(`the log file ${file}${where} cannot be written: ${error.message}`, { cause: error }),
+      );
+    });
+  });
+  // A log that cannot be written must not stop the mail.
+  stream.on('error', (error) =>
+    process.stderr.write(`posthorn mta: the log ${file} failed: ${error.message}\n`),
+  );
+  return createLog(stream, 'mta');
+}

@@ -1,0 +1,411 @@
+/** Uses up one connection grant over SMTP: finds the queue's hosts, connects, and sends until there is no more work. */
+import type { Config, Settings, Vmta } from '../../config/index.ts';
+import type { Resolver } from '../../dns/index.ts';
+import type { AttemptFacts } from '../../events/outcome.ts';
+import { connectSmtp, type SmtpClient, type SmtpReply } from '../../smtp/index.ts';
+import type { Spool } from '../../spool/spool.ts';
+import type { Envelope } from '../../spool/stored-message.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Log } from '../../system/log.ts';
+import type { TrafficMeter } from '../monitor/traffic.ts';
+import type { Queue, QueuedRecipient } from '../queue/queue.ts';
+import type { ConnectionGrant, Scheduler } from '../queue/scheduler.ts';
+import { type Destination, findDestinations } from './destinations.ts';
+import type { OutcomeWriter } from './outcome-writer.ts';
+import type { Renderer } from './render.ts';
+import { SourceAddresses } from './source-addresses.ts';
+import { localStatus, statusOfReply } from './status.ts';
+import type { RecipientResult } from './transaction.ts';
+
+/** Connection attempts of one run, over all hosts and addresses. */
+const MOST_ATTEMPTS = 10;
+const BOUNCE_BATCH = 100;
+
+export interface SmtpDeliveryDeps {
+  readonly config: () => Config;
+  readonly scheduler: Scheduler;
+  readonly spool: Spool;
+  readonly outcomes: OutcomeWriter;
+  readonly renderer: Renderer;
+  readonly resolver: Resolver;
+  readonly traffic: TrafficMeter;
+  readonly hostName: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Called by the scheduler's `resume`: ends the wait of an idle connection. */
+export type Resume = (connectionId: number) => void;
+
+/** The parts of an attempt that belong to the connection and not to the recipient. */
+type ConnectionAttempt = Omit<AttemptFacts, 'retries'>;
+
+export class SmtpDelivery {
+  readonly #deps: SmtpDeliveryDeps;
+  readonly #idle = new Map<number, () => void>();
+  readonly #sources = new SourceAddresses();
+
+  constructor(deps: SmtpDeliveryDeps) {
+    this.#deps = deps;
+  }
+
+  readonly resume: Resume = (id) => this.#idle.get(id)?.();
+
+  async run(grant: ConnectionGrant): Promise<void> {
+    const config = this.#deps.config();
+    const { queue } = grant;
+    const vmta = config.vmtas.get(queue.vmta.toLowerCase());
+    if (!vmta) {
+      this.#bounceAll(queue, null, '5.3.5', 'specified VirtualMTA does not exist', config);
+      return;
+    }
+    const settings = config.queue(queue.domain, queue.vmta);
+    const destinations = await findDestinations(queue.domain, settings, this.#deps.resolver);
+    switch (destinations.kind) {
+      case 'hosts':
+        break;
+      case 'permanent':
+        this.#bounceAll(queue, noAttempt(queue, vmta), destinations.status, destinations.text, config);
+        return;
+      case 'temporary':
+        this.#queueFailed(queue, noAttempt(queue, vmta), destinations.status, destinations.text, config);
+        return;
+    }
+    const connected = await this.#connect(queue, vmta, settings, destinations.hosts, config);
+    if (!connected) return;
+    await this.#work(grant, connected.client, connected.attempt, config);
+  }
+
+  /** Tries hosts in order until one takes the connection; otherwise the queue has failed. */
+  async #connect(
+    queue: Queue,
+    vmta: Vmta,
+    settings: Settings<'domain'>,
+    hosts: readonly Destination[],
+    config: Config,
+  ): Promise<{ client: SmtpClient; attempt: ConnectionAttempt } | null> {
+    const { clock, log, hostName } = this.#deps;
+    const source = this.#sources.next(vmta);
+    let attempt: ConnectionAttempt = noAttempt(queue, vmta);
+    let refusal: SmtpReply | null = null;
+    let error = 'no address to connect to';
+    for (const host of hosts.slice(0, MOST_ATTEMPTS)) {
+      const result = await connectSmtp({
+        host: host.address,
+        port: host.port,
+        localAddress: source?.address,
+        heloName: source?.host || vmta.hostName || hostName,
+        clock,
+        timeouts: {
+          connect: settings.get('connect-timeout'),
+          greeting: settings.get('smtp-greeting-timeout'),
+          dataBlock: settings.get('data-send-timeout'),
+          dataEnd: settings.get('smtp-data-termination-timeout'),
+        },
+        tls: {
+          mode: !settings.get('use-starttls')
+            ? 'no'
+            : settings.get('require-starttls')
+              ? 'require'
+              : 'opportunistic',
+          servername: host.name,
+          verify: 'no',
+        },
+      });
+      const facts = result.ok ? result.client.facts : result.facts;
+      attempt = {
+        ...attempt,
+        sourceIp: facts.localAddress || source?.address || '0.0.0.0',
+        destinationIp: host.address,
+        remoteHost: host.name,
+        esmtp: facts.keywords,
+        tlsProtocol: facts.tls?.protocol ?? '',
+        tlsCipher: facts.tls?.cipher ?? '',
+      };
+      if (result.ok) return { client: result.client, attempt };
+      refusal = result.reply;
+      error = result.reply
+        ? `${result.reply.code} ${result.reply.lines.join(' ')}`
+        : `${result.code || 'failed'} ${result.stage === 'connect' ? 'connecting to' : 'in connection to'} ${host.name} (${host.address}): ${result.error}`;
+      log.info(`${queue.name}: ${error}`);
+      if (result.reply && result.reply.code >= 500 && settings.get('bounce-upon-5xx-greeting')) {
+        const status = statusOfReply(result.reply, config, false);
+        this.#bounceQueue(queue, attempt, status);
+        return null;
+      }
+    }
+    if (refusal) {
+      const status = statusOfReply(refusal, config, false);
+      // Refused in words, yet to be tried again: whatever the words were, for the queue it is temporary.
+      this.#deferQueue(
+        queue,
+        attempt,
+        { ...status, status: status.status.replace(/^5/, '4') },
+        error,
+        config,
+      );
+    } else {
+      this.#queueFailed(queue, attempt, '4.4.1', 'no answer from host', config, error);
+    }
+    return null;
+  }
+
+  /** Sends over an open connection until the scheduler has no more for it, or it breaks. */
+  async #work(
+    grant: ConnectionGrant,
+    client: SmtpClient,
+    attempt: ConnectionAttempt,
+    config: Config,
+  ): Promise<void> {
+    const { scheduler, clock } = this.#deps;
+    const { queue } = grant;
+    scheduler.opened(grant.id);
+    let delivered = 0;
+    try {
+      for (;;) {
+        const work = scheduler.take(grant.id, clock.now());
+        if (work.kind === 'close') break;
+        if (work.kind === 'idle') {
+          if (!client.usable || !(await this.#waitForWork(grant.id, work.until, client))) break;
+          continue;
+        }
+        if (work.kind === 'expired') {
+          this.#expire(queue, work.items, config);
+          continue;
+        }
+        const rest = await this.#sendMessage(queue, client, attempt, work.items, config, () => delivered++);
+        if (rest.length > 0) {
+          scheduler.putBack(queue, rest, clock.now());
+          // A host that hangs up after some messages is doing its job; one that hangs up without taking any is
+          // not to be hammered.
+          if (delivered === 0) {
+            this.#queueFailed(
+              queue,
+              attempt,
+              '4.4.2',
+              'bad connection',
+              config,
+              'the connection was lost before anything was delivered',
+            );
+          }
+          break;
+        }
+        if (!client.usable) break;
+      }
+    } finally {
+      await client.quit();
+    }
+  }
+
+  /** Sends one message to its recipients; answers those who got no reply because the connection broke. */
+  async #sendMessage(
+    queue: Queue,
+    client: SmtpClient,
+    attempt: ConnectionAttempt,
+    items: readonly QueuedRecipient[],
+    config: Config,
+    onDelivered: () => void,
+  ): Promise<readonly QueuedRecipient[]> {
+    const { spool, renderer, outcomes, log } = this.#deps;
+    const spoolId = items[0]!.spoolId;
+    const envelope = spool.envelope(spoolId);
+    const content = spool.content(spoolId);
+    if (!envelope || !content) {
+      log.error('a queued message is not in the spool; its recipients are dropped', { id: spoolId });
+      outcomes.bounced(queue, items, null, localStatus('5.3.0', 'mail system-related failure', config));
+      return [];
+    }
+    const settings = config.queue(queue.domain, queue.vmta);
+    // One transaction for all, unless each recipient gets content of its own.
+    const groups = renderer.isPerRecipient(envelope) ? items.map((item) => [item]) : [items];
+    for (const [i, group] of groups.entries()) {
+      const rest = () => groups.slice(i).flat();
+      let rendered: Buffer;
+      try {
+        rendered = await renderer.render({
+          envelope,
+          content,
+          index: group[0]!.index,
+          queue,
+          settings,
+          config,
+        });
+      } catch (error) {
+        // The message stays; a fault of ours is no reason to lose it.
+        log.error(`message ${spoolId} could not be prepared: ${(error as Error).stack ?? error}`);
+        this.#deferItems(queue, envelope, group, attempt, '4.3.0', 'mail system-related failure', config);
+        continue;
+      }
+      if (!client.usable) return rest();
+      const result = await client.send({
+        from: envelope.facts.sender,
+        params: {
+          ...(envelope.eightBit ? { body: '8BITMIME' as const } : {}),
+          ...(envelope.smtpUtf8 ? { smtputf8: true } : {}),
+          size: rendered.length,
+        },
+        recipients: group.map((item) => ({ address: envelope.recipients[item.index]!.address })),
+        content: rendered,
+      });
+      if (result.needs) {
+        const [status, text] = NEEDS[result.needs];
+        outcomes.bounced(queue, group, attempt, localStatus(status, text, config));
+        continue;
+      }
+      const tried = group.map((item, n) => ({
+        item,
+        result: resultOf(result.mail, result.recipients[n] ?? null, result.data, config, settings),
+      }));
+      const answered = tried.filter(({ result: { kind } }) => kind !== 'broken-off');
+      if (answered.length > 0) {
+        outcomes.attempted(queue, envelope, answered, attempt, rendered.length);
+        const taken = answered.filter(({ result: { kind } }) => kind === 'delivered').length;
+        if (taken > 0) {
+          onDelivered();
+          this.#deps.traffic.add('out', taken, result.bytes, this.#deps.clock.now());
+        }
+      }
+      if (answered.length < tried.length) {
+        const unanswered = tried
+          .filter(({ result: { kind } }) => kind === 'broken-off')
+          .map(({ item }) => item);
+        return [...unanswered, ...groups.slice(i + 1).flat()];
+      }
+    }
+    return [];
+  }
+
+  /** Waits until there is new work (true), the time is over or the peer hung up (false). */
+  async #waitForWork(id: number, until: number, client: SmtpClient): Promise<boolean> {
+    const { clock } = this.#deps;
+    const resumed = await new Promise<boolean>((resolve) => {
+      const cancel = clock.after(until - clock.now(), () => resolve(false));
+      this.#idle.set(id, () => {
+        cancel();
+        resolve(true);
+      });
+      client.onClose(() => {
+        cancel();
+        resolve(false);
+      });
+    });
+    this.#idle.delete(id);
+    return resumed && client.usable;
+  }
+
+  #expire(queue: Queue, items: readonly QueuedRecipient[], config: Config): void {
+    const text =
+      queue.lastError === ''
+        ? 'delivery time expired'
+        : `delivery time expired, last error: ${queue.lastError}`;
+    this.#deps.outcomes.bounced(queue, items, null, localStatus('4.4.7', text, config));
+  }
+
+  #deferItems(
+    queue: Queue,
+    envelope: Envelope,
+    items: readonly QueuedRecipient[],
+    attempt: ConnectionAttempt,
+    status: string,
+    text: string,
+    config: Config,
+  ): void {
+    const result = { kind: 'deferred' as const, status: localStatus(status, text, config) };
+    this.#deps.outcomes.attempted(
+      queue,
+      envelope,
+      items.map((item) => ({ item, result })),
+      attempt,
+      0,
+    );
+  }
+
+  #queueFailed(
+    queue: Queue,
+    attempt: ConnectionAttempt,
+    status: string,
+    text: string,
+    config: Config,
+    error = text,
+  ): void {
+    this.#deferQueue(queue, attempt, localStatus(status, text, config), error, config);
+  }
+
+  /** The queue waits; what has outlived its time meanwhile bounces. */
+  #deferQueue(
+    queue: Queue,
+    attempt: ConnectionAttempt,
+    result: ReturnType<typeof localStatus>,
+    error: string,
+    config: Config,
+  ): void {
+    const { scheduler, outcomes, clock } = this.#deps;
+    const now = clock.now();
+    scheduler.failed(queue, now, error);
+    outcomes.queueDeferred({ kind: 'queue-deferred', at: now, attempt: { ...attempt, retries: 0 }, result });
+    for (;;) {
+      const expired = scheduler.takeExpired(queue, now);
+      if (expired.length === 0) break;
+      this.#expire(queue, expired, config);
+    }
+  }
+
+  #bounceAll(
+    queue: Queue,
+    attempt: ConnectionAttempt | null,
+    status: string,
+    text: string,
+    config: Config,
+  ): void {
+    this.#bounceQueue(queue, attempt, localStatus(status, text, config));
+  }
+
+  #bounceQueue(
+    queue: Queue,
+    attempt: ConnectionAttempt | null,
+    result: ReturnType<typeof localStatus>,
+  ): void {
+    for (;;) {
+      const items = this.#deps.scheduler.takeAll(queue, this.#deps.clock.now(), BOUNCE_BATCH);
+      if (items.length === 0) return;
+      this.#deps.outcomes.bounced(queue, items, attempt, result);
+    }
+  }
+}
+
+const NEEDS = {
+  SMTPUTF8: ['5.6.7', 'the next host does not take internationalised addresses'],
+  '8BITMIME': ['5.6.3', 'the next host does not take 8-bit content'],
+  SIZE: ['5.3.4', 'message too big for system'],
+} as const;
+
+function noAttempt(queue: Queue, vmta: Vmta): ConnectionAttempt {
+  return {
+    queue: queue.name,
+    vmta: vmta.name,
+    pool: vmta.pool?.name ?? '',
+    transport: 'smtp',
+    sourceIp: '0.0.0.0',
+    destinationIp: '',
+    remoteHost: '',
+    esmtp: [],
+    tlsProtocol: '',
+    tlsCipher: '',
+  };
+}
+
+/** What the replies of a transaction say about one recipient. */
+function resultOf(
+  mail: SmtpReply | null,
+  rcpt: SmtpReply | null,
+  data: SmtpReply | null,
+  config: Config,
+  settings: Settings<'domain'>,
+): RecipientResult {
+  const decisive = mail && mail.code >= 400 ? mail : rcpt && rcpt.code >= 400 ? rcpt : data;
+  if (!decisive) return { kind: 'broken-off' };
+  const rcptOf553 = decisive === rcpt && settings.get('smtp-553-means-invalid-mailbox');
+  const status = statusOfReply(decisive, config, rcptOf553);
+  if (decisive.code < 400) return { kind: 'delivered', status };
+  return { kind: decisive.code < 500 ? 'deferred' : 'refused', status };
+}

@@ -1,0 +1,38 @@
+/** Puts what a remote host said, or what we found ourselves, into the terms of accounting and events. */
+import type { Config } from '../../config/index.ts';
+import { bounceClassOf } from '../../events/bounce-class.ts';
+import type { StatusFacts } from '../../events/outcome.ts';
+import { replyText, type SmtpReply } from '../../smtp/index.ts';
+import { categoryOf, matchText } from '../accounting/category.ts';
+import { statusText } from '../accounting/dsn-text.ts';
+
+/** The reply as a diagnostic: code and text on one line, code and enhanced status of continuation lines dropped. */
+export function diagnosticOf(reply: SmtpReply): string {
+  return `smtp;${replyText(reply).trimEnd()}`;
+}
+
+/** What a reply means for the recipients it concerns. `stage` tells whether it answered RCPT. */
+export function statusOfReply(reply: SmtpReply, config: Config, rcptOf553: boolean): StatusFacts {
+  const digit = Math.floor(reply.code / 100);
+  // The basic code decides about success and retry; an enhanced code of another class contradicts it and is dropped.
+  const agrees = reply.enhanced.startsWith(String(digit));
+  let status = agrees ? reply.enhanced : `${digit}.0.0`;
+  if (!agrees && reply.code === 553 && rcptOf553) status = '5.1.1';
+  return describe(status, statusText(status, 'remote'), diagnosticOf(reply), config);
+}
+
+/** What we found ourselves, without a reply. */
+export function localStatus(status: string, text: string, config: Config): StatusFacts {
+  return describe(status, text, '', config);
+}
+
+function describe(status: string, text: string, diagnostic: string, config: Config): StatusFacts {
+  const success = status.startsWith('2');
+  return {
+    status,
+    statusText: text,
+    diagnostic,
+    category: success ? '' : categoryOf(matchText(status, text, diagnostic), config.lists.bounceCategories),
+    bounceClass: success ? 0 : bounceClassOf({ status, statusText: text, diagnostic }).code,
+  };
+}

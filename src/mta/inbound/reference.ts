@@ -1,0 +1,51 @@
+/**
+ * Recognises our own messages in the reports of others, without adding anything to mail: the id in our Received
+ * field, which reports bring back in the headers they enclose, carries the message's SparkPost id and a short keyed
+ * signature. A report that quotes an id we did not sign is about somebody else's mail.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+
+/** `SPOOLID.BASE.SIGNATURE`: 16 and 20 hexadecimal digits, then 12. */
+const REFERENCE = /\b([0-9a-f]{16})\.([0-9a-f]{20})([sm])\.([0-9a-f]{12})\b/;
+
+export class ReferenceSigner {
+  readonly #key: Buffer;
+
+  constructor(key: Buffer) {
+    this.#key = key;
+  }
+
+  /** The id for a Received field. `single`: the message has one recipient, whose id is the base itself. */
+  sign(spoolId: string, base: string, single: boolean): string {
+    const text = `${spoolId}.${base}${single ? 's' : 'm'}`;
+    return `${text}.${this.#signature(text)}`;
+  }
+
+  /**
+   * The id of the message that a Received value speaks of, for this recipient; null when it is not one of ours, or
+   * when it had several recipients and the report does not say which.
+   */
+  messageId(received: string, recipient: string): string | null {
+    const found = REFERENCE.exec(received);
+    if (!found) return null;
+    const [, spoolId, base, kind, signature] = found as unknown as [string, string, string, string, string];
+    const expected = this.#signature(`${spoolId}.${base}${kind}`);
+    if (!timingSafeEqual(Buffer.from(signature), Buffer.from(expected))) return null;
+    if (kind === 's') return base;
+    return recipient === '' ? null : messageIdOf(base, recipient, false);
+  }
+
+  #signature(text: string): string {
+    return createHmac('sha256', this.#key).update(text).digest('hex').slice(0, 12);
+  }
+}
+
+/**
+ * SparkPost's id of one recipient's copy. It follows from the base and the address alone, because a report about a
+ * message to several names the address and not its position.
+ */
+export function messageIdOf(base: string, recipient: string, single: boolean): string {
+  if (single) return base;
+  const tail = createHmac('sha256', base).update(recipient.toLowerCase()).digest('hex').slice(0, 8);
+  return base.slice(0, 12) + tail;
+}

@@ -1,0 +1,59 @@
+import type { Outcome, OutcomeView } from '../../events/outcome.ts';
+
+/** Totals since the spool was made: recipients by what became of them. */
+export interface Totals {
+  received: number;
+  delivered: number;
+  bounced: number;
+  deferred: number;
+  queueDeferred: number;
+  remoteBounces: number;
+  remoteStatuses: number;
+  complaints: number;
+}
+
+const NONE: Totals = {
+  received: 0,
+  delivered: 0,
+  bounced: 0,
+  deferred: 0,
+  queueDeferred: 0,
+  remoteBounces: 0,
+  remoteStatuses: 0,
+  complaints: 0,
+};
+
+const FIELD: Record<Outcome['kind'], keyof Totals> = {
+  received: 'received',
+  delivered: 'delivered',
+  bounced: 'bounced',
+  deferred: 'deferred',
+  'queue-deferred': 'queueDeferred',
+  'remote-bounce': 'remoteBounces',
+  'remote-status': 'remoteStatuses',
+  complaint: 'complaints',
+};
+
+/** The counters are a view of the outcomes like any other: exact across restarts, since the checkpoint is the counts. */
+export class CountersView implements OutcomeView {
+  readonly name = 'counters';
+  #totals: Totals = { ...NONE };
+
+  get totals(): Readonly<Totals> {
+    return this.#totals;
+  }
+
+  async open(checkpoint: unknown): Promise<void> {
+    this.#totals = { ...NONE, ...(checkpoint as Partial<Totals> | null) };
+  }
+
+  write(_seq: number, outcome: Outcome): void {
+    this.#totals[FIELD[outcome.kind]]++;
+  }
+
+  async flush(): Promise<unknown> {
+    return { ...this.#totals };
+  }
+
+  async close(): Promise<void> {}
+}

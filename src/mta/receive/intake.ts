@@ -1,0 +1,211 @@
+/**
+ * Takes a received message in: decides its VMTA, job and queue, adds what the configuration adds, stores it, and
+ * hands its recipients to the scheduler. A 250 is answered only after the message and the record of its reception
+ * are on disk together.
+ */
+import type { Config } from '../../config/index.ts';
+import { messageIdBase } from '../../events/message-id.ts';
+import type { MessageFacts, Outcome, Received } from '../../events/outcome.ts';
+import { domainToAscii } from '../../mail/address.ts';
+import { dateHeader, editHeaders, Header, headerField, messageId } from '../../mail/header.ts';
+import { decodeWords, firstAddress } from '../../mail/header-text.ts';
+import { type Answer, type RcptCommand, reply } from '../../smtp/index.ts';
+import type { Spool } from '../../spool/spool.ts';
+import type { Envelope, PendingRecipient } from '../../spool/stored-message.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Log } from '../../system/log.ts';
+import { messageIdOf, type ReferenceSigner } from '../inbound/reference.ts';
+import type { ReportReader } from '../inbound/report-reader.ts';
+import type { PoolRotation } from '../route/pool-rotation.ts';
+import { queueDomain } from '../route/queue-domain.ts';
+import { rewriteSender } from '../route/rewrite.ts';
+import { chooseVmta } from '../route/vmta-choice.ts';
+import { controlHeaders } from './control-headers.ts';
+import { protocolWord, receivedHeader } from './received-header.ts';
+import { qualified, type Submission, type TakeMessage } from './reception.ts';
+
+export interface IntakeDeps {
+  readonly spool: Spool;
+  readonly newSpoolId: () => string;
+  readonly references: ReferenceSigner;
+  readonly reports: ReportReader;
+  readonly pools: PoolRotation;
+  /** Whether tracking would change this message: what its events say about open and click tracking. */
+  readonly trackingOf: (config: Config, vmta: string, sender: string, content: Buffer) => TrackingFlags;
+  /** Header names, lower case, that accounting columns ask for. */
+  readonly headersWanted: (config: Config) => ReadonlySet<string>;
+  /** The message is stored: its recipients may be delivered. */
+  readonly enqueue: (recipients: readonly PendingRecipient[]) => void;
+  /** For the traffic figures. */
+  readonly onReceived: (recipients: number, bytes: number) => void;
+  readonly hostName: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface TrackingFlags {
+  readonly openTracking: boolean;
+  readonly initialPixel: boolean;
+  readonly clickTracking: boolean;
+}
+
+const NO_TRACKING: TrackingFlags = { openTracking: false, initialPixel: false, clickTracking: false };
+const LONGEST_SUBJECT = 998;
+const DEFAULT_PRIORITY = 50;
+
+export function createIntake(deps: IntakeDeps): TakeMessage {
+  return (submission) => takeMessage(deps, submission);
+}
+
+async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Answer> {
+  const { config, source, session, message } = submission;
+  const { envelope: given, content: raw } = message;
+  const now = deps.clock.now();
+  const header = new Header(raw);
+
+  const hops = header.all('received').length;
+  if (hops > source.get('max-message-hops')) {
+    return reply(554, '5.4.6', `routing loop: the message has passed ${hops} hosts`);
+  }
+  const control = controlHeaders(header, source, config);
+  const recipients = given.recipients.map((rcpt) => ({ rcpt, address: qualified(rcpt.address, config) }));
+  const from = firstAddress(header.get('from') ?? '');
+  const sender = rewriteSender(config, source, qualified(given.from.address, config));
+  const choice = chooseVmta({ config, source, header, sender, recipients, session, pools: deps.pools });
+  if ('code' in choice) return choice;
+
+  const spoolId = deps.newSpoolId();
+  const ordinary: { rcpt: RcptCommand; address: string }[] = [];
+  const outcomes: Outcome[] = [];
+  for (const recipient of recipients) {
+    const read = deps.reports.read(config, recipient.address, { raw, session, at: now, log: deps.log });
+    outcomes.push(...read.outcomes);
+    if (read.deliver) ordinary.push(recipient);
+  }
+
+  const single = ordinary.length === 1;
+  const base = messageIdBase(now);
+  const added = addedHeaders(deps, submission, header, {
+    now,
+    id: deps.references.sign(spoolId, base, single),
+    spoolId,
+    recipient: single ? ordinary[0]!.address : '',
+  });
+  const stored = added.length > 0 ? editHeaders(raw, { prepend: added }) : Buffer.from(raw);
+  const identity = header.get('sender') ?? header.get('from') ?? '';
+  const tracking = ordinary.length > 0 ? deps.trackingOf(config, choice.vmta, sender, stored) : NO_TRACKING;
+
+  const facts: MessageFacts = {
+    spoolId,
+    receivedAt: now,
+    sender,
+    from: from?.address ?? '',
+    fromName: from?.name ?? '',
+    senderDomain: asciiDomain(firstAddress(identity)?.address ?? ''),
+    subject: decodeWords(header.get('subject') ?? '', LONGEST_SUBJECT),
+    size: stored.length,
+    source: 'smtp',
+    heloName: session.heloName,
+    clientIp: session.remoteAddress,
+    localIp: session.localAddress,
+    user: session.user ?? '',
+    vmta: choice.vmta,
+    pool: choice.pool,
+    jobId: control.jobId,
+    envId: control.envId || (given.from.params.envid ?? ''),
+    headers: wantedHeaders(header, deps.headersWanted(config)),
+    customMessageId: control.customMessageId,
+    subaccountId: control.subaccountId,
+    ...tracking,
+  };
+  const envelope: Envelope = {
+    facts,
+    recipients: ordinary.map(({ rcpt, address }) => ({
+      address,
+      originalRecipient: rcpt.params.orcpt?.address ?? '',
+      messageId: messageIdOf(base, address, single),
+      notify: (rcpt.params.notify ?? []).map((word) => word.toLowerCase() as 'never'),
+    })),
+    eightBit: given.from.params.body === '8BITMIME',
+    smtpUtf8: given.from.params.smtputf8 ?? false,
+    returnContent:
+      given.from.params.ret === 'FULL' ? 'full' : given.from.params.ret === 'HDRS' ? 'headers' : '',
+    removeHeaders: control.remove,
+    suppressReports: source.get('suppress-local-dsn'),
+  };
+  const pending = envelope.recipients.map(
+    ({ address }, index): PendingRecipient => ({
+      spoolId,
+      index,
+      domain: queueDomain(config, asciiDomain(address), choice.vmta),
+      vmta: choice.vmta,
+      receivedAt: now,
+      attempts: 0,
+      holdUntil: 0,
+      priority: DEFAULT_PRIORITY,
+    }),
+  );
+  for (const { address, originalRecipient, messageId: id } of envelope.recipients) {
+    const received: Received = {
+      kind: 'received',
+      at: now,
+      message: facts,
+      recipient: { address, originalRecipient, messageId: id },
+    };
+    outcomes.push(received);
+  }
+  await deps.spool.store(envelope, stored, pending, outcomes);
+  deps.onReceived(recipients.length, stored.length);
+  deps.enqueue(pending);
+  return reply(250, '2.0.0', `message accepted, id ${spoolId}`);
+}
+
+function addedHeaders(
+  deps: IntakeDeps,
+  { source, session, message }: Submission,
+  header: Header,
+  facts: { now: number; id: string; spoolId: string; recipient: string },
+): string[] {
+  const added: string[] = [];
+  if (source.get('add-received-header')) {
+    added.push(
+      receivedHeader({
+        heloName: session.heloName,
+        clientIp: session.remoteAddress,
+        hostName: deps.hostName,
+        protocol: protocolWord({
+          esmtp: session.esmtp,
+          tls: session.tls !== null,
+          auth: session.user !== null,
+          utf8: message.envelope.from.params.smtputf8 ?? false,
+        }),
+        id: facts.id,
+        recipient: facts.recipient,
+        at: facts.now,
+        hideSource: source.get('hide-message-source'),
+      }),
+    );
+  }
+  if (source.get('add-message-id-header') && !header.find('message-id')) {
+    added.push(headerField('Message-ID', messageId(facts.spoolId, deps.hostName)));
+  }
+  if (source.get('add-date-header') !== 'no' && !header.find('date')) {
+    added.push(headerField('Date', dateHeader(facts.now)));
+  }
+  return added;
+}
+
+function wantedHeaders(header: Header, wanted: ReadonlySet<string>): [string, string][] {
+  if (wanted.size === 0) return [];
+  const found: [string, string][] = [];
+  for (const field of header.fields) {
+    if (wanted.has(field.key)) found.push([field.name, header.value(field)]);
+  }
+  return found;
+}
+
+/** Domain of an address in A-labels and lower case; as it stands when it is no valid domain. */
+export function asciiDomain(address: string): string {
+  const domain = address.slice(address.lastIndexOf('@') + 1);
+  return domainToAscii(domain) ?? domain.toLowerCase();
+}

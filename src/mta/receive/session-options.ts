@@ -1,0 +1,47 @@
+import type { Listener, Settings } from '../../config/index.ts';
+import {
+  type AuthMechanism,
+  DEFAULT_TIMEOUTS,
+  type SmtpExtension,
+  type SmtpServerOptions,
+  type SmtpServerTls,
+  smtpServerOptions,
+} from '../../smtp/index.ts';
+
+/** CRAM-MD5 first: clients take the first they know, and it does not send the password. */
+const MECHANISMS: readonly AuthMechanism[] = ['CRAM-MD5', 'PLAIN', 'LOGIN'];
+/** RFC 5321 asks for 100 at least; "unlimited" must still fit into memory. */
+const MOST_RECIPIENTS = 50_000;
+
+/** What a session offers and bears under the source settings that apply to it. */
+export function sessionOptions(
+  source: Settings<'source'>,
+  listener: Listener,
+  hostName: string,
+  tls: SmtpServerTls | undefined,
+): SmtpServerOptions {
+  const extensions = new Set<SmtpExtension>(['PIPELINING', '8BITMIME', 'SIZE', 'ENHANCEDSTATUSCODES', 'DSN']);
+  if (source.get('allow-smtputf8')) extensions.add('SMTPUTF8');
+  if (source.get('allow-chunking')) extensions.add('CHUNKING');
+  if (tls && source.get('allow-starttls')) extensions.add('STARTTLS');
+  const auth = source.get('allow-auth');
+  if (auth) extensions.add('AUTH');
+  return smtpServerOptions({
+    hostName,
+    extensions,
+    tls,
+    immediateTls: listener.settings.get('immediate-tls'),
+    maxMessageSize: source.get('max-message-size'),
+    maxRecipients: Math.min(source.get('max-rcpt-per-message'), MOST_RECIPIENTS),
+    requireAuth: source.get('require-auth'),
+    authMechanisms: auth ? MECHANISMS : [],
+    requireTlsBeforeAuth: source.get('require-starttls-before-auth'),
+    allowClearPasswords: source.get('allow-unencrypted-plain-auth'),
+    unqualifiedAddresses: source.get('auto-qualify-domain'),
+    timeouts: {
+      ...DEFAULT_TIMEOUTS,
+      command: source.get('smtp-command-timeout'),
+      data: source.get('smtp-data-timeout'),
+    },
+  });
+}

@@ -1,0 +1,148 @@
+/**
+ * The account of a run: what went in, what came out, and what every view says about it, line by line. A line
+ * balances when its two sides are equal after what a kill may repeat has been named and counted.
+ */
+export interface Line {
+  readonly name: string;
+  readonly left: Side;
+  readonly right: Side;
+  /** Counted beside the balance: copies made because a kill cut an answer in flight. */
+  readonly repeated?: { readonly label: string; readonly count: number };
+  readonly balances: boolean;
+}
+
+interface Side {
+  readonly label: string;
+  readonly count: number;
+}
+
+export interface Reconciliation {
+  readonly lines: readonly Line[];
+  readonly balances: boolean;
+}
+
+/** Distinct recipients of distinct messages: the key under which both ends know them. */
+export type Keys = ReadonlySet<string>;
+
+/** Counts by accounting type and the recipients behind them. */
+export interface AccountingCounts {
+  readonly byType: ReadonlyMap<string, number>;
+  readonly received: Keys;
+  readonly delivered: Keys;
+  readonly bounced: Keys;
+}
+
+export interface RunFacts {
+  /** Recipients for which the generator has a `250`. */
+  readonly submitted: Keys;
+  /** Submissions whose answer was lost and that were made again. */
+  readonly inDoubt: number;
+  readonly accounting: AccountingCounts;
+  readonly queued: number;
+  readonly sink: {
+    readonly accepted: Keys;
+    /** `250` answers, repeats included. */
+    readonly acceptedCount: number;
+    readonly initialOpens: number;
+    readonly opens: number;
+    readonly clicks: number;
+    readonly unsubscribes: number;
+  };
+  /** Events in the store by public type. */
+  readonly events: ReadonlyMap<string, number>;
+}
+
+/** Accounting type beside the event type that says the same thing. */
+const TYPES: readonly (readonly [record: string, event: string, words: string])[] = [
+  ['r', 'injection', 'received'],
+  ['d', 'delivery', 'delivered'],
+  ['b', 'bounce', 'bounced'],
+  ['t', 'delay', 'deferred'],
+  ['rb', 'out_of_band', 'remote bounces'],
+  ['f', 'spam_complaint', 'complaints'],
+];
+
+export function reconcile(run: RunFacts): Reconciliation {
+  const { accounting, sink, events } = run;
+  const rows = (type: string) => accounting.byType.get(type) ?? 0;
+  const lines: Line[] = [];
+  const equal = (name: string, left: Side, right: Side, repeated?: Line['repeated'], alsoEqual = true) => {
+    lines.push({ name, left, right, repeated, balances: left.count === right.count && alsoEqual });
+  };
+
+  const resubmitted = rows('r') - accounting.received.size;
+  equal(
+    'submitted = accepted',
+    { label: 'recipients acknowledged to the generator', count: run.submitted.size },
+    { label: 'recipients in accounting (r)', count: accounting.received.size },
+    { label: 'accepted twice: the answer was cut and the generator sent again', count: resubmitted },
+    // Another acceptance of the same recipient is explained only by an answer that the generator did not get.
+    sameKeys(run.submitted, accounting.received) && resubmitted <= run.inDoubt,
+  );
+  equal(
+    'accepted = delivered + bounced + queued',
+    { label: 'records r', count: rows('r') },
+    { label: 'records d + b, and in the queue', count: rows('d') + rows('b') + run.queued },
+  );
+  const repeats = sink.acceptedCount - rows('d');
+  equal(
+    'delivered = taken by the sink',
+    { label: 'recipients in accounting (d)', count: accounting.delivered.size },
+    { label: 'recipients in the sink', count: sink.accepted.size },
+    { label: 'delivered again: killed between the sink’s 250 and our record', count: repeats },
+    sameKeys(accounting.delivered, sink.accepted) && repeats >= 0,
+  );
+  for (const [record, event, words] of TYPES) {
+    equal(
+      `${words}: records = events`,
+      { label: `accounting ${record}`, count: rows(record) },
+      { label: event, count: events.get(event) ?? 0 },
+    );
+  }
+  for (const [words, made, event] of [
+    ['initial opens', sink.initialOpens, 'initial_open'],
+    ['opens', sink.opens, 'open'],
+    ['clicks', sink.clicks, 'click'],
+    ['unsubscribes', sink.unsubscribes, 'list_unsubscribe'],
+  ] as const) {
+    equal(
+      `${words}: made = recorded`,
+      { label: 'made by the sink', count: made },
+      { label: event, count: events.get(event) ?? 0 },
+    );
+  }
+  return { lines, balances: lines.every((line) => line.balances) };
+}
+
+function sameKeys(a: Keys, b: Keys): boolean {
+  if (a.size !== b.size) return false;
+  for (const key of a) if (!b.has(key)) return false;
+  return true;
+}
+
+/** The table as text, one line each, with a mark that does not need colour. */
+export function formatReconciliation({ lines, balances }: Reconciliation): string {
+  const rows = lines.map((line) => [
+    line.balances ? 'ok' : 'OFF',
+    line.name,
+    String(line.left.count),
+    String(line.right.count),
+    line.repeated && line.repeated.count > 0 ? `+${line.repeated.count} ${line.repeated.label}` : '',
+  ]);
+  const titles = ['', 'line', 'left', 'right', 'repeated'];
+  const widths = titles.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
+  const print = (row: readonly string[]) =>
+    row
+      .map((cell, i) => (i === 2 || i === 3 ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+      .join('  ')
+      .trimEnd();
+  const off = lines.filter((line) => !line.balances);
+  return [
+    print(titles),
+    ...rows.map(print),
+    '',
+    balances
+      ? 'Every line balances.'
+      : `${off.length} of ${lines.length} lines do not balance: ${off.map((line) => line.name).join('; ')}.`,
+  ].join('\n');
+}

@@ -27,7 +27,9 @@ export function writeContent(
 ): Content {
   const language = random.pick(campaign.languages);
   const subject = random.pick(campaign.subjects);
-  const paragraphs = Array.from({ length: random.int(...campaign.length) }, () => paragraph(random, language));
+  const paragraphs = Array.from({ length: random.int(...campaign.length) }, () =>
+    paragraph(random, language),
+  );
   const domain = campaign.from.slice(campaign.from.lastIndexOf('@') + 1);
   const site = `https://www.${domain}`;
   const links = campaign.links.map((name, n) => ({

@@ -55,7 +55,9 @@ export function escapeHtml(text: string): string {
 
 /** JSON in ASCII alone, broken only between members, so that unfolding cannot change a value. */
 export function headerJson(value: Readonly<Record<string, unknown>>): string {
-  const members = Object.entries(value).map(([key, v]) => `${ascii(JSON.stringify(key))}:${ascii(JSON.stringify(v))}`);
+  const members = Object.entries(value).map(
+    ([key, v]) => `${ascii(JSON.stringify(key))}:${ascii(JSON.stringify(v))}`,
+  );
   return `{${members.join(',\r\n ')}}`;
 }
 

@@ -116,7 +116,10 @@ function makeBody(random: Random, structure: Structure, content: Content, n: num
     }
     case 'mixed': {
       const document = Buffer.from(
-        Array.from({ length: random.int(5, 200) }, (_, row) => `${row + 1};${random.letters(12)};${random.int(1, 500)}.00\r\n`).join(''),
+        Array.from(
+          { length: random.int(5, 200) },
+          (_, row) => `${row + 1};${random.letters(12)};${random.int(1, 500)}.00\r\n`,
+        ).join(''),
       );
       const attachment = leaf(
         [
@@ -126,7 +129,10 @@ function makeBody(random: Random, structure: Structure, content: Content, n: num
         ],
         encodeBase64(document),
       );
-      return multipart('mixed', boundary(), [multipart('alternative', boundary(), [plain(), html()]), attachment]);
+      return multipart('mixed', boundary(), [
+        multipart('alternative', boundary(), [plain(), html()]),
+        attachment,
+      ]);
     }
   }
 }

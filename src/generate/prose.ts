@@ -2,7 +2,10 @@ import type { Random } from './random.ts';
 import type { Language } from './scenario.ts';
 
 /** Halves of sentences that go together in any combination, so that no two messages read the same. */
-const halves: Record<Language, { readonly openings: readonly string[]; readonly endings: readonly string[] }> = {
+const halves: Record<
+  Language,
+  { readonly openings: readonly string[]; readonly endings: readonly string[] }
+> = {
   en: {
     openings: [
       'Our buyers went through the whole collection and',
@@ -76,12 +79,18 @@ const halves: Record<Language, { readonly openings: readonly string[]; readonly 
 };
 
 /** Greetings, by language, before a name. */
-export const greetings: Record<Language, string> = { en: 'Hello', de: 'Guten Tag', fr: 'Bonjour', es: 'Hola' };
+export const greetings: Record<Language, string> = {
+  en: 'Hello',
+  de: 'Guten Tag',
+  fr: 'Bonjour',
+  es: 'Hola',
+};
 
 /** A paragraph of two to six sentences. */
 export function paragraph(random: Random, language: Language): string {
   const { openings, endings } = halves[language];
   const sentences: string[] = [];
-  for (let n = random.int(2, 6); n > 0; n--) sentences.push(`${random.pick(openings)} ${random.pick(endings)}`);
+  for (let n = random.int(2, 6); n > 0; n--)
+    sentences.push(`${random.pick(openings)} ${random.pick(endings)}`);
   return sentences.join(' ');
 }

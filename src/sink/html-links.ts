@@ -134,7 +134,10 @@ function cssUrls(css: string): string[] {
   for (let at = css.indexOf('url('); at >= 0 && found.length < 50; at = css.indexOf('url(', at + 4)) {
     const end = css.indexOf(')', at);
     if (end < 0) break;
-    const url = css.slice(at + 4, end).trim().replace(/^["']|["']$/g, '');
+    const url = css
+      .slice(at + 4, end)
+      .trim()
+      .replace(/^["']|["']$/g, '');
     if (/^https?:/i.test(url)) found.push(url);
   }
   return found;

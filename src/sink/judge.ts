@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Clock } from '../system/clock.ts';
 import type { Reply } from '../smtp/reply.ts';
+import type { Clock } from '../system/clock.ts';
 import { draw } from './draw.ts';
 import { decideAtRcpt, type Rates } from './model.ts';
 import { fillReply, pickReply, type ReplyFacts } from './replies.ts';
@@ -10,7 +10,12 @@ import type { Tally } from './tally.ts';
 /** What the sink does with a recipient when the sender asks. */
 export type Verdict =
   | { readonly kind: 'take' }
-  | { readonly kind: 'refuse'; readonly stage: 'rcpt' | 'data' | 'dot'; readonly reply: Reply; readonly attempt: number }
+  | {
+      readonly kind: 'refuse';
+      readonly stage: 'rcpt' | 'data' | 'dot';
+      readonly reply: Reply;
+      readonly attempt: number;
+    }
   | { readonly kind: 'drop'; readonly stage: 'rcpt' | 'data' | 'dot' }
   /** Take the content and never answer the final dot. */
   | { readonly kind: 'hang' };
@@ -64,7 +69,11 @@ export class Judge {
         attempt,
       }) satisfies Verdict;
     const question = (purpose: string) =>
-      draw(this.#options.seed, selection.commands.seed || `${facts.envid}\0${from}\0${rcpt}\0${attempt}`, purpose);
+      draw(
+        this.#options.seed,
+        selection.commands.seed || `${facts.envid}\0${from}\0${rcpt}\0${attempt}`,
+        purpose,
+      );
 
     const { commands } = selection;
     if (commands.code > 0) {
@@ -87,7 +96,12 @@ export class Judge {
       case 'full':
         return refuse(552, '5.2.2', '<{{to}}>: mailbox full, over quota');
       case 'toolarge':
-        return refuse(552, '5.3.4', 'Message too large: it exceeds the size limit of this mailbox', facts.size === undefined ? 'dot' : 'rcpt');
+        return refuse(
+          552,
+          '5.3.4',
+          'Message too large: it exceeds the size limit of this mailbox',
+          facts.size === undefined ? 'dot' : 'rcpt',
+        );
       case 'defer':
         return attempt <= selection.deferrals
           ? refuse(451, '4.7.1', '<{{to}}>: deferred, try again later')
@@ -126,7 +140,9 @@ export class Judge {
 
   #isGreylisted({ client, from, rcpt }: RcptFacts): boolean {
     const { clock, timeScale, greylistDelay } = this.#options;
-    const net = client.includes(':') ? client.split(':').slice(0, 4).join(':') : client.split('.').slice(0, 3).join('.');
+    const net = client.includes(':')
+      ? client.split(':').slice(0, 4).join(':')
+      : client.split('.').slice(0, 3).join('.');
     const key = `${net}\0${from}\0${rcpt}`;
     const first = this.#greylist.get(key);
     if (first === undefined) {

@@ -41,7 +41,7 @@ export class Ledger {
 
   /** Reads what is there, takes back a line that a crash tore, and opens for appending. */
   static async open(options: LedgerOptions): Promise<Ledger> {
-    await requireWritableFolder(options.dir, 'the sink\'s data folder');
+    await requireWritableFolder(options.dir, "the sink's data folder");
     const file = path.join(options.dir, FILE);
     const whole = await replay(file, options.apply);
     try {

@@ -219,7 +219,13 @@ class Planner {
       this.#foreignLinks++;
       return;
     }
-    this.#add('click', 'person', this.#wait(HOUR, 1, 'unsubscribe-wait'), first.url, personAgent(this.#question('agent')));
+    this.#add(
+      'click',
+      'person',
+      this.#wait(HOUR, 1, 'unsubscribe-wait'),
+      first.url,
+      personAgent(this.#question('agent')),
+    );
   }
 
   #images(who: Actor, wait: number, agent: string, countForeign: boolean): void {

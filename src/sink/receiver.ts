@@ -100,7 +100,8 @@ class Receiver {
       await this.#record([this.#refusal(verdict, rcpt, from?.address ?? '', session)]);
       return verdict.reply;
     }
-    if (verdict.kind === 'drop' && verdict.stage === 'rcpt') return this.#drop('rcpt', [rcpt], from?.address ?? '', session);
+    if (verdict.kind === 'drop' && verdict.stage === 'rcpt')
+      return this.#drop('rcpt', [rcpt], from?.address ?? '', session);
     return null;
   }
 
@@ -150,7 +151,8 @@ class Receiver {
     });
     try {
       for (const record of records) {
-        if (record.plan.some((action) => action.url === '')) await files.keepOriginal(record.id, mail.content);
+        if (record.plan.some((action) => action.url === ''))
+          await files.keepOriginal(record.id, mail.content);
       }
       await files.keep(transaction, mail.content);
       await this.#record(records);
@@ -212,11 +214,7 @@ class Receiver {
   }
 
   /** A refusal or cut that one recipient asks for at this stage hits all of the transaction. */
-  async #answerAll(
-    stage: 'data' | 'dot',
-    envelope: Envelope,
-    session: SmtpServerSession,
-  ): Promise<Answer> {
+  async #answerAll(stage: 'data' | 'dot', envelope: Envelope, session: SmtpServerSession): Promise<Answer> {
     const { recipients } = envelope;
     const from = envelope.from.address;
     for (const rcpt of recipients) {

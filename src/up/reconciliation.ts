@@ -47,6 +47,9 @@ export interface RunFacts {
     readonly opens: number;
     readonly clicks: number;
     readonly unsubscribes: number;
+    /** Reports sent back and answered with 250. */
+    readonly remoteBounces: number;
+    readonly complaints: number;
   };
   /** Events in the store by public type. */
   readonly events: ReadonlyMap<string, number>;
@@ -97,6 +100,16 @@ export function reconcile(run: RunFacts): Reconciliation {
       `${words}: records = events`,
       { label: `accounting ${record}`, count: rows(record) },
       { label: event, count: events.get(event) ?? 0 },
+    );
+  }
+  for (const [words, sent, record] of [
+    ['remote bounces', sink.remoteBounces, 'rb'],
+    ['complaints', sink.complaints, 'f'],
+  ] as const) {
+    equal(
+      `${words}: sent back = recorded`,
+      { label: 'sent by the sink', count: sent },
+      { label: `accounting ${record}`, count: rows(record) },
     );
   }
   for (const [words, made, event] of [

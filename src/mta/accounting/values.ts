@@ -15,8 +15,8 @@ import { csvRow } from './csv.ts';
 import { statusWithText } from './dsn-text.ts';
 
 export interface ValueOptions {
-  /** `YYYY-MM-DD HH:MM:SS±HHMM` in local time, or seconds since the epoch. */
-  readonly isoTimes: boolean;
+  /** Milliseconds since the epoch as the file writes them: see `accountingTime`. */
+  readonly time: (ms: number) => string;
   readonly userString: string;
   /** What stands for a recipient's local part; `null` leaves recipients as they are. */
   readonly hide: RecipientCover | null;
@@ -57,8 +57,8 @@ type Getter = (parts: Parts) => string;
 
 const getters: ReadonlyMap<string, Getter> = new Map<string, Getter>(
   Object.entries({
-    timeLogged: (p) => time(p.outcome.at, p.options.isoTimes),
-    timeQueued: (p) => (p.message && p.type !== 'r' ? time(p.message.receivedAt, p.options.isoTimes) : ''),
+    timeLogged: (p) => p.options.time(p.outcome.at),
+    timeQueued: (p) => (p.message && p.type !== 'r' ? p.options.time(p.message.receivedAt) : ''),
     totalSecondsQueued: (p) =>
       p.message && p.type !== 'r'
         ? String(Math.max(0, Math.floor((p.outcome.at - p.message.receivedAt) / 1000)))
@@ -243,27 +243,30 @@ function hostAndIp(host: string, ip: string): string {
   return `${host} (${ip})`;
 }
 
-let lastSecond = Number.NaN;
-let lastText = '';
-
-/** Accounting time in local time; rows of one second share the work. */
-function time(ms: number, iso: boolean): string {
-  const second = Math.floor(ms / 1000);
-  if (!iso) return String(second);
-  if (second !== lastSecond) {
-    const d = new Date(second * 1000);
-    const two = (n: number) => String(n).padStart(2, '0');
-    const offset = -d.getTimezoneOffset();
-    const zone = `${offset < 0 ? '-' : '+'}${two(Math.floor(Math.abs(offset) / 60))}${two(Math.abs(offset) % 60)}`;
-    lastText = `${localDate(second * 1000)} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}${zone}`;
-    lastSecond = second;
-  }
-  return lastText;
+/** Times as accounting files have them; rows of one second share the work. */
+export function accountingTime(iso: boolean): (ms: number) => string {
+  let lastSecond = Number.NaN;
+  let lastText = '';
+  return (ms) => {
+    const second = Math.floor(ms / 1000);
+    if (!iso) return String(second);
+    if (second !== lastSecond) {
+      const d = new Date(second * 1000);
+      const offset = -d.getTimezoneOffset();
+      const zone = `${offset < 0 ? '-' : '+'}${two(Math.floor(Math.abs(offset) / 60))}${two(Math.abs(offset) % 60)}`;
+      lastText = `${localDate(second * 1000)} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}${zone}`;
+      lastSecond = second;
+    }
+    return lastText;
+  };
 }
 
 /** `YYYY-MM-DD` in local time. */
 export function localDate(ms: number): string {
   const d = new Date(ms);
-  const two = (n: number) => String(n).padStart(2, '0');
   return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}`;
+}
+
+function two(n: number): string {
+  return String(n).padStart(2, '0');
 }

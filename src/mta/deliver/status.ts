@@ -18,7 +18,7 @@ export function statusOfReply(reply: SmtpReply, config: Config, rcptOf553: boole
   const agrees = reply.enhanced.startsWith(String(digit));
   let status = agrees ? reply.enhanced : `${digit}.0.0`;
   if (!agrees && reply.code === 553 && rcptOf553) status = '5.1.1';
-  return describe(status, statusText(status, 'remote'), diagnosticOf(reply), config);
+  return describe(status, statusText(status), diagnosticOf(reply), config);
 }
 
 /** What we found ourselves, without a reply. */

@@ -1,0 +1,86 @@
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { startSignals } from '../signals/server.ts';
+import { systemClock } from '../system/clock.ts';
+import { createLog } from '../system/log.ts';
+import { UserError } from '../system/user-error.ts';
+
+export const help = `posthorn signals: takes events, stores them, answers searches and reports, serves the web interface
+
+Usage: posthorn signals --data DIR [--listen HOST:PORT] [--clickhouse URL]
+
+  --data DIR            folder for everything the service keeps
+  --listen HOST:PORT    where it answers (default 127.0.0.1:7700)
+  --clickhouse URL      a ClickHouse server for events; default is the engine in this process, its data in DIR
+  --accounts URL        a database for accounts; not supported yet, they are in DIR/accounts.db
+  --event-age HOURS     events older than this are refused (default 24)
+
+The first API key is taken from POSTHORN_ADMIN_KEY (40 hexadecimal digits); without that, one is made into
+DIR/admin.key. SIGTERM and SIGINT end what is in hand and stop.
+`;
+
+const STOP_MS = 5000;
+
+/** Serves until a signal; 0 then. */
+export async function run(args: string[]): Promise<number> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      data: { type: 'string' },
+      listen: { type: 'string', default: '127.0.0.1:7700' },
+      clickhouse: { type: 'string' },
+      accounts: { type: 'string' },
+      'event-age': { type: 'string', default: '24' },
+    },
+  });
+  if (!values.data)
+    throw new UserError('--data DIR is needed: the folder to keep everything in', { exitCode: 2 });
+  if (values.accounts !== undefined) {
+    throw new UserError(
+      '--accounts is not supported yet; accounts are kept in DIR/accounts.db, so leave it out',
+      {
+        exitCode: 2,
+      },
+    );
+  }
+  const hours = Number(values['event-age']);
+  if (!(hours > 0 && hours <= 24 * 3650)) {
+    throw new UserError('--event-age must be a number of hours above 0', { exitCode: 2 });
+  }
+  const log = createLog(process.stderr, 'signals');
+  const stop = new Promise<NodeJS.Signals>((resolve) => {
+    process.once('SIGTERM', resolve);
+    process.once('SIGINT', resolve);
+  });
+  const signals = await startSignals({
+    dataDir: path.resolve(values.data),
+    listen: parseListen(values.listen),
+    clickhouseUrl: values.clickhouse,
+    adminKey: process.env.POSTHORN_ADMIN_KEY,
+    eventAgeHours: hours,
+    log,
+    clock: systemClock,
+  });
+  log.info('ready', { url: signals.url, key: signals.adminKeyFile });
+  const signal = await stop;
+  log.info('stopping', { signal });
+  // A batch that does not end in time is on disk and is processed at the next start.
+  const late = setTimeout(() => {
+    log.warn('not everything ended in time; it is taken up at the next start');
+    process.exit(0);
+  }, STOP_MS);
+  await signals.close();
+  clearTimeout(late);
+  return 0;
+}
+
+function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(text);
+  const port = Number(match?.[3]);
+  if (!match || port > 65_535) {
+    throw new UserError(`--listen needs HOST:PORT such as 127.0.0.1:7700 or [::1]:7700, not "${text}"`, {
+      exitCode: 2,
+    });
+  }
+  return { host: (match[1] ?? match[2])!, port };
+}

@@ -1,0 +1,52 @@
+/** Every grant that an API key may hold, with the label that SparkPost's web interface gives it. */
+export const grants: readonly (readonly [key: string, label: string])[] = [
+  ['events/ingest', 'Incoming Events: Write'],
+  ['message_events/view', 'Events Search: Read-only'],
+  ['metrics/view', 'Metrics: Read-only'],
+  ['signals/view', 'Signals: Read-only'],
+  ['signals/manage', 'Signals: Read/Write'],
+  ['alerts/view', 'Alerts: Read-only'],
+  ['alerts/manage', 'Alerts: Read/Write'],
+  ['webhooks/view', 'Event Webhooks: Read-only'],
+  ['webhooks/modify', 'Event Webhooks: Read/Write'],
+  ['transmissions/view', 'Transmissions: Read-only'],
+  ['transmissions/modify', 'Transmissions: Read/Write'],
+  ['smtp/inject', 'Send via SMTP'],
+  ['sending_domains/view', 'Sending Domains: Read-only'],
+  ['sending_domains/manage', 'Sending Domains: Read/Write'],
+  ['tracking_domains/view', 'Tracking Domains: Read-only'],
+  ['tracking_domains/manage', 'Tracking Domains: Read/Write'],
+  ['suppression_lists/manage', 'Suppression Lists: Read/Write'],
+  ['templates/view', 'Templates: Read-only'],
+  ['templates/modify', 'Templates: Read/Write'],
+  ['templates/preview', 'Templates: Preview'],
+  ['ip_pools/view', 'IP Pools: Read-only'],
+  ['ip_pools/manage', 'IP Pools: Read/Write'],
+  ['subaccount/view', 'Subaccounts: Read-only'],
+  ['subaccount/manage', 'Subaccounts: Read/Write'],
+  ['api_keys/manage', 'API Keys: Read/Write'],
+  ['grants/view', 'Grants: Read-only'],
+  ['users/manage', 'Users: Read/Write'],
+  ['account/view', 'Account: Read-only'],
+  ['account/manage', 'Account: Read/Write'],
+  ['usage/view', 'Usage: Read-only'],
+];
+
+/** Grants that a key of a subaccount may hold (SparkPost API documentation, Subaccounts). */
+export const subaccountGrants: ReadonlySet<string> = new Set([
+  'smtp/inject',
+  'sending_domains/manage',
+  'tracking_domains/view',
+  'tracking_domains/manage',
+  'message_events/view',
+  'suppression_lists/manage',
+  'transmissions/view',
+  'transmissions/modify',
+  'webhooks/view',
+  'webhooks/modify',
+  'templates/view',
+  'templates/modify',
+  'templates/preview',
+]);
+
+export const allGrants: ReadonlySet<string> = new Set(grants.map(([key]) => key));

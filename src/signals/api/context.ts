@@ -1,0 +1,41 @@
+import type { Clock } from '../../system/clock.ts';
+import type { Log } from '../../system/log.ts';
+import type { Accounts, Caller } from '../accounts/accounts.ts';
+import type { BatchFiles } from '../ingest/batch-files.ts';
+import type { Processor } from '../ingest/processor.ts';
+import type { EventStore } from '../store/event-store.ts';
+
+/** What the end points work with. */
+export interface Services {
+  readonly accounts: Accounts;
+  readonly store: EventStore;
+  readonly files: BatchFiles;
+  readonly processor: Processor;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Batches processed before this run, as far as their outcomes are still kept. */
+  readonly processedBefore: number;
+  readonly ingest: IngestLimits;
+}
+
+export interface IngestLimits {
+  /** Bytes of one request, compressed. */
+  readonly body: number;
+  /** Requests whose bodies are being received at the same time. */
+  readonly concurrent: number;
+  /** Bytes that may wait to be processed; more is refused for now. */
+  readonly pendingBytes: number;
+}
+
+export const defaultIngestLimits: IngestLimits = {
+  body: 5 * 1024 * 1024,
+  concurrent: 64,
+  pendingBytes: 4 * 2 ** 30,
+};
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; set before the handler of every route that needs a grant. */
+    caller: Caller | null;
+  }
+}

@@ -1,0 +1,153 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { syncFolder } from '../../system/durable-file.ts';
+
+/** A batch that was acknowledged and is not processed yet. */
+export interface PendingBatch {
+  readonly id: string;
+  readonly file: string;
+  /** Bytes as received, compressed. */
+  readonly size: number;
+  /** Milliseconds since the epoch; the age of events is measured at arrival, however late they are processed. */
+  readonly arrivedAt: number;
+  /** It was there when the program started, so an earlier run may have stored part of it. */
+  readonly doubtful: boolean;
+}
+
+const DAY = 86_400_000;
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** Joins all who want the same folder synced into as few syncs as give each what it asked for. */
+class GroupSync {
+  readonly #dir: string;
+  #running: Promise<void> | null = null;
+  #next: Promise<void> | null = null;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  /** Resolves when a sync that began after this call has ended. */
+  sync(): Promise<void> {
+    if (!this.#running) {
+      this.#running = syncFolder(this.#dir).finally(() => {
+        this.#running = null;
+      });
+      return this.#running;
+    }
+    this.#next ??= this.#running
+      .catch(() => {})
+      .then(() => {
+        this.#next = null;
+        return this.sync();
+      });
+    return this.#next;
+  }
+}
+
+/**
+ * The batches on disk: `pending/` holds what was acknowledged and waits, `done/YYYY-MM-DD/` what was processed, for
+ * as long as senders may fetch it. A name in `pending/` sorts by arrival.
+ */
+export class BatchFiles {
+  readonly #pending: string;
+  readonly #done: string;
+  readonly #now: () => number;
+  readonly #sync: GroupSync;
+  #sequence = 0;
+
+  private constructor(dir: string, now: () => number) {
+    this.#pending = path.join(dir, 'pending');
+    this.#done = path.join(dir, 'done');
+    this.#now = now;
+    this.#sync = new GroupSync(this.#pending);
+  }
+
+  /** Opens the folder and lists what an earlier run left, in order of arrival. */
+  static async open(dir: string, now: () => number): Promise<{ files: BatchFiles; left: PendingBatch[] }> {
+    const files = new BatchFiles(dir, now);
+    await mkdir(files.#pending, { recursive: true, mode: 0o750 });
+    await mkdir(files.#done, { recursive: true, mode: 0o750 });
+    const left: PendingBatch[] = [];
+    for (const name of (await readdir(files.#pending)).sort()) {
+      const file = path.join(files.#pending, name);
+      const id = name.slice(-39, -3);
+      if (name.endsWith('.gz') && uuid.test(id)) {
+        const { size } = await stat(file);
+        left.push({ id, file, size, arrivedAt: Number(name.slice(0, 14)), doubtful: true });
+      } else if (name.endsWith('.tmp')) await rm(file, { force: true });
+    }
+    return { files, left };
+  }
+
+  /** Keeps a batch; when this resolves, it survives a crash of the machine. */
+  async accept(chunks: readonly Uint8Array[]): Promise<PendingBatch> {
+    const id = randomUUID();
+    const arrivedAt = this.#now();
+    const order = `${String(arrivedAt).padStart(14, '0')}-${String(this.#sequence++).padStart(9, '0')}`;
+    const file = path.join(this.#pending, `${order}-${id}.gz`);
+    const temporary = `${file}.tmp`;
+    let size = 0;
+    try {
+      const handle = await open(temporary, 'wx', 0o640);
+      try {
+        for (const chunk of chunks) size += chunk.length;
+        await handle.writev(chunks.length > 0 ? [...chunks] : [new Uint8Array(0)]);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(temporary, file);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+    await this.#sync.sync();
+    return { id, file, size, arrivedAt, doubtful: false };
+  }
+
+  /** Where the failures of a batch are being gathered; taken over by `finish`. */
+  failuresFile(batch: PendingBatch): string {
+    return `${batch.file}.failures.tmp`;
+  }
+
+  /** Moves a processed batch, and its failures if it has any, to where senders fetch them. */
+  async finish(batch: PendingBatch, hasFailures: boolean): Promise<void> {
+    const dir = path.join(this.#done, new Date(this.#now()).toISOString().slice(0, 10));
+    await mkdir(dir, { recursive: true, mode: 0o750 });
+    if (hasFailures) await rename(this.failuresFile(batch), path.join(dir, `${batch.id}.failures.gz`));
+    await rename(batch.file, path.join(dir, `${batch.id}.gz`));
+  }
+
+  /** Path of a stored batch, or of its failures; `null` when there is none or it has expired. */
+  async find(id: string, what: 'batch' | 'failures'): Promise<string | null> {
+    if (!uuid.test(id)) return null;
+    const name = what === 'batch' ? `${id}.gz` : `${id}.failures.gz`;
+    for (const day of (await readdir(this.#done)).sort().reverse()) {
+      const file = path.join(this.#done, day, name);
+      if (await exists(file)) return file;
+    }
+    if (what === 'failures') return null;
+    const pending = (await readdir(this.#pending)).find((n) => n.endsWith(`${id}.gz`));
+    return pending ? path.join(this.#pending, pending) : null;
+  }
+
+  /** Removes processed batches older than `days`. */
+  async expire(days: number): Promise<void> {
+    const oldest = new Date(this.#now() - (days + 1) * DAY).toISOString().slice(0, 10);
+    for (const day of await readdir(this.#done)) {
+      if (/^\d{4}-\d\d-\d\d$/.test(day) && day < oldest) {
+        await rm(path.join(this.#done, day), { recursive: true, force: true });
+      }
+    }
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    return (await stat(file)).isFile();
+  } catch {
+    return false;
+  }
+}

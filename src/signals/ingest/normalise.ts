@@ -1,0 +1,305 @@
+import type { CheckedEvent } from '../../events/check.ts';
+import { type Field, fields } from '../../events/fields.ts';
+import type { EventRow } from '../store/event-store.ts';
+import { bounceClass } from './bounce-classes.ts';
+import { mailboxProvider } from './mailbox-providers.ts';
+
+/** An event as search shows it; keys are field names of the vocabulary only. */
+export type ShownEvent = Record<string, unknown>;
+
+/** An event on its way into the store: enrichment changes `shown`, then `rowOf` makes the row. */
+export interface NormalEvent {
+  readonly eventId: string;
+  readonly messageId: string;
+  readonly type: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly shown: ShownEvent;
+}
+
+const LONGEST_TEXT = 16_384;
+const DEEPEST_OBJECT = 8;
+const MOST_NODES = 1000;
+
+/** Every installation is one SparkPost account. */
+export const CUSTOMER_ID = 1;
+
+function textOf(value: unknown): string | undefined {
+  if (typeof value === 'number' && Number.isFinite(value)) return String(value);
+  if (typeof value !== 'string' || value === '') return undefined;
+  return value.slice(0, LONGEST_TEXT).toWellFormed();
+}
+
+function digitsOf(value: unknown): string | undefined {
+  const text = textOf(value);
+  return text !== undefined && /^\d{1,18}(?:\.\d{1,9})?$/.test(text) ? text : undefined;
+}
+
+function booleanOf(value: unknown): boolean | undefined {
+  if (value === true || value === '1' || value === 'true' || value === 1) return true;
+  if (value === false || value === '0' || value === 'false' || value === 0) return false;
+  return undefined;
+}
+
+/** Whether a value nests no deeper and holds no more than a sender's data sensibly does. */
+function modest(value: unknown): boolean {
+  let level: unknown[] = [value];
+  let nodes = 0;
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > DEEPEST_OBJECT) return false;
+    const next: unknown[] = [];
+    for (const item of level) {
+      if (typeof item !== 'object' || item === null) continue;
+      const children = Object.values(item);
+      nodes += children.length;
+      if (nodes > MOST_NODES) return false;
+      next.push(...children);
+    }
+    level = next;
+  }
+  return true;
+}
+
+const placeKeys = ['country', 'region', 'city', 'latitude', 'longitude', 'zip', 'postal_code'];
+
+/** One widespread tracker sends the keys capitalised and every value empty or zero: that is no place. */
+function placeOf(value: object): object | undefined {
+  const given = new Map(
+    Object.entries(value).map(([key, v]) => [key.toLowerCase().replace('postalcode', 'postal_code'), v]),
+  );
+  const place: Record<string, unknown> = {};
+  for (const key of placeKeys) {
+    const v = given.get(key);
+    if (v === undefined || v === null || v === '' || typeof v === 'object') continue;
+    if (key === 'latitude' || key === 'longitude') {
+      const number = Number(v);
+      if (Number.isFinite(number)) place[key] = number;
+    } else if (v !== 0) place[key] = typeof v === 'string' ? v.slice(0, 256).toWellFormed() : v;
+  }
+  if (place.latitude === 0 && place.longitude === 0) {
+    delete place.latitude;
+    delete place.longitude;
+  }
+  return Object.keys(place).length > 0 ? place : undefined;
+}
+
+function shownValue(field: Field, value: unknown): unknown {
+  switch (field.type) {
+    case 'string':
+      return textOf(value);
+    case 'numeric-string':
+      return digitsOf(value);
+    case 'integer': {
+      const number = Number(digitsOf(value));
+      return Number.isSafeInteger(number) ? number : undefined;
+    }
+    case 'boolean':
+      return booleanOf(value);
+    case 'iso8601': {
+      const at = typeof value === 'string' ? Date.parse(value) : Number.NaN;
+      return Number.isNaN(at) ? undefined : new Date(at).toISOString();
+    }
+    case 'object':
+      if (typeof value !== 'object' || value === null || Array.isArray(value) || !modest(value))
+        return undefined;
+      if (field.name === 'geo_ip') return placeOf(value);
+      return Object.keys(value).length > 0 ? value : undefined;
+    case 'array<string>':
+      if (!Array.isArray(value)) return undefined;
+      return value.slice(0, 100).flatMap((item) => textOf(item) ?? []);
+    case 'unix-seconds-string':
+      return undefined;
+  }
+}
+
+function domainOf(address: unknown): string | undefined {
+  if (typeof address !== 'string') return undefined;
+  const at = address.lastIndexOf('@');
+  return at >= 0 && at < address.length - 1 ? address.slice(at + 1).toLowerCase() : undefined;
+}
+
+/** The event in search's words: SparkPost's rules of normalisation that need nothing but the event itself. */
+export function normalise(checked: CheckedEvent): NormalEvent {
+  const { event } = checked;
+  const shown: ShownEvent = {
+    type: checked.publicType,
+    event_id: checked.eventId,
+    timestamp: new Date(checked.at).toISOString(),
+    customer_id: CUSTOMER_ID,
+  };
+  if (checked.messageId !== '') shown.message_id = checked.messageId.toWellFormed();
+  for (const field of checked.entry?.fields ?? fields.values()) {
+    if (field.surface !== 'all' || field.name in shown || field.name === 'message_id') continue;
+    const value = shownValue(field, event[field.name]);
+    if (value !== undefined) shown[field.name] = value;
+  }
+  if (shown.subaccount_id === 0) delete shown.subaccount_id;
+  fill(shown, 'sending_ip', textOf(event.binding));
+  fill(shown, 'ip_pool', textOf(event.binding_group));
+  const recipient = shown.rcpt_to;
+  if (typeof recipient === 'string') {
+    shown.rcpt_to = recipient.toLowerCase();
+    fill(shown, 'raw_rcpt_to', recipient);
+  }
+  for (const name of ['recipient_domain', 'routing_domain', 'sending_domain']) {
+    if (typeof shown[name] === 'string') shown[name] = shown[name].toLowerCase();
+  }
+  const domain = domainOf(recipient) ?? textOf(event.rcpt_domain)?.toLowerCase();
+  if (domain !== undefined) shown.recipient_domain = domain;
+  fill(shown, 'sending_domain', domainOf(shown.friendly_from));
+  return {
+    eventId: checked.eventId,
+    messageId: (shown.message_id as string | undefined) ?? '',
+    type: checked.publicType,
+    at: checked.at,
+    shown,
+  };
+}
+
+function fill(shown: ShownEvent, name: string, value: unknown): void {
+  if (shown[name] === undefined && value !== undefined && value !== '') shown[name] = value;
+}
+
+const enrichedFields = [
+  'campaign_id',
+  'subject',
+  'ip_pool',
+  'sending_ip',
+  'rcpt_meta',
+  'rcpt_tags',
+  'routing_domain',
+  'recipient_domain',
+  'sending_domain',
+  'template_id',
+  'template_version',
+  'transmission_id',
+  'friendly_from',
+  'msg_from',
+  'rcpt_to',
+  'raw_rcpt_to',
+  'rcpt_hash',
+  'rcpt_type',
+  'msg_size',
+  'injection_time',
+  'open_tracking',
+  'click_tracking',
+  'initial_pixel',
+  'amp_enabled',
+  'ab_test_id',
+  'ab_test_version',
+  'recv_method',
+  'transactional',
+  'subaccount_id',
+];
+
+const enrichedTypes = new Set([
+  'open',
+  'initial_open',
+  'click',
+  'amp_open',
+  'amp_initial_open',
+  'amp_click',
+  'list_unsubscribe',
+  'link_unsubscribe',
+  'spam_complaint',
+  'out_of_band',
+]);
+
+/** Whether events of this type arrive with little more than `message_id` and learn the rest from the message. */
+export function isEnriched(type: string): boolean {
+  return enrichedTypes.has(type);
+}
+
+/** Copies what the event lacks from its message's injection or delivery, both as search shows them. */
+export function enrich(shown: ShownEvent, message: ShownEvent): void {
+  const anonymous = shown.rcpt_to === undefined && shown.rcpt_hash !== undefined;
+  for (const name of enrichedFields) {
+    // A hash stands in place of the address; joining it with the address would undo it.
+    if (anonymous && (name === 'rcpt_to' || name === 'raw_rcpt_to')) continue;
+    if (name === 'rcpt_hash' && shown.rcpt_to !== undefined) continue;
+    fill(shown, name, message[name]);
+  }
+  if (message.type === 'injection') fill(shown, 'injection_time', message.timestamp);
+}
+
+/** SHA-1 of a recipient in lower-case hexadecimal, from either of the two spellings in use; '' if it is neither. */
+export function recipientHash(text: unknown): string {
+  if (typeof text !== 'string') return '';
+  if (/^[0-9a-f]{40}$/i.test(text)) return text.toLowerCase();
+  if (/^[A-Za-z0-9+/_-]{27}=?$/.test(text)) {
+    return Buffer.from(text.replaceAll('-', '+').replaceAll('_', '/'), 'base64').toString('hex');
+  }
+  return '';
+}
+
+function numberOf(value: unknown, most = Number.MAX_SAFE_INTEGER): number {
+  const number = Math.trunc(Number(value ?? 0));
+  return Number.isFinite(number) && number > 0 ? Math.min(number, most) : 0;
+}
+
+function columnText(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** Machines that fetch every image before anybody has opened the mail. */
+function isPrefetched(shown: ShownEvent): boolean {
+  const parsed = shown.user_agent_parsed as { is_prefetched?: unknown } | undefined;
+  return booleanOf(parsed?.is_prefetched) === true || shown.user_agent === 'Mozilla/5.0';
+}
+
+/** The row of an event after enrichment; applies the rules that may only come then. */
+export function rowOf(
+  event: Pick<NormalEvent, 'at' | 'shown'>,
+  batchId: string,
+  version: number,
+  orphan: boolean,
+): EventRow {
+  const { shown } = event;
+  fill(shown, 'routing_domain', shown.recipient_domain);
+  fill(shown, 'sending_domain', domainOf(shown.msg_from));
+  const provider = mailboxProvider(columnText(shown.recipient_domain));
+  const routed = provider.name === '' ? mailboxProvider(columnText(shown.routing_domain)) : provider;
+  fill(shown, 'mailbox_provider', routed.name);
+  fill(shown, 'mailbox_provider_region', routed.region);
+  const raw = columnText(shown.raw_rcpt_to).toLowerCase();
+  const code = shown.bounce_class === undefined ? 1 : numberOf(shown.bounce_class, 65_535);
+  const failed = shown.type === 'bounce' || shown.type === 'out_of_band' || shown.bounce_class !== undefined;
+  return {
+    ts: event.at,
+    event_id: columnText(shown.event_id),
+    type: columnText(shown.type),
+    batch_id: batchId,
+    sign: 1,
+    version,
+    orphan: orphan ? 1 : 0,
+    subaccount_id: numberOf(shown.subaccount_id, 2 ** 32 - 1),
+    campaign_id: columnText(shown.campaign_id),
+    template_id: columnText(shown.template_id),
+    recipient_domain: columnText(shown.recipient_domain),
+    sending_domain: columnText(shown.sending_domain),
+    sending_ip: columnText(shown.sending_ip),
+    ip_pool: columnText(shown.ip_pool),
+    mailbox_provider: columnText(shown.mailbox_provider),
+    mailbox_provider_region: columnText(shown.mailbox_provider_region),
+    message_id: columnText(shown.message_id),
+    transmission_id: columnText(shown.transmission_id),
+    rcpt_to: columnText(shown.rcpt_to),
+    raw_rcpt_to: raw === shown.rcpt_to ? '' : raw,
+    rcpt_hash: recipientHash(shown.rcpt_hash),
+    routing_domain: columnText(shown.routing_domain),
+    friendly_from: columnText(shown.friendly_from),
+    subject: columnText(shown.subject),
+    ab_test_id: columnText(shown.ab_test_id),
+    ab_test_version: columnText(shown.ab_test_version),
+    bounce_class: failed ? code : 0,
+    bounce_category: failed ? bounceClass(code).category : '',
+    reason: columnText(shown.reason),
+    raw_reason: columnText(shown.raw_reason),
+    link_name: columnText(shown.target_link_name) || columnText(shown.target_link_url),
+    num_retries: numberOf(shown.num_retries, 2 ** 32 - 1),
+    queue_time: numberOf(shown.queue_time),
+    msg_size: numberOf(shown.msg_size),
+    prefetched: isPrefetched(shown) ? 1 : 0,
+    data: JSON.stringify(shown),
+  };
+}

@@ -1,0 +1,274 @@
+import { rm } from 'node:fs/promises';
+import { checkIngestLine } from '../../events/check.ts';
+import type { Clock } from '../../system/clock.ts';
+import { type Log, printable } from '../../system/log.ts';
+import { EngineError } from '../store/engine.ts';
+import type { EventStore } from '../store/event-store.ts';
+import type { BatchFiles, PendingBatch } from './batch-files.ts';
+import { type BatchLimits, batchLines, requireReadable, UnreadableBatch } from './batch-reader.ts';
+import { FailuresFile } from './failures-file.ts';
+import { normalise } from './normalise.ts';
+import { type BatchOutcome, type ErrorType, outcomeOf, storeOutcomes } from './outcome.ts';
+import { storeRound, type WaitingEvent } from './round.ts';
+
+export interface ProcessorOptions {
+  readonly store: EventStore;
+  readonly files: BatchFiles;
+  /** Batches that an earlier run left. */
+  readonly left: readonly PendingBatch[];
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits: BatchLimits;
+  /** Events that were this old (milliseconds) when they arrived are refused. */
+  readonly maxAgeMs: number;
+}
+
+/** A batch in hand: read, perhaps with events that wait to be stored. */
+interface Work {
+  readonly batch: PendingBatch;
+  readonly failures: FailuresFile;
+  succeeded: number;
+  failed: number;
+  duplicates: number;
+  /** Set when the batch as a whole is lost. */
+  error: ErrorType | null;
+}
+
+const ROWS_PER_INSERT = 20_000;
+const BATCHES_PER_ROUND = 500;
+const LONGEST_PAUSE_MS = 30_000;
+
+/** ClickHouse's codes for "these rows cannot be read", which no repetition mends. */
+const unreadableRows = new Set([6, 26, 27, 41, 53, 72, 117, 130, 321, 349, 441]);
+
+/**
+ * Takes batches off the disk in the order of their arrival, as many at a time as make a good insert, and ends each
+ * with an outcome. A fault of the engine or disk is repeated until it goes away; what was acknowledged stays on disk.
+ */
+export class Processor {
+  readonly #options: ProcessorOptions;
+  readonly #queue: PendingBatch[];
+  #processed = 0;
+  #running: Promise<void> | null = null;
+  #closing = false;
+  #wake: (() => void) | null = null;
+
+  constructor(options: ProcessorOptions) {
+    this.#options = options;
+    this.#queue = [...options.left];
+    this.#start();
+  }
+
+  /** Batches that wait or are in hand. */
+  get pending(): number {
+    return this.#queue.length;
+  }
+
+  /** Bytes of these. */
+  get pendingBytes(): number {
+    return this.#queue.reduce((sum, b) => sum + b.size, 0);
+  }
+
+  /** Batches done since the program started. */
+  get processed(): number {
+    return this.#processed;
+  }
+
+  add(batch: PendingBatch): void {
+    this.#queue.push(batch);
+    this.#start();
+  }
+
+  /** Resolves when nothing waits. */
+  async idle(): Promise<void> {
+    while (this.#running) await this.#running;
+  }
+
+  /** Ends after the round in hand; what waits stays on disk. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#wake?.();
+    await this.#running;
+  }
+
+  #start(): void {
+    if (this.#running || this.#closing) return;
+    this.#running = this.#run().finally(() => {
+      this.#running = null;
+      if (this.#queue.length > 0) this.#start();
+    });
+  }
+
+  async #run(): Promise<void> {
+    let pause = 250;
+    while (this.#queue.length > 0 && !this.#closing) {
+      try {
+        await this.#round();
+        pause = 250;
+      } catch (error) {
+        if (this.#closing) return;
+        this.#options.log.error('batches could not be processed and will be tried again', {
+          batches: this.#queue.length,
+          seconds: pause / 1000,
+          because: printable(error instanceof Error ? error.message : String(error)),
+        });
+        await this.#sleep(pause);
+        pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
+      }
+    }
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(ms, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  /** Processes the first batches of the queue and takes them off it. */
+  async #round(): Promise<void> {
+    const works: Work[] = [];
+    let waiting: WaitingEvent[] = [];
+    try {
+      for (let i = 0; i < this.#queue.length && i < BATCHES_PER_ROUND && !this.#closing; i++) {
+        const work = this.#workOn(this.#queue[i]!);
+        works.push(work);
+        waiting = await this.#read(work, waiting, works);
+        if (waiting.length >= ROWS_PER_INSERT / 2) break;
+      }
+      await this.#store(works, waiting);
+      await this.#finish(works);
+    } catch (error) {
+      for (const work of works) {
+        work.failures.discard();
+        await rm(this.#options.files.failuresFile(work.batch), { force: true });
+      }
+      // Whatever of these was stored already must be looked for next time.
+      for (let i = 0; i < works.length && i < this.#queue.length; i++) {
+        this.#queue[i] = { ...this.#queue[i]!, doubtful: true };
+      }
+      throw error;
+    }
+  }
+
+  #workOn(batch: PendingBatch): Work {
+    return {
+      batch,
+      failures: new FailuresFile(this.#options.files.failuresFile(batch)),
+      succeeded: 0,
+      failed: 0,
+      duplicates: 0,
+      error: null,
+    };
+  }
+
+  /** Reads a batch to its end; stores events when enough have gathered; returns those that still wait. */
+  async #read(work: Work, gathered: WaitingEvent[], works: readonly Work[]): Promise<WaitingEvent[]> {
+    const { limits, maxAgeMs, log } = this.#options;
+    const { batch } = work;
+    try {
+      await requireReadable(batch.file, batch.size, limits);
+    } catch (error) {
+      if (!(error instanceof UnreadableBatch)) throw error;
+      work.error = 'decompress';
+      log.warn('a batch cannot be inflated', { batch: batch.id, because: error.message });
+      return gathered;
+    }
+    let waiting = gathered;
+    const seen = new Set<string>();
+    for await (const line of batchLines(batch.file, limits)) {
+      const { value, isJson } = line.tooLong ? { value: undefined, isJson: false } : parseLine(line.text);
+      const checked = line.tooLong
+        ? { ok: false as const, message: `The line is longer than ${limits.line} bytes` }
+        : isJson
+          ? checkIngestLine(value, { now: batch.arrivedAt, maxAgeMs })
+          : { ok: false as const, message: 'The line is not JSON' };
+      if (!checked.ok) {
+        work.failed++;
+        await work.failures.add(checked.message, line.text, isJson);
+        continue;
+      }
+      if (seen.has(checked.eventId)) {
+        work.duplicates++;
+        continue;
+      }
+      seen.add(checked.eventId);
+      waiting.push({ batchId: batch.id, event: normalise(checked) });
+      if (waiting.length >= ROWS_PER_INSERT) {
+        await this.#store(works, waiting);
+        waiting = [];
+      }
+    }
+    return waiting;
+  }
+
+  /** Stores events of several batches and adds to their counts. */
+  async #store(works: readonly Work[], waiting: readonly WaitingEvent[]): Promise<void> {
+    if (waiting.length === 0) return;
+    const byId = new Map(works.map((work) => [work.batch.id, work]));
+    try {
+      await this.#storeEvents(byId, waiting);
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      // One batch must not stand in the way of the others: each alone, and the one that fails is given up.
+      for (const [id, work] of byId) {
+        const own = waiting.filter((w) => w.batchId === id);
+        try {
+          await this.#storeEvents(byId, own);
+        } catch (inner) {
+          if (!isUnreadable(inner)) throw inner;
+          this.#options.log.error('the event store refuses a batch', {
+            batch: id,
+            because: (inner as Error).message,
+          });
+          work.error = 'system';
+        }
+      }
+    }
+  }
+
+  async #storeEvents(works: ReadonlyMap<string, Work>, waiting: readonly WaitingEvent[]): Promise<void> {
+    const { store, log } = this.#options;
+    const doubt = [...works.values()].some((work) => work.batch.doubtful);
+    const result = await storeRound(store, waiting, doubt, (message) => log.warn(message));
+    for (const [id, n] of result.succeeded) works.get(id)!.succeeded += n;
+    for (const [id, n] of result.duplicates) works.get(id)!.duplicates += n;
+  }
+
+  async #finish(works: readonly Work[]): Promise<void> {
+    const { store, files, clock } = this.#options;
+    for (const work of works) await work.failures.close();
+    const outcomes = works.map((work): BatchOutcome => {
+      const { succeeded, failed, duplicates } = work;
+      return {
+        batchId: work.batch.id,
+        at: clock.now(),
+        succeeded,
+        failed,
+        duplicates,
+        errorType: work.error ?? outcomeOf(work),
+      };
+    });
+    await storeOutcomes(store.engine, outcomes, `outcome-${works[0]?.batch.id}-${clock.now()}`);
+    for (const work of works) {
+      await files.finish(work.batch, !work.failures.isEmpty);
+      this.#queue.shift();
+      this.#processed++;
+    }
+  }
+}
+
+function isUnreadable(error: unknown): boolean {
+  return error instanceof EngineError && unreadableRows.has(error.code);
+}
+
+function parseLine(text: string): { value: unknown; isJson: boolean } {
+  try {
+    return { value: JSON.parse(text), isJson: true };
+  } catch {
+    return { value: undefined, isJson: false };
+  }
+}

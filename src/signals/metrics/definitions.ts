@@ -1,0 +1,99 @@
+/**
+ * Every metric as an expression over the columns of a roll-up that has been summed per unit of time (SparkPost API
+ * documentation, Metrics; definitions in its support articles). The names of the columns are those of `counters` and
+ * `uniques` in the store's schema.
+ */
+const additive: Readonly<Record<string, string>> = {
+  count_injected: 'injected',
+  count_policy_rejection: 'policy_rejection',
+  count_generation_failed: 'generation_failed',
+  count_generation_rejection: 'generation_rejection',
+  count_rejected: 'policy_rejection + generation_failed + generation_rejection',
+  count_targeted: 'injected + policy_rejection + generation_failed + generation_rejection',
+  count_delivered: 'delivered_first + delivered_subsequent',
+  count_delivered_first: 'delivered_first',
+  count_delivered_subsequent: 'delivered_subsequent',
+  total_delivery_time_first: 'delivery_time_first',
+  total_delivery_time_subsequent: 'delivery_time_subsequent',
+  total_msg_volume: 'msg_volume',
+  count_inband_bounce: 'inband_bounce',
+  count_outofband_bounce: 'outofband_bounce',
+  count_bounce: 'inband_bounce + outofband_bounce',
+  count_hard_bounce: 'hard_bounce',
+  count_soft_bounce: 'soft_bounce',
+  count_block_bounce: 'block_bounce',
+  count_undetermined_bounce: 'undetermined_bounce',
+  count_admin_bounce: 'admin_bounce',
+  count_sent: 'delivered_first + delivered_subsequent + inband_bounce',
+  count_accepted: 'delivered_first + delivered_subsequent - outofband_bounce',
+  count_delayed: 'delayed',
+  count_delayed_first: 'delayed_first',
+  count_spam_complaint: 'spam_complaint',
+  count_unsubscribe: 'unsubscribe',
+  count_rendered: 'rendered',
+  count_initial_rendered: 'initial_rendered',
+  count_clicked: 'clicked',
+  count_nonprefetched_rendered: 'nonprefetched_rendered',
+  count_nonprefetched_initial_rendered: 'nonprefetched_initial_rendered',
+};
+
+const unique: Readonly<Record<string, string>> = {
+  count_unique_rendered: 'unique_rendered',
+  count_unique_initial_rendered: 'unique_initial_rendered',
+  count_unique_confirmed_opened: 'unique_confirmed_opened',
+  count_unique_clicked: 'unique_clicked',
+  count_nonprefetched_unique_rendered: 'nonprefetched_unique_rendered',
+  count_nonprefetched_unique_initial_rendered: 'nonprefetched_unique_initial_rendered',
+  count_nonprefetched_unique_confirmed_opened: 'nonprefetched_unique_confirmed_opened',
+};
+
+/** Approximate twins; ours are exact. */
+const approximate = [
+  'count_unique_rendered',
+  'count_unique_initial_rendered',
+  'count_unique_confirmed_opened',
+  'count_unique_clicked',
+  'count_nonprefetched_unique_rendered',
+  'count_nonprefetched_unique_initial_rendered',
+  'count_nonprefetched_unique_confirmed_opened',
+];
+
+/** Seed and panel data, which this service does not have: always 0. */
+const absent = [
+  'count_inbox_panel',
+  'count_spam_panel',
+  'count_inbox_seed',
+  'count_spam_seed',
+  'count_inbox_seed_private',
+  'count_spam_seed_private',
+  'count_inbox_seed_virtual',
+  'count_spam_seed_virtual',
+  'count_moved_to_inbox',
+  'count_moved_to_spam',
+];
+
+export interface Metric {
+  readonly name: string;
+  readonly kind: 'additive' | 'unique' | 'absent';
+  /** Over columns of the roll-up; a unique metric is the name of its column alone. */
+  readonly expression: string;
+}
+
+const byName = new Map<string, Metric>();
+for (const [name, expression] of Object.entries(additive)) {
+  byName.set(name, { name, kind: 'additive', expression });
+}
+for (const [name, expression] of Object.entries(unique)) {
+  byName.set(name, { name, kind: 'unique', expression });
+}
+for (const name of approximate) {
+  byName.set(`${name}_approx`, { name: `${name}_approx`, kind: 'unique', expression: unique[name]! });
+}
+for (const name of absent) byName.set(name, { name, kind: 'absent', expression: '0' });
+
+/** The metric of this name. */
+export function metric(name: string): Metric | undefined {
+  return byName.get(name);
+}
+
+export const metricNames: readonly string[] = [...byName.keys()];

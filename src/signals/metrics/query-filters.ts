@@ -1,0 +1,153 @@
+import { RequestError } from '../request-error.ts';
+import type { Conditions } from '../search/conditions.ts';
+import type { Dimension } from '../store/schema.ts';
+
+const comparators = ['eq', 'notEq', 'like', 'notLike'] as const;
+type Comparator = (typeof comparators)[number];
+
+const MOST_VALUES = 1000;
+const MOST_GROUPINGS = 50;
+
+function invalid(path: string, why: string): RequestError {
+  return new RequestError(400, 'query_filters does not match its schema', {
+    details: { validationErrors: [{ path, message: why }] },
+  });
+}
+
+function objectAt(value: unknown, path: string): [string, unknown][] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw invalid(path, 'must be an object');
+  return Object.entries(value);
+}
+
+/**
+ * Adds SparkPost's advanced filters: `{"groupings":[{"AND"|"OR":{filter:{comparator:[values]}}}]}`, groupings joined
+ * by AND. Throws `RequestError` with `validationErrors`.
+ */
+export function addQueryFilters(
+  conditions: Conditions,
+  text: string,
+  columns: ReadonlyMap<string, Dimension>,
+): void {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw invalid('', 'must be JSON');
+  }
+  const top = objectAt(parsed, '');
+  if (top.length !== 1 || top[0]![0] !== 'groupings')
+    throw invalid('', "must have 'groupings' and nothing else");
+  const groupings = top[0]![1];
+  if (!Array.isArray(groupings) || groupings.length > MOST_GROUPINGS) {
+    throw invalid('/groupings', `must be an array of at most ${MOST_GROUPINGS}`);
+  }
+  for (const [i, grouping] of groupings.entries()) {
+    const path = `/groupings/${i}`;
+    const entries = objectAt(grouping, path);
+    const [join, filters] = entries[0] ?? [];
+    if (entries.length !== 1 || (join !== 'AND' && join !== 'OR')) {
+      throw invalid(path, "must have exactly one of 'AND' and 'OR'");
+    }
+    const parts = objectAt(filters, `${path}/${join}`).flatMap(([filter, comparisons]) =>
+      objectAt(comparisons, `${path}/${join}/${filter}`).map(([comparator, values]) =>
+        comparison(
+          conditions,
+          columns,
+          filter,
+          comparator,
+          values,
+          `${path}/${join}/${filter}/${comparator}`,
+        ),
+      ),
+    );
+    if (parts.length === 0) throw invalid(`${path}/${join}`, 'must not be empty');
+    conditions.add(`(${parts.join(` ${join} `)})`);
+  }
+}
+
+function comparison(
+  conditions: Conditions,
+  columns: ReadonlyMap<string, Dimension>,
+  filter: string,
+  comparator: string,
+  values: unknown,
+  path: string,
+): string {
+  if (!comparators.includes(comparator as Comparator)) {
+    throw invalid(path, `the comparator must be one of ${comparators.join(', ')}`);
+  }
+  if (!Array.isArray(values) || values.length === 0 || values.length > MOST_VALUES) {
+    throw invalid(path, `must be an array of 1 to ${MOST_VALUES} values`);
+  }
+  const not = comparator === 'notEq' || comparator === 'notLike' ? 'NOT ' : '';
+  const alike = comparator === 'like' || comparator === 'notLike';
+  if (filter === 'subject_campaigns') return not ? '1' : '0';
+  if (filter === 'subaccounts') {
+    if (alike) throw invalid(path, 'subaccounts are compared by eq and notEq only');
+    const ids = values.map((v) => {
+      if (!/^\d{1,9}$/.test(String(v))) throw invalid(path, 'must be numbers');
+      return Number(v);
+    });
+    return `${not}(subaccount_id IN ${conditions.bind('Array(UInt32)', ids)})`;
+  }
+  const column = columns.get(filter);
+  if (!column) throw invalid(path, 'is no known filter');
+  const texts = values.map((v) => {
+    if (typeof v !== 'string' || v.length > 1024) throw invalid(path, 'must be texts');
+    if (alike && v.length < 3) throw invalid(path, 'values must have at least 3 characters');
+    return v;
+  });
+  if (!alike) return `${not}(${column} IN ${conditions.bind('Array(String)', texts)})`;
+  return `${not}(multiSearchAnyCaseInsensitiveUTF8(${column}, ${conditions.bind('Array(String)', texts)}))`;
+}
+
+/** JSON Schema of `query_filters`, as `GET …/query-filters-schema` answers it. */
+export function queryFiltersSchema(columns: ReadonlyMap<string, Dimension>): object {
+  const texts = (least: number) => ({
+    type: 'array',
+    minItems: 1,
+    items: { type: 'string', minLength: least },
+  });
+  const text = {
+    type: 'object',
+    additionalProperties: false,
+    minProperties: 1,
+    properties: { eq: texts(1), notEq: texts(1), like: texts(3), notLike: texts(3) },
+  };
+  const ids = { type: 'array', minItems: 1, items: { type: 'number' } };
+  const conditions = {
+    type: 'object',
+    additionalProperties: false,
+    minProperties: 1,
+    properties: {
+      ...Object.fromEntries(
+        [...columns.keys(), 'subject_campaigns'].map((name) => [name, { $ref: '#/$defs/text' }]),
+      ),
+      subaccounts: { $ref: '#/$defs/ids' },
+    },
+  };
+  const one = (key: string) => ({
+    type: 'object',
+    required: [key],
+    additionalProperties: false,
+    properties: { [key]: { $ref: '#/$defs/conditions' } },
+  });
+  return {
+    $schema: 'http://json-schema.org/draft-07/schema',
+    type: 'object',
+    required: ['groupings'],
+    additionalProperties: false,
+    properties: { groupings: { type: 'array', items: { oneOf: [one('AND'), one('OR')] } } },
+    $defs: {
+      text,
+      ids: {
+        type: 'object',
+        additionalProperties: false,
+        minProperties: 1,
+        properties: { eq: ids, notEq: ids },
+      },
+      conditions,
+    },
+  };
+}

@@ -1,0 +1,165 @@
+import { type BounceCategory, bounceClasses } from '../ingest/bounce-classes.ts';
+import { badParameter } from '../request-error.ts';
+import { Conditions } from '../search/conditions.ts';
+import { integerOf, listOf, type Query } from '../search/parameters.ts';
+import type { Engine } from '../store/engine.ts';
+import { addFilters } from './deliverability.ts';
+import { metricsWindow } from './window.ts';
+
+type Row = Record<string, string | number>;
+type Report = (engine: Engine, query: Query, now: number) => Promise<Row[]>;
+
+const categoryIds: Readonly<Record<BounceCategory, number>> = {
+  Undetermined: 0,
+  Hard: 1,
+  Soft: 2,
+  Block: 3,
+  Admin: 4,
+};
+
+const bounceMetrics: Readonly<Record<string, string>> = {
+  count_bounce: `bounce_category != 'Admin'`,
+  count_inband_bounce: `type = 'bounce' AND bounce_category != 'Admin'`,
+  count_outofband_bounce: `type = 'out_of_band' AND bounce_category != 'Admin'`,
+  count_admin_bounce: `bounce_category = 'Admin'`,
+};
+
+const linkMetrics: Readonly<Record<string, string>> = {
+  count_clicked: `toInt64(sum(sign))`,
+  count_raw_clicked: `toInt64(uniqExactIf(message_id, sign = 1))`,
+  count_raw_clicked_approx: `toInt64(uniqExactIf(message_id, sign = 1))`,
+};
+
+const rejections: Readonly<Record<string, readonly [id: number, name: string]>> = {
+  policy_rejection: [1, 'Policy Rejection'],
+  generation_rejection: [2, 'Generation Rejection'],
+  generation_failure: [3, 'Generation Failure'],
+};
+
+/** Events of these types in the request's window and filters. */
+function scope(query: Query, now: number, types: readonly string[]): Conditions {
+  const asked = new Map(query);
+  asked.delete('precision');
+  const window = metricsWindow(asked, now, []);
+  const conditions = new Conditions();
+  conditions.within('ts', window.from, window.to);
+  conditions.in('type', types);
+  addFilters(conditions, query);
+  return conditions;
+}
+
+function chosen<T>(query: Query, all: Readonly<Record<string, T>>): [string, T][] {
+  const names = [...new Set(listOf(query, 'metrics') ?? Object.keys(all))];
+  return names.map((name) => {
+    if (!Object.hasOwn(all, name)) {
+      throw badParameter('metrics', `must be among ${Object.keys(all).join(', ')}`);
+    }
+    return [name, all[name]!];
+  });
+}
+
+const limitOf = (query: Query) => integerOf(query, 'limit', 1000, 1, 10_000);
+
+const bounces =
+  (keys: readonly ('reason' | 'domain')[]): Report =>
+  async (engine, query, now) => {
+    const metrics = chosen(query, bounceMetrics);
+    const conditions = scope(query, now, ['bounce', 'out_of_band']);
+    const columns = keys.map((k) => (k === 'domain' ? 'recipient_domain AS domain' : 'reason'));
+    const group = [...keys, 'bounce_class'].join(', ');
+    const rows = await engine.read<Row>(
+      `SELECT ${[...columns, 'bounce_class'].join(', ')},
+         ${metrics.map(([name, which]) => `toInt64(sumIf(sign, ${which})) AS ${name}`).join(', ')}
+       FROM events ${conditions.where} GROUP BY ${group}
+       HAVING ${metrics.map(([name]) => `${name} != 0`).join(' OR ')}
+       ORDER BY ${metrics[0]![0]} DESC, ${group} LIMIT ${limitOf(query)}`,
+      conditions.parameters,
+    );
+    return rows.map((row) => {
+      const code = Number(row.bounce_class);
+      const found = bounceClasses.find((c) => c.code === code) ?? bounceClasses[0]!;
+      return {
+        ...Object.fromEntries(keys.map((k) => [k, row[k]!])),
+        bounce_class_name: found.name,
+        bounce_class_description: found.description,
+        bounce_category_id: categoryIds[found.category],
+        bounce_category_name: found.category,
+        classification_id: code,
+        ...Object.fromEntries(metrics.map(([name]) => [name, Number(row[name])])),
+      };
+    });
+  };
+
+const rejected =
+  (byDomain: boolean): Report =>
+  async (engine, query, now) => {
+    const conditions = scope(query, now, Object.keys(rejections));
+    const domain = byDomain ? 'recipient_domain AS domain, ' : '';
+    const rows = await engine.read<Row>(
+      `SELECT reason, ${domain}type, toInt64(sum(sign)) AS n FROM events ${conditions.where}
+       GROUP BY reason, ${byDomain ? 'domain, ' : ''}type ORDER BY n DESC, reason, type LIMIT ${limitOf(query)}`,
+      conditions.parameters,
+    );
+    return rows.map((row) => {
+      const [id, name] = rejections[String(row.type)]!;
+      return {
+        reason: row.reason!,
+        ...(byDomain ? { domain: row.domain! } : {}),
+        count_rejected: Number(row.n),
+        rejection_category_id: id,
+        rejection_type: name,
+        rejection_category_name: name,
+      };
+    });
+  };
+
+const delayed =
+  (byDomain: boolean): Report =>
+  async (engine, query, now) => {
+    const conditions = scope(query, now, ['delay']);
+    const domain = byDomain ? 'recipient_domain AS domain, ' : '';
+    return await engine.read<Row>(
+      `SELECT reason, ${domain}toInt64(sum(sign)) AS count_delayed,
+         toInt64(sumIf(sign, num_retries = 0)) AS count_delayed_first
+       FROM events ${conditions.where} GROUP BY reason${byDomain ? ', domain' : ''}
+       ORDER BY count_delayed DESC, reason LIMIT ${limitOf(query)}`,
+      conditions.parameters,
+    );
+  };
+
+const links: Report = async (engine, query, now) => {
+  const metrics = chosen(query, linkMetrics);
+  const conditions = scope(query, now, ['click', 'amp_click']);
+  conditions.add(`link_name != ''`);
+  return await engine.read<Row>(
+    `SELECT link_name, ${metrics.map(([name, sql]) => `${sql} AS ${name}`).join(', ')}
+     FROM events ${conditions.where} GROUP BY link_name
+     ORDER BY ${metrics[0]![0]} DESC, link_name LIMIT ${limitOf(query)}`,
+    conditions.parameters,
+  );
+};
+
+const attempts: Report = async (engine, query, now) => {
+  const conditions = scope(query, now, ['delivery']);
+  return await engine.read<Row>(
+    `SELECT if(num_retries >= 2, '3+', toString(num_retries + 1)) AS attempt, toInt64(sum(sign)) AS count_delivered
+     FROM events ${conditions.where} GROUP BY attempt ORDER BY attempt`,
+    conditions.parameters,
+  );
+};
+
+/**
+ * Reports on reasons, links and attempts, by path after `/deliverability/`. They read events themselves, so they
+ * reach back only as far as events are kept.
+ */
+export const reports: ReadonlyMap<string, Report> = new Map([
+  ['bounce-reason', bounces(['reason'])],
+  ['bounce-reason/domain', bounces(['reason', 'domain'])],
+  ['bounce-classification', bounces([])],
+  ['rejection-reason', rejected(false)],
+  ['rejection-reason/domain', rejected(true)],
+  ['delay-reason', delayed(false)],
+  ['delay-reason/domain', delayed(true)],
+  ['link-name', links],
+  ['attempt', attempts],
+]);

@@ -1,0 +1,66 @@
+import type { Parameters } from '../store/engine.ts';
+
+/** Collects conditions of a WHERE clause; every value from outside is bound, its name made here. */
+export class Conditions {
+  readonly #texts: string[] = [];
+  readonly #parameters: Record<string, unknown> = {};
+  #count = 0;
+
+  /** Binds a value; returns the placeholder. `type` is ClickHouse's. */
+  bind(type: string, value: unknown): string {
+    const name = `p${this.#count++}`;
+    this.#parameters[name] = value;
+    return `{${name}:${type}}`;
+  }
+
+  add(text: string): void {
+    this.#texts.push(text);
+  }
+
+  /** `column` is one of these texts. */
+  in(column: string, values: readonly string[]): void {
+    this.add(`${column} IN ${this.bind('Array(String)', values)}`);
+  }
+
+  numberIn(column: string, values: readonly number[]): void {
+    this.add(`${column} IN ${this.bind('Array(UInt32)', values)}`);
+  }
+
+  /** Milliseconds, `from` inclusive and `to` exclusive, on a DateTime64(3) column. */
+  within(column: string, from: number, to: number): void {
+    this.add(`${column} >= fromUnixTimestamp64Milli(${this.bind('Int64', from)}, 'UTC')`);
+    this.add(`${column} < fromUnixTimestamp64Milli(${this.bind('Int64', to)}, 'UTC')`);
+  }
+
+  /**
+   * SparkPost's keyword search: a value matches when all its words stand as whole words in one of the columns, in any
+   * order and letter case. Words end at blanks, dashes and underscores, with `periods` also there. The exact value
+   * always matches.
+   */
+  keywords(columns: readonly string[], values: readonly string[], periods: boolean): void {
+    const separators = periods ? /[\s\-_.]+/u : /[\s\-_]+/u;
+    const pattern = periods ? `'[\\\\s\\\\-_.]+'` : `'[\\\\s\\\\-_]+'`;
+    const alternatives = values.flatMap((value) => {
+      const words = value
+        .toLowerCase()
+        .split(separators)
+        .filter((w) => w !== '');
+      const exact = this.bind('String', value);
+      const list = words.length > 0 ? this.bind('Array(String)', words) : null;
+      return columns.map((column) => {
+        if (!list) return `${column} = ${exact}`;
+        return `(${column} = ${exact} OR hasAll(splitByRegexp(${pattern}, lowerUTF8(toString(${column}))), ${list}))`;
+      });
+    });
+    this.add(`(${alternatives.join(' OR ')})`);
+  }
+
+  /** The clause with its leading WHERE; empty if there are no conditions. */
+  get where(): string {
+    return this.#texts.length > 0 ? `WHERE ${this.#texts.join('\n AND ')}` : '';
+  }
+
+  get parameters(): Parameters {
+    return this.#parameters;
+  }
+}

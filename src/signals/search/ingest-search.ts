@@ -1,0 +1,92 @@
+import { badParameter } from '../request-error.ts';
+import type { Engine } from '../store/engine.ts';
+import { Conditions } from './conditions.ts';
+import type { Page } from './message-search.ts';
+import { cursorOf, eventWindow, integerOf, listOf, nextLink, numbersOf, type Query } from './parameters.ts';
+
+const outcomes = new Set(['success', 'error']);
+const errorTypes = new Set(['validation', 'system', 'decompress', 'duplicate_batch', 'empty_batch']);
+
+function known(query: Query, name: string, values: ReadonlySet<string>): string[] | null {
+  const list = listOf(query, name);
+  const unknown = list?.find((v) => !values.has(v));
+  if (unknown !== undefined)
+    throw badParameter(name, `has a value that does not exist: ${unknown.slice(0, 64)}`);
+  return list;
+}
+
+function conditionsOf(query: Query): Conditions {
+  const conditions = new Conditions();
+  const events = known(query, 'events', outcomes);
+  if (events) conditions.in('type', events);
+  const errors = known(query, 'error_types', errorTypes);
+  if (errors) conditions.in('error_type', errors);
+  for (const [parameter, column] of [
+    ['batch_ids', 'batch_id'],
+    ['event_ids', 'event_id'],
+  ] as const) {
+    const values = listOf(query, parameter);
+    if (values) conditions.in(column, values);
+  }
+  const subaccounts = numbersOf(query, 'subaccounts');
+  if (subaccounts) conditions.numberIn('subaccount_id', subaccounts);
+  const retryable = query.get('retryable');
+  if (retryable !== undefined) {
+    if (retryable !== 'true' && retryable !== 'false')
+      throw badParameter('retryable', 'must be true or false');
+    conditions.add(`type = 'error' AND retryable = ${retryable === 'true' ? 1 : 0}`);
+  }
+  return conditions;
+}
+
+/** `GET /v1/events/ingest`: what became of batches, newest first. `origin` (`https://host`) completes their `href`. */
+export async function searchOutcomes(
+  engine: Engine,
+  path: string,
+  query: Query,
+  now: number,
+  origin: string,
+): Promise<Page> {
+  const perPage = integerOf(query, 'per_page', 1000, 1, 10_000);
+  const cursor = cursorOf(query);
+  // A batch is processed at once, so the last minute is part of the default window here.
+  const window = eventWindow(query.has('to') ? query : new Map([...query, ['to', iso(now + 1000)]]), now);
+  const counting = conditionsOf(query);
+  counting.within('ts', window.from, window.to);
+  const paging = conditionsOf(query);
+  paging.within('ts', window.from, window.to);
+  if (cursor) {
+    paging.add(
+      `(ts, event_id) < (fromUnixTimestamp64Milli(${paging.bind('Int64', cursor.ts)}, 'UTC'), ${paging.bind('String', cursor.id)})`,
+    );
+  }
+  const [counted, rows] = await Promise.all([
+    engine.read<{ n: number }>(
+      `SELECT count() AS n FROM ingest_events FINAL ${counting.where}`,
+      counting.parameters,
+    ),
+    engine.read<{ ms: number; event_id: string; batch_id: string; failed: number; data: string }>(
+      `SELECT toUnixTimestamp64Milli(ts) AS ms, event_id, batch_id, number_failed AS failed, data
+       FROM ingest_events FINAL ${paging.where} ORDER BY ts DESC, event_id DESC LIMIT ${perPage + 1}`,
+      paging.parameters,
+    ),
+  ]);
+  const shown = rows.slice(0, perPage);
+  const last = shown.at(-1);
+  return {
+    events: shown.map((row) => {
+      if (row.failed === 0) return row.data;
+      const href = `${origin}/api/v1/ingest/events/failures/${row.batch_id}`;
+      return JSON.stringify({ ...(JSON.parse(row.data) as object), href });
+    }),
+    totalCount: counted[0]?.n ?? 0,
+    next:
+      rows.length > perPage && last
+        ? nextLink(path, query, { ts: last.ms, id: last.event_id }, window)
+        : null,
+  };
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,124 @@
+import { badParameter } from '../request-error.ts';
+
+/** A request's query: one text per name; of a repeated name the values joined by the delimiter. */
+export type Query = ReadonlyMap<string, string>;
+
+const MOST_VALUES = 5000;
+
+/** The query of a URL. Empty values count as absent, as the web interface sends them so. */
+export function parseQuery(search: string): Query {
+  const query = new Map<string, string>();
+  const parameters = new URLSearchParams(search);
+  const delimiter = parameters.get('delimiter') || ',';
+  for (const [name, value] of parameters) {
+    if (value === '') continue;
+    const before = query.get(name);
+    query.set(name, before === undefined ? value : `${before}${delimiter}${value}`);
+  }
+  return query;
+}
+
+/** The values of a list parameter, `null` when it is absent. */
+export function listOf(query: Query, name: string): string[] | null {
+  const text = query.get(name);
+  if (text === undefined) return null;
+  const delimiter = query.get('delimiter') ?? ',';
+  const values = text
+    .split(delimiter)
+    .map((v) => v.trim())
+    .filter((v) => v !== '');
+  if (values.length > MOST_VALUES) throw badParameter(name, `has more than ${MOST_VALUES} values`);
+  return values.length > 0 ? values : null;
+}
+
+/** A list of whole numbers from 0 on. */
+export function numbersOf(query: Query, name: string): number[] | null {
+  const values = listOf(query, name);
+  return (
+    values?.map((v) => {
+      if (!/^\d{1,9}$/.test(v)) throw badParameter(name, 'must be a list of numbers');
+      return Number(v);
+    }) ?? null
+  );
+}
+
+/** A whole number within bounds; `fallback` when absent. */
+export function integerOf(query: Query, name: string, fallback: number, least: number, most: number): number {
+  const text = query.get(name);
+  if (text === undefined) return fallback;
+  const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(number >= least && number <= most)) {
+    throw badParameter(name, `must be a whole number from ${least} to ${most}`);
+  }
+  return number;
+}
+
+const dateForm =
+  /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[+-]\d\d:?\d\d)?$/;
+
+/**
+ * An instant in one of the forms that clients use: date, date and minute, with seconds, with `Z` or an offset; UTC
+ * when it names no zone. A blank before the offset is a `+` that was not encoded. `null` if it is none.
+ */
+export function parseInstant(text: string): number | null {
+  const match = dateForm.exec(text.trim().replace(/ (\d\d:?\d\d)$/, '+$1'));
+  if (!match) return null;
+  const [, year, month, day, hour = '00', minute = '00', second = '00', fraction = '', zone = 'Z'] = match;
+  const offset = zone === 'Z' ? 'Z' : `${zone.slice(0, 3)}:${zone.slice(-2)}`;
+  const ms = fraction.padEnd(3, '0').slice(0, 3);
+  const at = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}.${ms}${offset}`);
+  if (Number.isNaN(at) || new Date(`${year}-${month}-${day}T00:00:00Z`).getUTCDate() !== Number(day)) {
+    return null;
+  }
+  return at;
+}
+
+/** The window of an events search: `from` inclusive, `to` exclusive, milliseconds. */
+export function eventWindow(query: Query, now: number): { from: number; to: number } {
+  const instant = (name: string, fallback: number): number => {
+    const text = query.get(name);
+    if (text === undefined) return fallback;
+    const at = parseInstant(text);
+    if (at === null) throw badParameter(name, 'must be a time such as 2024-03-05T10:00:00Z');
+    return at;
+  };
+  const to = instant('to', now - 60_000);
+  const from = instant('from', Math.min(now, to + 60_000) - 86_400_000);
+  if (from >= to) throw badParameter('from', "must be before 'to'");
+  return { from, to };
+}
+
+/** A place in a list that is sorted newest first: everything after this event. */
+export interface Cursor {
+  readonly ts: number;
+  readonly id: string;
+}
+
+/** The `cursor` parameter; `null` at the beginning. */
+export function cursorOf(query: Query): Cursor | null {
+  const text = query.get('cursor') ?? 'initial';
+  if (text === 'initial') return null;
+  const decoded = Buffer.from(text, 'base64url').toString('utf8');
+  const comma = decoded.indexOf(',');
+  const ts = Number(decoded.slice(0, comma));
+  const id = decoded.slice(comma + 1);
+  if (comma < 1 || !Number.isSafeInteger(ts) || id === '' || id.length > 512) {
+    throw badParameter('cursor', 'is not one that this service has given');
+  }
+  return { ts, id };
+}
+
+/** The address of the next page: everything that was asked, from this event on; times pinned so that pages agree. */
+export function nextLink(
+  path: string,
+  query: Query,
+  cursor: Cursor,
+  window: { from: number; to: number },
+): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of query) if (name !== 'page') parameters.set(name, value);
+  parameters.set('from', new Date(window.from).toISOString());
+  parameters.set('to', new Date(window.to).toISOString());
+  parameters.set('cursor', Buffer.from(`${cursor.ts},${cursor.id}`).toString('base64url'));
+  return `${path}?${parameters}`;
+}

@@ -1,0 +1,172 @@
+import type { Server } from 'node:http';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { Clock } from '../system/clock.ts';
+import { requireWritableFolder } from '../system/durable-file.ts';
+import { listen } from '../system/listen.ts';
+import type { Log } from '../system/log.ts';
+import { UserError } from '../system/user-error.ts';
+import { Accounts } from './accounts/accounts.ts';
+import { adminKey } from './accounts/admin-key.ts';
+import { openSqlite } from './accounts/document-store.ts';
+import { createApp } from './api/app.ts';
+import { defaultIngestLimits, type IngestLimits } from './api/context.ts';
+import { type StaticFiles, staticFiles } from './api/static-files.ts';
+import { BatchFiles } from './ingest/batch-files.ts';
+import { type BatchLimits, defaultBatchLimits } from './ingest/batch-reader.ts';
+import { BATCH_DAYS } from './ingest/outcome.ts';
+import { Processor } from './ingest/processor.ts';
+import { openEmbedded, openServer } from './store/engine.ts';
+import { EventStore } from './store/event-store.ts';
+import { defaultRetention, migrate, type Retention } from './store/schema.ts';
+
+export interface SignalsOptions {
+  /** Folder for everything this service keeps; made if it is not there. */
+  readonly dataDir: string;
+  /** `port` 0 takes a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** A ClickHouse server in place of the engine in this process. */
+  readonly clickhouseUrl?: string | undefined;
+  /** The first API key, 40 hexadecimal digits; without it one is made into `admin.key`. */
+  readonly adminKey?: string | undefined;
+  readonly log: Log;
+  readonly clock: Clock;
+  /** Hours after which an event is too old to be taken; SparkPost's is 24. */
+  readonly eventAgeHours?: number | undefined;
+  readonly retention?: Partial<Retention> | undefined;
+  readonly ingestLimits?: Partial<IngestLimits> | undefined;
+  readonly batchLimits?: Partial<BatchLimits> | undefined;
+  /** The web interface's files; by default those built with this program. */
+  readonly ui?: StaticFiles | undefined;
+}
+
+export interface Signals {
+  /** `http://host:port`, without a slash at the end. */
+  readonly url: string;
+  readonly port: number;
+  /** File that holds the first API key; `null` when it was given. */
+  readonly adminKeyFile: string | null;
+  /** Resolves when every batch taken so far has been processed. */
+  idle(): Promise<void>;
+  /** Takes no more requests, ends those and the batches in hand, and closes everything. */
+  close(): Promise<void>;
+}
+
+const HOUR = 3_600_000;
+
+/** Starts the service. Throws `UserError` for a folder, port or store that cannot be used. */
+export async function startSignals(options: SignalsOptions): Promise<Signals> {
+  const { dataDir, log, clock } = options;
+  const closers: (() => Promise<void> | void)[] = [];
+  const close = async () => {
+    for (const one of closers.splice(0).reverse()) await one();
+  };
+  try {
+    await requireWritableFolder(dataDir, 'data of signals');
+    closers.push(lockFolder(dataDir));
+    const first = await adminKey(dataDir, options.adminKey);
+    const documents = openSqlite(path.join(dataDir, 'accounts.db'));
+    closers.push(() => documents.close());
+    const accounts = new Accounts(documents, clock.now);
+    await accounts.setAdminKey(first.key);
+
+    const engine = options.clickhouseUrl
+      ? await openServer(options.clickhouseUrl)
+      : await openEmbedded(path.join(dataDir, 'clickhouse'));
+    closers.push(() => engine.close());
+    await migrate(engine, { ...defaultRetention, ...options.retention });
+    const store = new EventStore(engine);
+
+    const { files, left } = await BatchFiles.open(path.join(dataDir, 'ingest'), clock.now);
+    const [before] = await engine.read<{ n: number }>('SELECT count() AS n FROM ingest_events FINAL');
+    if (left.length > 0) log.info('batches of an earlier run are processed now', { batches: left.length });
+    const processor = new Processor({
+      store,
+      files,
+      left,
+      clock,
+      log: log.named('ingest'),
+      limits: { ...defaultBatchLimits, ...options.batchLimits },
+      maxAgeMs: (options.eventAgeHours ?? 24) * HOUR,
+    });
+    closers.push(() => processor.close());
+    closers.push(every(clock, HOUR, () => files.expire(BATCH_DAYS), log));
+
+    const app = await createApp(
+      {
+        accounts,
+        store,
+        files,
+        processor,
+        clock,
+        log: log.named('api'),
+        processedBefore: before?.n ?? 0,
+        ingest: { ...defaultIngestLimits, ...options.ingestLimits },
+      },
+      options.ui ?? staticFiles(),
+    );
+    closers.push(() => app.close());
+    const { host } = options.listen;
+    const server = app.server as Server;
+    const port = await listen(server, host, options.listen.port, 'signals, --listen');
+    closers.push(() => stopServer(server));
+    const shownHost = host.includes(':') ? `[${host}]` : host;
+    return {
+      url: `http://${shownHost}:${port}`,
+      port,
+      adminKeyFile: first.file,
+      idle: () => processor.idle(),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Keeps a second program out of the folder for as long as this process lives, however it ends. */
+function lockFolder(dataDir: string): () => void {
+  const file = path.join(dataDir, 'lock.db');
+  const db = new DatabaseSync(file, { timeout: 0 });
+  try {
+    db.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;');
+  } catch (error) {
+    db.close();
+    throw new UserError(
+      `${dataDir} (data of signals) is in use by another posthorn signals; stop that one or give --data another folder`,
+      { cause: error },
+    );
+  }
+  return () => db.close();
+}
+
+function every(clock: Clock, ms: number, work: () => Promise<void>, log: Log): () => void {
+  let cancel = () => {};
+  const run = () => {
+    work()
+      .catch((error) => log.warn('old batches could not be removed', { because: String(error) }))
+      .finally(() => {
+        if (cancel !== stopped) cancel = clock.after(ms, run);
+      });
+  };
+  const stopped = () => {};
+  cancel = clock.after(ms, run);
+  return () => {
+    cancel();
+    cancel = stopped;
+  };
+}
+
+const DRAIN_MS = 3000;
+
+/** Lets requests in hand end, but no longer than the drain time. */
+function stopServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

@@ -1,0 +1,258 @@
+import { mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { Readable } from 'node:stream';
+import { type ClickHouseClient, type ClickHouseSettings, createClient } from '@clickhouse/client';
+import { reason } from '../../system/durable-file.ts';
+import { UserError } from '../../system/user-error.ts';
+
+/** Values bound to `{name:Type}` in a statement; never spliced into its text. */
+export type Parameters = Readonly<Record<string, unknown>>;
+
+/** ClickHouse, embedded or a server: the same statements run on both. */
+export interface Engine {
+  /** A failed write has ended for certain: no connection is between us and the engine. */
+  readonly embedded: boolean;
+  /** Rows of a SELECT. `JSONEachRow` forms: 64-bit integers as numbers. Throws `EngineError`. */
+  read<Row>(sql: string, parameters?: Parameters): Promise<Row[]>;
+  /** Runs a statement that changes something, in turn with all other writes. */
+  write(sql: string, parameters?: Parameters): Promise<void>;
+  /** SELECT in turn with the writes, so that it sees all of them; for the writer's own lookups. */
+  readForWrite<Row>(sql: string, parameters?: Parameters): Promise<Row[]>;
+  /**
+   * Inserts rows as one block. `lines` are JSON arrays in the order of `columns`. A second insert of the same
+   * `token` into the same table does nothing, there and in the views behind it.
+   */
+  insert(table: string, columns: readonly string[], lines: readonly string[], token: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The engine refused or failed. `code` is ClickHouse's number (159 timeout, 241 memory, …), 0 if there is none. */
+export class EngineError extends Error {
+  readonly code: number;
+  constructor(message: string, code: number, cause: unknown) {
+    super(message, { cause });
+    this.name = 'EngineError';
+    this.code = code;
+  }
+}
+
+/** More queries wait than the engine can answer soon. */
+export class EngineBusy extends Error {
+  constructor() {
+    super('too many queries are waiting');
+    this.name = 'EngineBusy';
+  }
+}
+
+export interface EngineLimits {
+  /** Seconds that one query of a reader may take. */
+  readonly querySeconds: number;
+  /** Bytes of memory that one query may take. */
+  readonly queryMemory: number;
+  /** Rows that one query may answer. */
+  readonly resultRows: number;
+}
+
+export const defaultLimits: EngineLimits = {
+  querySeconds: 20,
+  queryMemory: 2 * 2 ** 30,
+  resultRows: 200_000,
+};
+
+const READERS = 2;
+const LONGEST_QUEUE = 256;
+
+/**
+ * One connection and the queue before it. The embedded engine runs one statement per connection at a time and holds
+ * a thread of Node's pool for each that waits; queueing here keeps that pool free for files.
+ */
+class Lane {
+  readonly client: ClickHouseClient;
+  waiting = 0;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(client: ClickHouseClient) {
+    this.client = client;
+  }
+
+  run<T>(work: (client: ClickHouseClient) => Promise<T>): Promise<T> {
+    if (this.waiting >= LONGEST_QUEUE) return Promise.reject(new EngineBusy());
+    this.waiting++;
+    const result = this.#last.then(() => work(this.client)).catch(translate);
+    this.#last = result.then(
+      () => void this.waiting--,
+      () => void this.waiting--,
+    );
+    return result;
+  }
+
+  async close(): Promise<void> {
+    await this.#last;
+    await this.client.close();
+  }
+}
+
+function translate(error: unknown): never {
+  if (error instanceof EngineError || error instanceof EngineBusy) throw error;
+  const e = error as { message?: string; code?: unknown };
+  const code = Number(e?.code);
+  throw new EngineError(String(e?.message ?? error).slice(0, 1000), Number.isInteger(code) ? code : 0, error);
+}
+
+// The embedded engine turns settings into SET statements that outlive the query, so every lane always sends the
+// same ones, and the insert token, which differs, is always given.
+function readerSettings(limits: EngineLimits): ClickHouseSettings {
+  return {
+    max_execution_time: limits.querySeconds,
+    max_memory_usage: String(limits.queryMemory),
+    max_result_rows: String(limits.resultRows),
+    result_overflow_mode: 'throw',
+    output_format_json_quote_64bit_integers: 0,
+    max_threads: 2,
+  };
+}
+
+const writerSettings: ClickHouseSettings = {
+  output_format_json_quote_64bit_integers: 0,
+  max_partitions_per_insert_block: '0',
+  deduplicate_blocks_in_dependent_materialized_views: 1,
+  async_insert: 0,
+  // Keeps every insert one block, so that it becomes one part per partition or none.
+  max_insert_threads: '1',
+  max_query_size: String(16 * 2 ** 20),
+};
+
+class LaneEngine implements Engine {
+  readonly embedded: boolean;
+  readonly #writer: Lane;
+  readonly #readers: readonly Lane[];
+  readonly #afterClose: () => Promise<void>;
+
+  constructor(
+    embedded: boolean,
+    writer: Lane,
+    readers: readonly Lane[],
+    afterClose: () => Promise<void> = async () => {},
+  ) {
+    this.embedded = embedded;
+    this.#writer = writer;
+    this.#readers = readers;
+    this.#afterClose = afterClose;
+  }
+
+  read<Row>(sql: string, parameters?: Parameters): Promise<Row[]> {
+    const lane = this.#readers.reduce((a, b) => (b.waiting < a.waiting ? b : a));
+    return lane.run((client) => select<Row>(client, sql, parameters));
+  }
+
+  readForWrite<Row>(sql: string, parameters?: Parameters): Promise<Row[]> {
+    return this.#writer.run((client) => select<Row>(client, sql, parameters));
+  }
+
+  async write(sql: string, parameters?: Parameters): Promise<void> {
+    await this.#writer.run((client) =>
+      client.command({
+        query: sql,
+        query_params: { ...parameters },
+        clickhouse_settings: { insert_deduplication_token: '' },
+      }),
+    );
+  }
+
+  async insert(
+    table: string,
+    columns: readonly string[],
+    lines: readonly string[],
+    token: string,
+  ): Promise<void> {
+    if (lines.length === 0) return;
+    await this.#writer.run((client) =>
+      client.exec({
+        query: `INSERT INTO ${table} (${columns.join(', ')}) FORMAT JSONCompactEachRow`,
+        values: Readable.from([`${lines.join('\n')}\n`]),
+        clickhouse_settings: { insert_deduplication_token: token },
+      }),
+    );
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#writer, ...this.#readers].map((lane) => lane.close()));
+    await this.#afterClose();
+  }
+}
+
+async function select<Row>(client: ClickHouseClient, sql: string, parameters?: Parameters): Promise<Row[]> {
+  const result = await client.query({
+    query: sql,
+    format: 'JSONEachRow',
+    query_params: { ...parameters },
+  });
+  return result.json<Row>();
+}
+
+const require = createRequire(import.meta.url);
+
+/** ClickHouse's engine in this process, its data in `folder`. Throws `UserError` if it cannot be opened. */
+export async function openEmbedded(folder: string, limits: EngineLimits = defaultLimits): Promise<Engine> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o750 });
+  } catch (error) {
+    throw new UserError(`${folder} (event store) cannot be made: ${reason(error)}`, { cause: error });
+  }
+  const connection = require('chdb/connection') as typeof import('chdb/connection');
+  const { drainPending } = require('chdb') as { drainPending(): Promise<void> };
+  const open = (settings: ClickHouseSettings): Lane => {
+    try {
+      // chdb compiles against its own copy of the client's types; at run time they are the same interface.
+      const made = connection.createChdbConnection({ path: folder }) as never;
+      return new Lane(createClient({ connection: made, clickhouse_settings: settings } as never));
+    } catch (error) {
+      throw openFailure(folder, error);
+    }
+  };
+  const writer = open(writerSettings);
+  const readers = Array.from({ length: READERS }, () => open(readerSettings(limits)));
+  return new LaneEngine(true, writer, readers, drainPending);
+}
+
+function openFailure(folder: string, error: unknown): UserError {
+  const text = error instanceof Error ? error.message : String(error);
+  if (text.includes('Cannot lock file')) {
+    return new UserError(
+      `${folder} (event store) is in use by another posthorn signals; stop that one or give --data another folder`,
+      { cause: error },
+    );
+  }
+  const because = text.replace(/\s+/g, ' ').trim();
+  return new UserError(
+    `${folder} (event store) cannot be opened: ${because}; check the folder's owner and free space`,
+    { cause: error },
+  );
+}
+
+/** A ClickHouse server at `url` (`http://user:password@host:8123/database`). Throws `UserError` if it does not answer. */
+export async function openServer(url: string, limits: EngineLimits = defaultLimits): Promise<Engine> {
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch {
+    throw new UserError('--clickhouse needs a URL such as http://user:password@host:8123/database', {
+      exitCode: 2,
+    });
+  }
+  const open = (settings: ClickHouseSettings) =>
+    new Lane(createClient({ url, clickhouse_settings: settings, max_open_connections: 1 }));
+  const writer = open(writerSettings);
+  const readers = Array.from({ length: READERS }, () => open(readerSettings(limits)));
+  const engine = new LaneEngine(false, writer, readers);
+  try {
+    await engine.readForWrite('SELECT 1');
+  } catch (error) {
+    await engine.close();
+    const message = error instanceof Error ? error.message : String(error);
+    throw new UserError(`ClickHouse at ${parsed.host} does not answer: ${message.replace(/\s+/g, ' ')}`, {
+      cause: error,
+    });
+  }
+  return engine;
+}

@@ -1,0 +1,234 @@
+import { createHash, randomUUID } from 'node:crypto';
+import type { Engine } from './engine.ts';
+import { type EventColumn, eventColumns, type Rollup, rollupSelect, rollups } from './schema.ts';
+
+/** A row of `events`. Text is '' and numbers are 0 where there is nothing; `ts` is milliseconds since the epoch. */
+export type EventRow = {
+  ts: number;
+  subaccount_id: number;
+  sign: 1 | -1;
+  version: number;
+  orphan: 0 | 1;
+  bounce_class: number;
+  num_retries: number;
+  queue_time: number;
+  msg_size: number;
+  prefetched: 0 | 1;
+} & {
+  [C in Exclude<
+    EventColumn,
+    | 'ts'
+    | 'subaccount_id'
+    | 'sign'
+    | 'version'
+    | 'orphan'
+    | 'bounce_class'
+    | 'num_retries'
+    | 'queue_time'
+    | 'msg_size'
+    | 'prefetched'
+  >]: string;
+};
+
+/** What is known about a message from its injection or delivery. */
+export interface MessageRow {
+  readonly message_id: string;
+  readonly subaccount_id: number;
+  /** 1 when this is the injection. */
+  readonly injection: number;
+  /** Milliseconds since the epoch. */
+  readonly ts: number;
+  /** The event as search shows it, JSON. */
+  readonly data: string;
+}
+
+/** Keys per lookup: as parameters they travel in a request line of bounded length. */
+const KEYS_PER_LOOKUP = 4000;
+
+function* slices<T>(all: readonly T[], size: number): Generator<T[]> {
+  for (let i = 0; i < all.length; i += size) yield all.slice(i, i + size);
+}
+
+/** The tables of events and what hangs on them; all writing goes through one caller at a time. */
+export class EventStore {
+  readonly engine: Engine;
+  /** Differs between runs of the program: see `token`. */
+  readonly #run = randomUUID();
+  #attempt = 0;
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+  }
+
+  /** Of these event ids, those stored within the time of remembrance (at least 48 h) → the batch that brought them. */
+  async knownIds(ids: readonly string[]): Promise<Map<string, string>> {
+    const known = new Map<string, string>();
+    for (const some of slices(ids, KEYS_PER_LOOKUP)) {
+      const rows = await this.engine.readForWrite<{ event_id: string; batch_id: string }>(
+        `SELECT event_id, batch_id FROM event_ids
+         WHERE h IN (SELECT cityHash64(arrayJoin({ids:Array(String)}))) AND event_id IN {ids:Array(String)}`,
+        { ids: some },
+      );
+      for (const row of rows) known.set(row.event_id, row.batch_id);
+    }
+    return known;
+  }
+
+  /** Ids of events of these batches that stand in `events`; times bound the search (milliseconds, inclusive). */
+  async storedOf(batches: readonly string[], from: number, to: number): Promise<Map<string, string>> {
+    const rows = await this.engine.readForWrite<{ event_id: string; batch_id: string }>(
+      `SELECT event_id, batch_id FROM events
+       WHERE ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Milli({to:Int64}, 'UTC')
+         AND batch_id IN {batches:Array(String)} AND sign = 1 AND version = 1`,
+      { batches, from, to },
+    );
+    return new Map(rows.map((row) => [row.event_id, row.batch_id]));
+  }
+
+  /** What is stored about these messages, one row per subaccount: the injection, else the delivery. */
+  async messages(ids: readonly string[]): Promise<Map<string, MessageRow[]>> {
+    const found = new Map<string, MessageRow[]>();
+    for (const some of slices(ids, KEYS_PER_LOOKUP)) {
+      const rows = await this.engine.readForWrite<MessageRow>(
+        `SELECT message_id, subaccount_id, injection, toUnixTimestamp64Milli(ts) AS ts, data FROM messages
+         WHERE h IN (SELECT cityHash64(arrayJoin({ids:Array(String)}))) AND message_id IN {ids:Array(String)}
+         ORDER BY injection DESC LIMIT 1 BY message_id, subaccount_id`,
+        { ids: some },
+      );
+      for (const row of rows) {
+        const others = found.get(row.message_id);
+        if (others) others.push(row);
+        else found.set(row.message_id, [row]);
+      }
+    }
+    return found;
+  }
+
+  /** Stored events of these messages that came before anything was known about the message, in their latest version. */
+  async orphansOf(messageIds: readonly string[]): Promise<EventRow[]> {
+    const orphans: EventRow[] = [];
+    for (const some of slices(messageIds, KEYS_PER_LOOKUP)) {
+      const keys = await this.engine.readForWrite<{ ts: number; event_id: string }>(
+        `SELECT DISTINCT toUnixTimestamp64Milli(ts) AS ts, event_id FROM orphans
+         WHERE h IN (SELECT cityHash64(arrayJoin({ids:Array(String)}))) AND message_id IN {ids:Array(String)}`,
+        { ids: some },
+      );
+      for (const part of slices(keys, KEYS_PER_LOOKUP)) {
+        const rows = await this.engine.readForWrite<EventRow>(
+          `SELECT * REPLACE (toUnixTimestamp64Milli(ts) AS ts) FROM (
+             SELECT ${eventColumns.join(', ')} FROM events
+             WHERE events.ts IN (SELECT fromUnixTimestamp64Milli(arrayJoin({times:Array(Int64)}), 'UTC'))
+               AND event_id IN {ids:Array(String)} AND sign = 1
+             ORDER BY version DESC LIMIT 1 BY event_id)
+           WHERE orphan = 1`,
+          { times: [...new Set(part.map((k) => k.ts))], ids: part.map((k) => k.event_id) },
+        );
+        orphans.push(...rows);
+      }
+    }
+    return orphans;
+  }
+
+  /** Stores rows in `events`; the views carry them into the roll-ups and lookups. May have been done in part if it throws. */
+  async insert(rows: readonly EventRow[]): Promise<void> {
+    const lines = rows.map(lineOf);
+    await this.engine.insert('events', eventColumns, lines, this.#token(lines));
+  }
+
+  /**
+   * On a server, an insert whose answer got lost may still be running when it is tried again; the same token for the
+   * same rows makes the server drop the second. Embedded there is no such doubt, and the engine notes a token a moment
+   * before it keeps the rows: killed in that moment it would refuse them for ever, so there no token comes twice.
+   */
+  #token(lines: readonly string[]): string {
+    if (this.engine.embedded) return `${this.#run}-${this.#attempt++}`;
+    const hash = createHash('sha256');
+    for (const line of lines) hash.update(line).update('\n');
+    return hash.digest('hex');
+  }
+
+  /**
+   * After a write that broke off: makes the lookups and roll-ups agree with `events` for these batches. The lookups
+   * are sets, so what is missing is simply added again; a roll-up that has fewer rows than its day is made anew.
+   */
+  async repair(batches: readonly string[], log: (message: string) => void): Promise<void> {
+    const [span] = await this.engine.readForWrite<{ n: number; from: number; to: number }>(
+      `SELECT count() AS n, toUnixTimestamp64Milli(min(ts)) AS from, toUnixTimestamp64Milli(max(ts)) AS to
+       FROM events WHERE batch_id IN {batches:Array(String)}`,
+      { batches },
+    );
+    if (!span || span.n === 0) return;
+    const { from, to } = span;
+    const scope = { batches, from, to };
+    const where = `ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Milli({to:Int64}, 'UTC')
+      AND batch_id IN {batches:Array(String)} AND sign = 1`;
+    await this.engine.write(
+      `INSERT INTO event_ids (h, event_id, batch_id)
+       SELECT cityHash64(event_id), event_id, batch_id FROM events WHERE ${where} AND version = 1`,
+      scope,
+    );
+    await this.engine.write(
+      `INSERT INTO messages (h, message_id, subaccount_id, injection, ts, data)
+       SELECT cityHash64(message_id), message_id, subaccount_id, type = 'injection', ts, data FROM events
+       WHERE ${where} AND type IN ('injection', 'delivery') AND message_id != ''`,
+      scope,
+    );
+    await this.engine.write(
+      `INSERT INTO orphans (h, message_id, ts, event_id)
+       SELECT cityHash64(message_id), message_id, ts, event_id FROM events WHERE ${where} AND orphan = 1`,
+      scope,
+    );
+    for (const rollup of rollups) {
+      for (const day of await this.#incompleteDays(rollup, from, to)) {
+        log(`roll-up ${rollup} of ${day} is incomplete after a break; making it anew`);
+        await this.#rebuild(rollup, day);
+      }
+    }
+  }
+
+  async #incompleteDays(rollup: Rollup, from: number, to: number): Promise<number[]> {
+    const days = { first: from, last: to };
+    const range = (column: string) =>
+      `${column} >= toStartOfDay(fromUnixTimestamp64Milli({first:Int64}, 'UTC'))
+       AND ${column} < toStartOfDay(fromUnixTimestamp64Milli({last:Int64}, 'UTC')) + INTERVAL 1 DAY`;
+    const rows = await this.engine.readForWrite<{ day: number }>(
+      `SELECT day FROM (
+         SELECT toYYYYMMDD(ts) AS day, toInt64(count()) AS n FROM events WHERE ${range('ts')} GROUP BY day
+         UNION ALL
+         SELECT toYYYYMMDD(t) AS day, -toInt64(sum(row_count)) AS n FROM ${rollup} WHERE ${range('t')} GROUP BY day)
+       GROUP BY day HAVING sum(n) > 0 ORDER BY day`,
+      days,
+    );
+    return rows.map((row) => row.day);
+  }
+
+  async #rebuild(rollup: Rollup, day: number): Promise<void> {
+    const table = `${rollup}_rebuild`;
+    await this.engine.write(`DROP TABLE IF EXISTS ${table} SYNC`);
+    await this.engine.write(`CREATE TABLE ${table} AS ${rollup}`);
+    await this.engine.write(
+      `INSERT INTO ${table} ${rollupSelect(rollup, 'WHERE toYYYYMMDD(ts) = {day:UInt32}')}`,
+      {
+        day,
+      },
+    );
+    await this.engine.write(`ALTER TABLE ${rollup} REPLACE PARTITION ${Math.trunc(day)} FROM ${table}`);
+    await this.engine.write(`DROP TABLE ${table} SYNC`);
+  }
+
+  /** Events stored, each once. */
+  async count(): Promise<number> {
+    const [row] = await this.engine.read<{ n: number }>(`SELECT sum(toInt64(sign)) AS n FROM events`);
+    return row?.n ?? 0;
+  }
+}
+
+/** Seconds with three digits after the point, as the engine reads a DateTime64(3). */
+function timeText(ms: number): string {
+  return new Date(ms).toISOString().replace('T', ' ').slice(0, 23);
+}
+
+function lineOf(row: EventRow): string {
+  const values = eventColumns.map((column) => (column === 'ts' ? timeText(row.ts) : row[column]));
+  return JSON.stringify(values);
+}

@@ -33,7 +33,7 @@ export function withoutRecipient(text: string, recipient: string): string {
 }
 
 /** Replaces `word` where it is not part of a longer word; without a regular expression, since it is from outside. */
-function replaceWord(text: string, word: string, by: string): string {
+export function replaceWord(text: string, word: string, by: string): string {
   if (word === '') return text;
   const hay = text.toLowerCase();
   const needle = word.toLowerCase();

@@ -1,0 +1,93 @@
+/** Runs the program as a user would: as a process, from its command line, on free ports, in a folder of its own. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+export const root = path.resolve(import.meta.dirname, '..');
+const program = path.join(root, 'bin', 'posthorn.js');
+
+/** A folder that is removed when the test file ends. */
+export function temporaryFolder(): string {
+  const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-test-'));
+  process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** The first of `count` neighbouring ports on loopback that are all free right now. */
+export async function freePorts(count: number): Promise<number> {
+  for (let tries = 0; tries < 200; tries++) {
+    const base = 20_000 + Math.floor(Math.random() * 12_000);
+    const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(base + i)));
+    if (free.every(Boolean)) return base;
+  }
+  throw new Error(`no ${count} neighbouring ports are free`);
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen({ host: '127.0.0.1', port }, () => server.close(() => resolve(true)));
+  });
+}
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A program that is running. */
+export class Program {
+  readonly process: ChildProcess;
+  stdout = '';
+  stderr = '';
+  readonly finished: Promise<Finished>;
+
+  constructor(args: readonly string[], env: Record<string, string> = {}) {
+    this.process = spawn(process.execPath, [program, ...args], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.process.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+    });
+    this.process.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+    this.finished = new Promise((resolve) => {
+      this.process.once('close', (code) => resolve({ code, stdout: this.stdout, stderr: this.stderr }));
+    });
+    process.on('exit', () => this.process.kill('SIGKILL'));
+  }
+
+  /** Resolves when standard output has this text; rejects when the program ends before. */
+  async says(text: string, withinMs = 30_000): Promise<void> {
+    await until(() => {
+      if (this.process.exitCode !== null)
+        throw new Error(`it ended with ${this.process.exitCode}: ${this.stderr}`);
+      return this.stdout.includes(text);
+    }, withinMs);
+  }
+
+  async stop(): Promise<Finished> {
+    this.process.kill('SIGTERM');
+    return await this.finished;
+  }
+}
+
+/** Runs a program to its end. */
+export function run(args: readonly string[], env: Record<string, string> = {}): Promise<Finished> {
+  return new Program(args, env).finished;
+}
+
+/** Waits until something holds, looking often; throws when it does not in time. */
+export async function until(holds: () => boolean | Promise<boolean>, withinMs = 30_000): Promise<void> {
+  const deadline = Date.now() + withinMs;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`not within ${withinMs} ms: ${holds}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}

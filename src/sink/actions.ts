@@ -36,6 +36,8 @@ interface Chain {
   readonly record: Accepted;
   readonly left: { readonly n: number; readonly action: PlannedAction }[];
   tries: number;
+  /** A try of this step got no answer. */
+  doubted: boolean;
   /** When the next step may be made. */
   due: number;
 }
@@ -59,7 +61,7 @@ export class Actions {
   /** Takes up a copy's plan, or what is left of it after a restart. */
   add(record: Accepted, left: readonly { readonly n: number; readonly action: PlannedAction }[]): void {
     if (left.length === 0) return;
-    this.#queue.push({ record, left: [...left], tries: 0, due: left[0]!.action.due });
+    this.#queue.push({ record, left: [...left], tries: 0, doubted: false, due: left[0]!.action.due });
     this.#run();
   }
 
@@ -119,6 +121,7 @@ export class Actions {
     }
     if (epoch !== this.#epoch) return;
     chain.tries++;
+    chain.doubted ||= result.doubt;
     if (result.again && chain.tries < MOST_TRIES) {
       chain.due = clock.now() + Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** (chain.tries - 1));
       this.#queue.push(chain);
@@ -132,7 +135,7 @@ export class Actions {
       kind: action.kind,
       who: action.who,
       ok: result.ok,
-      doubt: result.doubt,
+      doubt: chain.doubted,
       status: result.status,
       fault: result.fault,
       tries: chain.tries,
@@ -144,6 +147,7 @@ export class Actions {
     }
     chain.left.shift();
     chain.tries = 0;
+    chain.doubted = false;
     if (chain.left.length === 0) {
       await finished(chain.record);
       return;

@@ -170,13 +170,13 @@ export class Control {
     const { tally, busy } = this.#options;
     const rows = (values: Record<string, number>) =>
       Object.entries(values)
-        .map(([name, n]) => `<tr><th scope="row">${escape(name)}</th><td>${n}</td></tr>`)
+        .map(([name, n]) => `<tr><th scope="row">${escapeHtml(name)}</th><td>${n}</td></tr>`)
         .join('');
     const latest = tally
       .list({ limit: 20 })
       .map(
         ({ record, done }) =>
-          `<tr><td>${new Date(record.at).toISOString()}</td><td>${escape(record.rcpt)}</td><td>${escape(record.label)}</td><td>${done.filter((d) => d.ok).length} of ${record.plan.length}</td></tr>`,
+          `<tr><td>${new Date(record.at).toISOString()}</td><td>${escapeHtml(record.rcpt)}</td><td>${escapeHtml(record.label)}</td><td>${done.filter((d) => d.ok).length} of ${record.plan.length}</td></tr>`,
       )
       .join('');
     response.writeHead(200, {
@@ -229,6 +229,6 @@ function json(response: http.ServerResponse, status: number, value: unknown): vo
   response.end(body);
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 }

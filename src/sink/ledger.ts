@@ -3,7 +3,7 @@ import { type FileHandle, open, rename, truncate } from 'node:fs/promises';
 import path from 'node:path';
 import { reason, requireWritableFolder, syncFolder } from '../system/durable-file.ts';
 import { UserError } from '../system/user-error.ts';
-import type { LedgerRecord, Snapshot } from './records.ts';
+import type { LedgerRecord } from './records.ts';
 
 const FILE = 'ledger.ndjson';
 const OLD_FILE = 'ledger.1.ndjson';
@@ -16,7 +16,7 @@ export interface LedgerOptions {
   /** Bytes after which a new file is begun; the one before it is kept, older ones are removed. */
   readonly rotateAt: number;
   /** What the new file must begin with so that nothing that still counts is lost with the old one. */
-  readonly carryOver: () => LedgerRecord[];
+  readonly carryOver: () => LedgerRecord;
 }
 
 /**
@@ -103,7 +103,7 @@ export class Ledger {
       }
       if (this.#size > this.#options.rotateAt) {
         // A failure leaves the present file in use; the next batch tries again.
-        await this.#rotate(this.#options.carryOver()).catch(() => {});
+        await this.#rotate([this.#options.carryOver()]).catch(() => {});
       }
     }
     this.#writing = null;
@@ -167,9 +167,4 @@ function damaged(file: string, line: number): UserError {
   return new UserError(
     `${file} line ${line} is not a record of the sink's ledger; move the file away to begin a new one`,
   );
-}
-
-/** The first record of a ledger that continues another. */
-export function snapshot(at: number, counters: Readonly<Record<string, number>>): Snapshot {
-  return { k: 'snapshot', at, counters };
 }

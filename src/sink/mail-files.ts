@@ -51,6 +51,13 @@ export class MailFiles {
     await rm(this.#file(this.#originals, id), { force: true });
   }
 
+  /** Removes originals that nobody will send back any more. */
+  async keepOnly(ids: ReadonlySet<string>): Promise<void> {
+    for (const name of await readdir(this.#originals)) {
+      if (!ids.has(name.replace(/\.eml$/, ''))) await rm(path.join(this.#originals, name), { force: true });
+    }
+  }
+
   /** Adds a message to the ring of the latest ones; a no-op when none are kept. */
   async keep(transaction: string, content: Buffer): Promise<void> {
     if (this.#keep === 0) return;

@@ -147,6 +147,7 @@ class Receiver {
         id: `${transaction}.${n + 1}`,
         first,
         reply: silent ? '' : replyText(ok),
+        orcpt: rcpt.params.orcpt?.address ?? '',
       });
     });
     try {
@@ -170,7 +171,7 @@ class Receiver {
     message: ReceivedMessage,
     session: SmtpServerSession,
     { selection, address }: Judged,
-    given: { id: string; first: boolean; reply: string },
+    given: { id: string; first: boolean; reply: string; orcpt: string },
   ): Accepted {
     const { clock, seed, rates, timeScale, mayFetch } = this.#options;
     const now = clock.now();
@@ -203,6 +204,8 @@ class Receiver {
       provider: selection.provider,
       reply: given.reply,
       size: mail.content.length,
+      envid: message.envelope.from.params.envid ?? '',
+      orcpt: given.orcpt,
       tls: session.tls?.protocol ?? '',
       tag: selection.commands.tag,
       dup: !given.first,

@@ -22,6 +22,9 @@ export interface Accepted {
   /** Reply to the final dot; '' when the sink dropped the connection instead of answering. */
   readonly reply: string;
   readonly size: number;
+  /** ENVID and ORCPT of the envelope (RFC 3461), '' when not given. */
+  readonly envid: string;
+  readonly orcpt: string;
   /** TLS version of the connection, '' without TLS. */
   readonly tls: string;
   readonly tag: string;
@@ -90,7 +93,7 @@ export interface Done {
   readonly who: Actor;
   /** The other side took it: 200 with a picture, a redirect, 250. */
   readonly ok: boolean;
-  /** The request was sent and no answer came back: the other side may have counted it. */
+  /** A request was sent and no answer came back: the other side may have counted it (once more, when `ok`). */
   readonly doubt: boolean;
   /** HTTP status or SMTP reply code, 0 when there was no answer. */
   readonly status: number;
@@ -107,9 +110,10 @@ export interface Authenticated {
   readonly dkim: 'pass' | 'fail' | 'none';
 }
 
-/** First line of a ledger that continues another: the counters up to here. */
+/** First line of a ledger that continues another: the counters up to here, and the copies with something left to do. */
 export interface Snapshot {
   readonly k: 'snapshot';
   readonly at: number;
   readonly counters: Readonly<Record<string, number>>;
+  readonly open: readonly { readonly record: Accepted; readonly done: readonly number[] }[];
 }

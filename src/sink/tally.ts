@@ -1,4 +1,4 @@
-import type { Accepted, Done, LedgerRecord, PlannedAction, Refused } from './records.ts';
+import type { Accepted, Done, LedgerRecord, PlannedAction, Refused, Snapshot } from './records.ts';
 
 /** How many message copies and senders' attempts are remembered; the oldest are forgotten beyond. */
 const MOST_SEEN = 500_000;
@@ -49,6 +49,10 @@ export class Tally {
       }
       case 'snapshot':
         for (const [name, value] of Object.entries(record.counters)) this.#counters.set(name, value);
+        for (const { record: open, done } of record.open) {
+          this.#remember(`${open.mid}\0${open.rcpt}`);
+          this.#pending.set(open.id, { record: open, done: new Set(done) });
+        }
         break;
     }
   }
@@ -103,6 +107,12 @@ export class Tally {
       const left = record.plan.flatMap((action, n) => (done.has(n) ? [] : [{ n, action }]));
       yield { record, left };
     }
+  }
+
+  /** What a new ledger must begin with so that nothing that still counts is lost with the old one. */
+  snapshot(at: number): Snapshot {
+    const open = [...this.#pending.values()].map(({ record, done }) => ({ record, done: [...done] }));
+    return { k: 'snapshot', at, counters: this.counters(), open };
   }
 
   find(id: string): Listed | undefined {
@@ -171,9 +181,10 @@ export class Tally {
     if (record.ok) {
       this.#count(name);
       if (record.who !== 'person') this.#count(`${record.who}_${record.kind}`);
-    } else {
-      this.#count(`${record.kind}_${record.doubt ? 'in_doubt' : 'failed'}`);
+    } else if (!record.doubt) {
+      this.#count(`${record.kind}_failed`);
     }
+    if (record.doubt) this.#count(`${record.kind}_in_doubt`);
     if (record.fault) this.#count(`${returned ? 'reply' : 'tracker'}_fault_${record.fault}`);
   }
 

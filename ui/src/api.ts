@@ -1,6 +1,6 @@
 /** The HTTP API as the pages use it: one function per call, answers checked, faults as values. */
 import type { Filter } from './address.ts';
-import { facet } from './facets.ts';
+import { type Facet, facet } from './facets.ts';
 import type { CountKey, Counts } from './metrics.ts';
 import { apiMoment, type Buckets } from './range.ts';
 
@@ -22,6 +22,12 @@ export type Answer<T> =
 /** A flat event of the search; fields by their published names, values as the API gives them. */
 export type EventRow = Readonly<Record<string, unknown>>;
 
+/** What a metrics call is about. */
+export interface Scope {
+  readonly buckets: Buckets;
+  readonly filters: readonly Filter[];
+}
+
 export interface EventPage {
   readonly events: readonly EventRow[];
   readonly total: number;
@@ -41,12 +47,11 @@ export interface GroupRow {
 }
 
 export interface IngestStatus {
-  /** Time of the newest event stored, milliseconds; null when there is none. */
-  readonly newestEvent: number | null;
-  /** Until when everything received has been processed; null when unknown. */
-  readonly processedTo: number | null;
-  /** Batches stored and not yet processed; null when unknown. */
-  readonly waiting: number | null;
+  /** Batches taken and not yet processed. */
+  readonly pending: number;
+  readonly stored: number;
+  /** Time of the newest event of the last day, milliseconds; null when there is none or it may not be seen. */
+  readonly newest: number | null;
 }
 
 export interface Session {
@@ -69,8 +74,12 @@ export class Api {
     this.#onSignedOut = onSignedOut;
   }
 
-  async metrics(asked: readonly CountKey[], buckets: Buckets, signal?: AbortSignal): Promise<Answer<Counts>> {
-    const answer = await this.#get('/api/v1/metrics/deliverability', metricsQuery(asked, buckets), signal);
+  async metrics(asked: readonly CountKey[], scope: Scope, signal?: AbortSignal): Promise<Answer<Counts>> {
+    const answer = await this.#get(
+      '/api/v1/metrics/deliverability',
+      metricsQuery(asked, scope, true),
+      signal,
+    );
     return mapped(answer, (body) => {
       const row = Array.isArray(body.results) ? body.results[0] : body.results;
       return isObject(row) ? readCounts(row, asked) : null;
@@ -79,11 +88,11 @@ export class Api {
 
   async timeSeries(
     asked: readonly CountKey[],
-    buckets: Buckets,
+    scope: Scope,
     signal?: AbortSignal,
   ): Promise<Answer<Bucket[]>> {
     const path = '/api/v1/metrics/deliverability/time-series';
-    const answer = await this.#get(path, metricsQuery(asked, buckets), signal);
+    const answer = await this.#get(path, metricsQuery(asked, scope), signal);
     return mapped(answer, (body) => {
       if (!Array.isArray(body.results)) return null;
       const out: Bucket[] = [];
@@ -98,11 +107,11 @@ export class Api {
 
   async byCampaign(
     asked: readonly CountKey[],
-    buckets: Buckets,
+    scope: Scope,
     signal?: AbortSignal,
   ): Promise<Answer<GroupRow[]>> {
     const path = '/api/v1/metrics/deliverability/campaign';
-    const answer = await this.#get(path, [...metricsQuery(asked, buckets), ['limit', '1000']], signal);
+    const answer = await this.#get(path, [...metricsQuery(asked, scope, true), ['limit', '1000']], signal);
     return mapped(answer, (body) =>
       Array.isArray(body.results)
         ? body.results.filter(isObject).map((row) => ({
@@ -145,14 +154,17 @@ export class Api {
     return mapped(await this.#get('/api/v1/events/message', query, signal), readEventPage);
   }
 
-  async ingestStatus(signal?: AbortSignal): Promise<Answer<IngestStatus>> {
-    return mapped(await this.#get('/api/v1/ingest/status', [], signal), (body) => {
-      const r = isObject(body.results) ? body.results : body;
-      return {
-        newestEvent: readTime(r.newest_event),
-        processedTo: readTime(r.processed_to),
-        waiting: typeof r.batches_waiting === 'number' ? r.batches_waiting : null,
-      };
+  async ingestStatus(now: number, signal?: AbortSignal): Promise<Answer<IngestStatus>> {
+    const [status, latest] = await Promise.all([
+      this.#get('/api/v1/ingest/status', [], signal),
+      this.events([], now - 86_400_000, now + 60_000, 1, '', signal),
+    ]);
+    const event = latest.ok ? latest.value.events[0] : undefined;
+    return mapped(status, (body) => {
+      const r = isObject(body.results) ? body.results : {};
+      const { batches_pending: pending, events_stored: stored } = r;
+      if (typeof pending !== 'number' || typeof stored !== 'number') return null;
+      return { pending, stored, newest: readTime(event?.timestamp) };
     });
   }
 
@@ -160,6 +172,11 @@ export class Api {
   async check(): Promise<Fault | null> {
     const answer = await this.#get('/api/v1/ingest/status', []);
     return answer.ok || answer.fault.kind === 'forbidden' ? null : answer.fault;
+  }
+
+  /** Ends the session for good; a key stays what it is. */
+  async signOut(): Promise<void> {
+    await call('POST', '/api/v1/sign-out', { Authorization: this.#token });
   }
 
   async #get(
@@ -192,28 +209,49 @@ export async function signIn(token: string, now: number): Promise<Answer<Session
   });
 }
 
-/** Query of a metrics call over the given buckets. */
-export function metricsQuery(asked: readonly CountKey[], buckets: Buckets): [string, string][] {
+/**
+ * Query of a metrics call. One that answers for the range as a `whole` takes no step longer than a day; the ends of
+ * the range are whole buckets already.
+ */
+export function metricsQuery(
+  asked: readonly CountKey[],
+  { buckets, filters }: Scope,
+  whole = false,
+): [string, string][] {
+  const { step, zone } = buckets;
+  const { delimiter, lists } = listsOf(filters, (f) => f.metrics, asked);
   return [
-    ['from', apiMoment(buckets.from, buckets.zone)],
+    ['from', apiMoment(buckets.from, zone)],
     // The end is a minute and excluded, so a part of a minute is rounded up.
-    ['to', apiMoment(Math.ceil(buckets.to / 60_000) * 60_000, buckets.zone)],
-    ['timezone', buckets.zone],
-    ['precision', buckets.step],
-    ['metrics', asked.join(',')],
+    ['to', apiMoment(Math.ceil(buckets.to / 60_000) * 60_000, zone)],
+    ['timezone', zone],
+    ['precision', whole && (step === 'week' || step === 'month') ? 'day' : step],
+    ...(delimiter === ',' ? [] : [['delimiter', delimiter] as [string, string]]),
+    ['metrics', asked.join(delimiter)],
+    ...lists,
   ];
 }
 
-/** Filters as list parameters, with a separator that none of the values holds. */
+/** Filters as list parameters of the events search. */
 export function filterQuery(filters: readonly Filter[]): [string, string][] {
-  const lists = new Map<string, string[]>();
+  const { delimiter, lists } = listsOf(filters, (f) => f.parameter, []);
+  return lists.length === 0 ? [] : [['delimiter', delimiter], ...lists];
+}
+
+/** Filters by parameter, joined by a separator that none of the values holds. */
+function listsOf(
+  filters: readonly Filter[],
+  parameterOf: (facet: Facet) => string | null,
+  besides: readonly string[],
+): { delimiter: string; lists: [string, string][] } {
+  const found = new Map<string, string[]>();
   for (const filter of filters) {
-    const parameter = facet(filter.facet)?.parameter;
-    if (parameter) lists.set(parameter, [...(lists.get(parameter) ?? []), filter.value]);
+    const known = facet(filter.facet);
+    const parameter = known ? parameterOf(known) : null;
+    if (parameter) found.set(parameter, [...(found.get(parameter) ?? []), filter.value]);
   }
-  if (lists.size === 0) return [];
-  const delimiter = delimiterFor([...lists.values()].flat());
-  return [['delimiter', delimiter], ...[...lists].map(([k, v]): [string, string] => [k, v.join(delimiter)])];
+  const delimiter = delimiterFor([...[...found.values()].flat(), ...besides]);
+  return { delimiter, lists: [...found].map(([k, v]): [string, string] => [k, v.join(delimiter)]) };
 }
 
 function delimiterFor(values: readonly string[]): string {
@@ -235,7 +273,7 @@ async function call(
     response = await fetch(url, {
       method,
       headers: { Accept: 'application/json', ...headers },
-      body: body ?? null,
+      ...(body === undefined ? {} : { body }),
       signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       credentials: 'same-origin',
       cache: 'no-store',

@@ -9,71 +9,83 @@ export interface Facet {
   readonly label: string;
   /** List parameter of `GET /api/v1/events/message`. */
   readonly parameter: string;
+  /** List parameter of the metrics calls; null where metrics are not kept by it. */
+  readonly metrics: string | null;
   readonly hint: string;
   /** Field of an event that a filter of this facet comes from. */
   readonly field: string;
 }
 
+function row(
+  key: string,
+  token: string,
+  label: string,
+  parameter: string,
+  metrics: string | null,
+  field: string,
+  hint: string,
+): Facet {
+  return { key, token, label, parameter, metrics, field, hint };
+}
+
 export const eventFacets: readonly Facet[] = [
-  {
-    key: 'type',
-    token: 'type',
-    label: 'Type',
-    parameter: 'events',
-    hint: 'kind of event, such as bounce',
-    field: 'type',
-  },
-  {
-    key: 'recipient',
-    token: 'rcpt',
-    label: 'Recipient',
-    parameter: 'recipients',
-    hint: 'whole address',
-    field: 'rcpt_to',
-  },
-  {
-    key: 'campaign',
-    token: 'campaign',
-    label: 'Campaign',
-    parameter: 'campaigns',
-    hint: 'name or whole words of it',
-    field: 'campaign_id',
-  },
-  {
-    key: 'subaccount',
-    token: 'subaccount',
-    label: 'Subaccount',
-    parameter: 'subaccounts',
-    hint: 'number, 0 is the primary account',
-    field: 'subaccount_id',
-  },
-  {
-    key: 'class',
-    token: 'class',
-    label: 'Bounce class',
-    parameter: 'bounce_classes',
-    hint: 'number, such as 10',
-    field: 'bounce_class',
-  },
-  {
-    key: 'reason',
-    token: 'reason',
-    label: 'Reason',
-    parameter: 'reasons',
-    hint: 'whole words of the reply',
-    field: 'reason',
-  },
+  row('type', 'type', 'Type', 'events', null, 'type', 'kind of event, such as bounce'),
+  row('recipient', 'rcpt', 'Recipient', 'recipients', null, 'rcpt_to', 'whole address'),
+  row('campaign', 'campaign', 'Campaign', 'campaigns', 'campaigns', 'campaign_id', 'name'),
+  row(
+    'subaccount',
+    'subaccount',
+    'Subaccount',
+    'subaccounts',
+    'subaccounts',
+    'subaccount_id',
+    'number, 0 is the primary account',
+  ),
+  row('class', 'class', 'Bounce class', 'bounce_classes', null, 'bounce_class', 'number, such as 10'),
+  row('reason', 'reason', 'Reason', 'reasons', null, 'reason', 'whole words of the reply'),
+  row(
+    'recipient_domain',
+    'rcpt_domain',
+    'Recipient domain',
+    'recipient_domains',
+    'domains',
+    'recipient_domain',
+    'domain of the address',
+  ),
+  row(
+    'mailbox_provider',
+    'provider',
+    'Mailbox provider',
+    'mailbox_providers',
+    'mailbox_providers',
+    'mailbox_provider',
+    'who hosts the domain',
+  ),
+  row(
+    'sending_domain',
+    'sending_domain',
+    'Sending domain',
+    'sending_domains',
+    'sending_domains',
+    'sending_domain',
+    'domain of the From address',
+  ),
+  row('from', 'from', 'From', 'from_addresses', null, 'friendly_from', 'address in the From header'),
+  row('subject', 'subject', 'Subject', 'subjects', null, 'subject', 'whole words of it'),
+  row('ip_pool', 'pool', 'IP pool', 'ip_pools', 'ip_pools', 'ip_pool', 'name'),
+  row('sending_ip', 'ip', 'Sending IP', 'sending_ips', 'sending_ips', 'sending_ip', 'address or binding'),
+  row('template', 'template', 'Template', 'templates', 'templates', 'template_id', 'name'),
 ];
 
-const byKey: ReadonlyMap<string, Facet> = new Map(eventFacets.map((f) => [f.key, f]));
-const byToken: ReadonlyMap<string, Facet> = new Map(
-  eventFacets.flatMap((f) => [[f.token, f] as const, [f.key, f] as const]),
-);
+/** Facets that metrics are kept by: the filters of report pages. */
+export const metricFacets: readonly Facet[] = eventFacets.filter((f) => f.metrics !== null);
 
-/** The events API joins filters by inclusion only. */
-export const eventFacetOps: ReadonlyMap<string, readonly FilterOp[]> = new Map(
-  eventFacets.map((f) => [f.key, ['eq'] as const]),
-);
+const byKey: ReadonlyMap<string, Facet> = new Map(eventFacets.map((f) => [f.key, f]));
+
+/** Both APIs join filters by inclusion only. */
+export function operatorsOf(facets: readonly Facet[]): ReadonlyMap<string, readonly FilterOp[]> {
+  return new Map(facets.map((f) => [f.key, ['eq'] as const]));
+}
 
 export function facet(key: string): Facet | undefined {
   return byKey.get(key);
@@ -84,7 +96,7 @@ export function filterName(filter: Filter): string {
   return `${byKey.get(filter.facet)?.label ?? filter.facet} is ${valueName(filter)}`;
 }
 
-export function valueName(filter: Filter): string {
+function valueName(filter: Filter): string {
   if (filter.facet === 'type') return eventType(filter.value).label;
   if (filter.facet === 'class') return bounceClassName(filter.value);
   return filter.value;
@@ -117,7 +129,9 @@ function words(text: string): string[] {
 }
 
 /** Reads what was typed into the query box: `word:value` pairs, a bare address, or a bare message id. */
-export function readQuery(text: string): Read {
+export function readQuery(text: string, facets: readonly Facet[] = eventFacets): Read {
+  const known = new Map(facets.flatMap((f) => [[f.token, f] as const, [f.key, f] as const]));
+  const whole = facets === eventFacets;
   const filters: Filter[] = [];
   const problems: string[] = [];
   let message: string | null = null;
@@ -125,16 +139,16 @@ export function readQuery(text: string): Read {
     const colon = word.indexOf(':');
     const name = colon > 0 ? word.slice(0, colon).toLowerCase() : '';
     const value = colon > 0 ? word.slice(colon + 1).trim() : word;
-    if (name === 'message' && value) message = value;
-    else if (colon <= 0 && MESSAGE_ID.test(value)) message = value.toLowerCase();
-    else if (colon <= 0 && /^[^@\s]+@[^@\s]+$/.test(value)) add('recipient', value);
+    if (whole && name === 'message' && value) message = value;
+    else if (whole && colon <= 0 && MESSAGE_ID.test(value)) message = value.toLowerCase();
+    else if (whole && colon <= 0 && /^[^@\s]+@[^@\s]+$/.test(value)) add('recipient', value);
     else if (name.startsWith('-')) problems.push(`“${word}”: leaving out is not possible here yet.`);
-    else if (!byToken.has(name)) {
+    else if (!known.has(name)) {
       problems.push(
         `“${word}”: put a name before it, such as ${eventFacets.map((f) => `${f.token}:`).join(' ')}message:`,
       );
     } else if (!value) problems.push(`“${word}”: a value is missing after the colon.`);
-    else add(byToken.get(name)!.key, value);
+    else add(known.get(name)!.key, value);
   }
   return { filters, message, problems };
 
@@ -167,15 +181,19 @@ export interface Offer {
 }
 
 /** Completions for the last word of the query box. `seen` holds values of the rows on the page, by facet key. */
-export function offers(text: string, seen: ReadonlyMap<string, ReadonlySet<string>>): Offer[] {
+export function offers(
+  text: string,
+  seen: ReadonlyMap<string, ReadonlySet<string>>,
+  facets: readonly Facet[] = eventFacets,
+): Offer[] {
   const last = /(\S*)$/.exec(text)![1]!;
   const colon = last.indexOf(':');
   if (colon < 0) {
-    return eventFacets
+    return facets
       .filter((f) => f.token.startsWith(last.toLowerCase()))
       .map((f) => ({ text: `${f.token}:`, label: `${f.token}:`, hint: f.hint }));
   }
-  const found = byToken.get(last.slice(0, colon).toLowerCase());
+  const found = facets.find((f) => [f.token, f.key].includes(last.slice(0, colon).toLowerCase()));
   if (!found) return [];
   const typed = last.slice(colon + 1).toLowerCase();
   const offer = (value: string, hint: string): Offer => ({

@@ -272,7 +272,7 @@ export function metric(key: MetricKey): Metric {
 }
 
 /** Value of a metric over a row of counts. Null where nothing was counted to divide by, or the count was not asked. */
-export function valueOf(m: Metric, row: Counts): number | null {
+export function metricValue(m: Metric, row: Counts): number | null {
   if (m.unit === 'count') return row[m.key] ?? null;
   const above = row[m.numerator];
   const below = row[m.denominator];
@@ -325,8 +325,8 @@ export interface Change {
 
 /** How a metric moved between two spans of equal length. Null where either has no value, or too few to tell. */
 export function changeOf(m: Metric, now: Counts, before: Counts): Change | null {
-  const value = valueOf(m, now);
-  const earlier = valueOf(m, before);
+  const value = metricValue(m, now);
+  const earlier = metricValue(m, before);
   if (value === null || earlier === null || isFew(m, now) || isFew(m, before)) return null;
   if (m.unit === 'count' && earlier === 0) return null;
   const amount = m.unit === 'percent' ? value - earlier : (100 * (value - earlier)) / earlier;

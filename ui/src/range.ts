@@ -235,6 +235,13 @@ export function rangeName(text: string, zone: string, now: number): string {
   return `${isoMinutes(from, zone)} to ${isoMinutes(to, zone)} ${zone}`;
 }
 
+/** When something happened, as a sentence goes on: `in the last hour`, `today`, `from … to …`. */
+export function during(text: string, zone: string, now: number): string {
+  const name = rangeName(text, zone, now);
+  if (name.startsWith('the ')) return `in ${name}`;
+  return /^\d/.test(name) ? `from ${name}` : name;
+}
+
 /** The range of the same length directly before (-1) or after (+1), as the address writes it. */
 export function shiftRange(text: string, zone: string, now: number, direction: -1 | 1): string {
   const { from, to } = resolveRange(text, zone, now);

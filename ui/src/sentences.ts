@@ -1,6 +1,6 @@
 /** Three sentences that say whether mail flows, is accepted and is wanted. Computed; a clause without data is left out. */
 import { count, percent, plural, points } from './format.ts';
-import { type Counts, changeOf, isFew, type MetricKey, metric, valueOf } from './metrics.ts';
+import { type Counts, changeOf, isFew, type MetricKey, metric, metricValue } from './metrics.ts';
 
 /** A figure is a link to what it was made of. */
 export type Part = string | { readonly figure: string; readonly types: readonly string[] };
@@ -32,7 +32,7 @@ function figure(text: string, key: MetricKey): Part {
 function flow(whole: Counts, range: string): Sentence | null {
   const injected = whole.count_injected;
   if (injected === undefined) return null;
-  const parts: Part[] = [figure(count(injected), 'count_injected'), ` injected in ${range}`];
+  const parts: Part[] = [figure(count(injected), 'count_injected'), ` injected ${range}`];
   const { count_delivered: delivered, count_delayed: delays } = whole;
   if (delivered !== undefined) parts.push(', ', figure(count(delivered), 'count_delivered'), ' delivered');
   if (delays !== undefined) {
@@ -44,7 +44,7 @@ function flow(whole: Counts, range: string): Sentence | null {
 
 function acceptance(whole: Counts, done: Counts, before: Counts | null, versus: string): Sentence | null {
   const rate = metric('accepted_rate');
-  const value = valueOf(rate, whole);
+  const value = metricValue(rate, whole);
   const bounces = whole.count_bounce;
   if (value === null) return null;
   const parts: Part[] = [figure(percent(value), 'accepted_rate'), ' of sent mail accepted'];
@@ -66,7 +66,7 @@ function reception(whole: Counts): Sentence | null {
     ['click_through_rate', 'clicked'],
     ['spam_complaint_rate', 'complained about'],
   ] as const) {
-    const value = valueOf(metric(key), whole);
+    const value = metricValue(metric(key), whole);
     if (value !== null) clauses.push([figure(percent(value), key), ` ${what}`]);
   }
   if (clauses.length === 0) return null;

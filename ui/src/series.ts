@@ -69,7 +69,7 @@ export function summary(
   range: string,
 ): string {
   const lead = lines[0];
-  if (!lead || starts.length === 0) return `Nothing was counted in ${range}.`;
+  if (!lead || starts.length === 0) return `Nothing was counted: ${range}.`;
   const totals = lines.map((line) => `${line.label.toLowerCase()} ${count(total(line.values))}`);
   const done = lead.values.slice(0, finished);
   let text = `${capital(range)}: ${listed(totals)}.`;

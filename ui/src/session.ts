@@ -38,6 +38,7 @@ export function signedIn(next: Session): void {
 
 /** Signs out here and in every other tab. */
 export function signOut(): void {
+  void api.peek().signOut();
   forget();
   tabs?.postMessage({ kind: 'signed-out' });
 }

@@ -8,7 +8,7 @@ import {
   type ViewSpec,
   writeView,
 } from './address.ts';
-import { eventFacetOps } from './facets.ts';
+import { eventFacets, metricFacets, operatorsOf } from './facets.ts';
 
 export const campaignColumns = [
   'campaign',
@@ -26,16 +26,16 @@ export const campaignColumns = [
 ] as const;
 
 export const overviewSpec: ViewSpec = {
-  keys: ['t', 'tz', 'step', 'vs', 'sort', 'n', 'page', 'hide', 'y', 'live'],
+  keys: ['t', 'tz', 'step', 'vs', 'f', 'sort', 'n', 'page', 'hide', 'y', 'live'],
   defaults: { t: '24h', vs: 'prev', sort: '-count_injected', live: '60s' },
-  facets: new Map(),
+  facets: operatorsOf(metricFacets),
   sorts: campaignColumns,
 };
 
 export const eventsSpec: ViewSpec = {
   keys: ['t', 'tz', 'f', 'n', 'cursor', 'live', 'sel', 'raw'],
   defaults: { t: '24h', n: 25 },
-  facets: eventFacetOps,
+  facets: operatorsOf(eventFacets),
   sorts: [],
 };
 

@@ -183,11 +183,11 @@ export function Chart(props: ChartProps) {
           aria-pressed={props.log}
           onClick={() => props.onLog(!props.log)}
         >
-          {props.log ? words.chart.linear : words.chart.log}
+          {words.chart.log}
         </button>
         <button type="button" class="button quiet small" aria-pressed={asTable.value} onClick={toggleTable}>
           <Icon name={asTable.value ? 'chart' : 'table'} />
-          {asTable.value ? words.chart.chart : words.chart.table}
+          <span class="on-wide">{asTable.value ? words.chart.chart : words.chart.table}</span>
         </button>
         <button
           type="button"

@@ -1,3 +1,5 @@
+// biome-ignore-all lint/a11y/noNoninteractiveElementToInteractiveRole: the combobox pattern makes a list of offers.
+// biome-ignore-all lint/a11y/useFocusableInteractive: offers are pointed at by aria-activedescendant, not focused.
 import { useSignal } from '@preact/signals';
 import type { Ref } from 'preact';
 import { useId } from 'preact/hooks';
@@ -108,7 +110,6 @@ export function Combo<C extends Choice>({
         onKeyDown={key}
       />
       {shown && (
-        // biome-ignore lint/a11y/noNoninteractiveElementToInteractiveRole: a list of offers, as the pattern has it.
         <ul id={id} role="listbox" aria-label={label}>
           {choices.map((choice, i) => (
             // biome-ignore lint/a11y/useKeyWithClickEvents: the field above has the keys of the list.

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/a11y/noRedundantRoles: below 640 px tables are laid out as blocks and would lose their roles.
 import type { EventRow } from '../api.ts';
 import { gist, textOf, timeOf } from '../story.ts';
 import { words } from '../words.ts';

@@ -136,7 +136,7 @@ export class Plot {
     return {
       width,
       height,
-      padding: [14, roomForLabels ? 92 : 12, 0, 0],
+      padding: [14, roomForLabels ? 92 : 30, 0, 0],
       legend: { show: false },
       scales: {
         x: { time: true, range: [first - pad, last + pad] },

@@ -45,6 +45,7 @@ export function Popover({
   }, [open.value]);
 
   return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: Escape is taken from whatever inside has the focus.
     <span
       class="popover-host"
       ref={host}

@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useId, useRef } from 'preact/hooks';
 import type { Filter } from '../address.ts';
-import { offers, readQuery } from '../facets.ts';
+import { type Facet, offers, readQuery } from '../facets.ts';
 import { useKeys } from '../keys.ts';
 import { navigate } from '../router.ts';
 import { messageHref } from '../views.ts';
@@ -15,9 +15,11 @@ interface OfferChoice extends Choice {
 /** The event list's query box: `word:value` becomes a chip. */
 export function QueryBox({
   seen,
+  facets,
   tz,
   onFilters,
 }: {
+  facets: readonly Facet[];
   /** Values of the rows on the page, by facet, for completion. */
   seen: ReadonlyMap<string, ReadonlySet<string>>;
   tz: string;
@@ -30,7 +32,7 @@ export function QueryBox({
   useKeys([{ keys: '/', does: words.events.query, run: () => field.current?.focus() }]);
 
   const submit = (given: string) => {
-    const read = readQuery(given);
+    const read = readQuery(given, facets);
     problems.value = read.problems;
     if (read.problems.length > 0) return;
     if (read.message !== null) {
@@ -40,7 +42,7 @@ export function QueryBox({
     if (read.filters.length > 0) onFilters(read.filters);
     text.value = '';
   };
-  const choices: OfferChoice[] = offers(text.value, seen)
+  const choices: OfferChoice[] = offers(text.value, seen, facets)
     .slice(0, 12)
     .map((offer) => ({ key: offer.text, text: offer.text, label: offer.label, hint: offer.hint }));
 

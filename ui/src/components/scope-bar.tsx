@@ -1,6 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useId } from 'preact/hooks';
-import type { View, ViewSpec } from '../address.ts';
+import { sameFilter, type View, type ViewSpec } from '../address.ts';
+import { metricFacets } from '../facets.ts';
 import { useKeys } from '../keys.ts';
 import {
   allowedSteps,
@@ -16,10 +17,12 @@ import {
 import { now, refresh } from '../router.ts';
 import { isSmall } from '../screen.ts';
 import type { ViewState } from '../use-view.ts';
+import { overviewSpec } from '../views.ts';
 import { words } from '../words.ts';
 import { isoMinutes, knownZone } from '../zone.ts';
 import { Icon } from './icon.tsx';
 import { Popover } from './popover.tsx';
+import { QueryBox } from './query-box.tsx';
 
 const SHOWN = ['1h', '24h', '7d', '30d'] as const;
 
@@ -145,6 +148,7 @@ function ScopeRest({ state, spec }: { state: ViewState; spec: ViewSpec }) {
         options={zones.map((zone) => [zone, zone])}
         onPick={(tz) => change({ tz })}
       />
+      {spec === overviewSpec && <AddFilter state={state} />}
       <span class="spring" />
       {spec.keys.includes('live') && (
         <Pick
@@ -161,6 +165,38 @@ function ScopeRest({ state, spec }: { state: ViewState; spec: ViewSpec }) {
         <Icon name="refresh" />
       </button>
     </>
+  );
+}
+
+/** The way to a filter on report pages; event pages have their query box. */
+function AddFilter({ state }: { state: ViewState }) {
+  const { view, change } = state;
+  return (
+    <Popover
+      button={
+        <>
+          <Icon name="filter" />
+          {words.events.add}
+        </>
+      }
+      buttonClass="button quiet"
+      label={words.events.add}
+    >
+      {(close) => (
+        <div class="add-filter">
+          <QueryBox
+            facets={metricFacets}
+            seen={new Map()}
+            tz={view.tz}
+            onFilters={(filters) => {
+              close();
+              const fresh = filters.filter((next) => !view.f.some((have) => sameFilter(have, next)));
+              change({ f: [...view.f, ...fresh].slice(0, 10), page: 1 });
+            }}
+          />
+        </div>
+      )}
+    </Popover>
   );
 }
 

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/a11y/noRedundantRoles: below 640 px tables are laid out as blocks and would lose their roles.
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { words } from '../words.ts';

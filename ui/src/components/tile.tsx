@@ -8,7 +8,7 @@ import {
   isFew,
   type Metric,
   metric,
-  valueOf,
+  metricValue,
 } from '../metrics.ts';
 import { words } from '../words.ts';
 import { Define } from './define.tsx';
@@ -38,10 +38,10 @@ export function Tile({
   href: string;
   align?: 'start' | 'end';
 }) {
-  const value = valueOf(of, whole);
+  const value = metricValue(of, whole);
   const few = isFew(of, whole) && value !== null;
   const change = before ? changeOf(of, done, before) : null;
-  const series = (rows: readonly (Counts | null)[]) => rows.map((row) => (row ? valueOf(of, row) : null));
+  const series = (rows: readonly (Counts | null)[]) => rows.map((row) => (row ? metricValue(of, row) : null));
   return (
     <section class="tile" aria-label={of.label} data-metric={of.key}>
       <h3>
@@ -54,8 +54,12 @@ export function Tile({
         </a>
       </p>
       <p class="foot">
-        {change ? <ChangeText change={change} /> : <span>{before ? 'no comparison' : '\u00a0'}</span>}
-        <br />
+        {change && (
+          <>
+            <ChangeText change={change} />
+            <br />
+          </>
+        )}
         <Below of={of} whole={whole} few={few} />
       </p>
       <Strip values={series(buckets)} ghost={series(earlier)} finished={finished} />
@@ -91,12 +95,12 @@ function shareText(key: string, whole: Counts): string | null {
 }
 
 function openText(whole: Counts): string | null {
-  const rate = valueOf(metric('open_rate'), whole);
+  const rate = metricValue(metric('open_rate'), whole);
   return rate === null ? null : `open rate ${percent(rate)}`;
 }
 
 function clickText(whole: Counts): string | null {
-  const rate = valueOf(metric('click_through_rate'), whole);
+  const rate = metricValue(metric('click_through_rate'), whole);
   return rate === null ? null : `click-through ${percent(rate)}`;
 }
 

@@ -1,12 +1,20 @@
 import type { ComponentChildren } from 'preact';
-import { type GroupRow, metricsQuery } from '../api.ts';
+import { type GroupRow, metricsQuery, type Scope } from '../api.ts';
 import { Outside } from '../components/outside.tsx';
 import { Pager } from '../components/pager.tsx';
 import { Empty, Loaded, Skeleton } from '../components/states.tsx';
 import { type Column, Table } from '../components/table.tsx';
 import { count, percent } from '../format.ts';
-import { type CountKey, type Counts, isFew, type MetricKey, metric, needed, valueOf } from '../metrics.ts';
-import { type Buckets, rangeName } from '../range.ts';
+import {
+  type CountKey,
+  type Counts,
+  isFew,
+  type MetricKey,
+  metric,
+  metricValue,
+  needed,
+} from '../metrics.ts';
+import { during, rangeName } from '../range.ts';
 import { useResource } from '../resource.ts';
 import { now } from '../router.ts';
 import { api } from '../session.ts';
@@ -25,12 +33,12 @@ interface Row {
 }
 
 /** The same figures by campaign: a row for everything on top, and one for what no campaign holds. */
-export function Campaigns({ state, buckets }: { state: ViewState; buckets: Buckets }) {
-  const key = JSON.stringify(metricsQuery(asked, buckets));
+export function Campaigns({ state, scope }: { state: ViewState; scope: Scope }) {
+  const key = JSON.stringify(metricsQuery(asked, scope));
   const rows = useResource<{ whole: Counts; groups: readonly GroupRow[] }>(key, async (signal) => {
     const [whole, groups] = await Promise.all([
-      api.peek().metrics(asked, buckets, signal),
-      api.peek().byCampaign(asked, buckets, signal),
+      api.peek().metrics(asked, scope, signal),
+      api.peek().byCampaign(asked, scope, signal),
     ]);
     if (!whole.ok) return whole;
     if (!groups.ok) return groups;
@@ -44,7 +52,7 @@ export function Campaigns({ state, buckets }: { state: ViewState; buckets: Bucke
       <Loaded from={rows} grant="metrics/view" skeleton={<Skeleton kind="table" />}>
         {({ whole, groups }) =>
           groups.length === 0 ? (
-            <Empty title={words.overview.noCampaigns(rangeName(state.view.t, state.view.tz, now.value))} />
+            <Empty title={words.overview.noCampaigns(during(state.view.t, state.view.tz, now.value))} />
           ) : (
             <CampaignTable state={state} whole={whole} groups={groups} />
           )
@@ -78,7 +86,9 @@ function CampaignTable({
     const campaign =
       row.kind === 'campaign' ? [{ facet: 'campaign', op: 'eq' as const, value: row.name }] : [];
     return (
-      <a href={eventsHref({ t: view.t, tz: view.tz, f: [...campaign, ...typeFilters(types)] })}>{text}</a>
+      <a href={eventsHref({ t: view.t, tz: view.tz, f: [...view.f, ...campaign, ...typeFilters(types)] })}>
+        {text}
+      </a>
     );
   };
   const columns: Column<Row>[] = [
@@ -137,7 +147,7 @@ function Figure({
   link: (row: Row, types: readonly string[], text: ComponentChildren) => ComponentChildren;
 }) {
   const of = metric(metricKey);
-  const value = valueOf(of, row.counts);
+  const value = metricValue(of, row.counts);
   if (of.unit === 'percent') {
     const few = isFew(of, row.counts) && value !== null;
     return (
@@ -157,8 +167,8 @@ function sorted(groups: readonly GroupRow[], sort: string): GroupRow[] {
   if (key === 'campaign') return [...groups].sort((a, b) => sign * a.name.localeCompare(b.name, 'en'));
   const of = metric(key as MetricKey);
   return [...groups].sort((a, b) => {
-    const left = valueOf(of, a.counts);
-    const right = valueOf(of, b.counts);
+    const left = metricValue(of, a.counts);
+    const right = metricValue(of, b.counts);
     // What has no value stays at the end, whichever way the others go.
     if (left === null || right === null) return Number(left === null) - Number(right === null);
     return sign * (left - right) || a.name.localeCompare(b.name, 'en');

@@ -15,7 +15,7 @@ import { listed } from '../format.ts';
 import { useKeys } from '../keys.ts';
 import { useLive } from '../live.ts';
 import { visible } from '../outside-text.ts';
-import { rangeName, resolveRange } from '../range.ts';
+import { during, resolveRange } from '../range.ts';
 import { useResource } from '../resource.ts';
 import { now, refresh } from '../router.ts';
 import { api } from '../session.ts';
@@ -61,7 +61,7 @@ export function Events() {
       <DroppedNotice dropped={state.dropped} />
       <div class="filters">
         <TypePicker filters={view.f} onChange={filter} />
-        <QueryBox seen={valuesOf(rows)} tz={view.tz} onFilters={add} />
+        <QueryBox facets={eventFacets} seen={valuesOf(rows)} tz={view.tz} onFilters={add} />
       </div>
       {view.f.length > 0 && (
         <div class="filters">
@@ -199,7 +199,7 @@ function NoEvents({ view, change }: { view: View; change: (part: Partial<View>) 
   const filters = listed(view.f.map((filter) => visible(filterName(filter))));
   return (
     <section class="panel">
-      <Empty title={words.events.none(rangeName(view.t, view.tz, now.value), filters)}>
+      <Empty title={words.events.none(during(view.t, view.tz, now.value), filters)}>
         <p>{words.events.noneText}</p>
         <div class="actions">
           {view.f.slice(0, 4).map((filter) => (

@@ -1,13 +1,15 @@
-import type { Bucket } from '../api.ts';
+import type { View } from '../address.ts';
+import type { Bucket, Scope } from '../api.ts';
 import { metricsQuery } from '../api.ts';
 import { Chart } from '../components/chart.tsx';
+import { Chips } from '../components/chips.tsx';
 import { DroppedNotice, Notice } from '../components/notices.tsx';
 import { ScopeBar } from '../components/scope-bar.tsx';
 import { Empty, Loaded, Skeleton } from '../components/states.tsx';
 import { Tile } from '../components/tile.tsx';
 import { useLive } from '../live.ts';
-import { addUp, type Counts, type MetricKey, metric, needed } from '../metrics.ts';
-import { type Buckets, cutRange, DAY, nextBucket, rangeName, writeMoment } from '../range.ts';
+import { addUp, type CountKey, type Counts, type MetricKey, metric, needed } from '../metrics.ts';
+import { type Buckets, cutRange, DAY, during, nextBucket, rangeName, writeMoment } from '../range.ts';
 import { useResource } from '../resource.ts';
 import { now } from '../router.ts';
 import { type Part, sentences } from '../sentences.ts';
@@ -28,14 +30,15 @@ const tiles: readonly MetricKey[] = [
   'count_clicked',
   'spam_complaint_rate',
 ];
-const lines: readonly MetricKey[] = [
-  'count_injected',
-  'count_delivered',
-  'count_bounce',
-  'count_rendered',
-  'count_clicked',
+/** Lines of the chart, each with its colour and dash. */
+const lines: readonly (readonly [CountKey, number])[] = [
+  ['count_injected', 1],
+  ['count_delivered', 3],
+  ['count_bounce', 6],
+  ['count_rendered', 4],
+  ['count_clicked', 5],
 ];
-const asked = needed([...tiles, ...lines, 'open_rate', 'click_through_rate']);
+const asked = needed([...tiles, ...lines.map(([key]) => key), 'open_rate', 'click_through_rate']);
 
 /** Everything that the tiles and the chart need of one range. */
 interface Figures {
@@ -63,12 +66,14 @@ export function Overview() {
 
   const buckets = cutRange(view.t, view.step, view.tz, now.value);
   const before = comparison(buckets, view.vs);
-  const key = JSON.stringify([metricsQuery(asked, buckets), before && metricsQuery(asked, before)]);
+  const scope: Scope = { buckets, filters: view.f };
+  const then: Scope | null = before && before.to > before.from ? { buckets: before, filters: view.f } : null;
+  const key = JSON.stringify([metricsQuery(asked, scope), then && metricsQuery(asked, then)]);
   const figures = useResource<Figures>(key, async (signal) => {
     const [whole, series, earlier] = await Promise.all([
-      api.peek().metrics(asked, buckets, signal),
-      api.peek().timeSeries(asked, buckets, signal),
-      before && before.to > before.from ? api.peek().timeSeries(asked, before, signal) : null,
+      api.peek().metrics(asked, scope, signal),
+      api.peek().timeSeries(asked, scope, signal),
+      then ? api.peek().timeSeries(asked, then, signal) : null,
     ]);
     if (!whole.ok) return whole;
     if (!series.ok) return series;
@@ -81,31 +86,43 @@ export function Overview() {
     <>
       <ScopeBar state={state} spec={overviewSpec} />
       <DroppedNotice dropped={state.dropped} />
+      {view.f.length > 0 && (
+        <div class="filters">
+          <Chips filters={view.f} onChange={(f) => state.change({ f, page: 1 })} />
+        </div>
+      )}
       <Loaded from={figures} grant="metrics/view" skeleton={<OverviewSkeleton />}>
         {(value) => <Report value={value} state={state} buckets={buckets} />}
       </Loaded>
-      <Campaigns state={state} buckets={buckets} />
+      <Campaigns state={state} scope={scope} />
     </>
   );
+}
+
+/** Sum of the earlier time over as many buckets as are finished now; null when nothing was counted then. */
+function comparable(earlier: readonly Bucket[] | null, finished: number): Counts | null {
+  if (!earlier || finished === 0) return null;
+  const sum = addUp(earlier.slice(0, finished).map((bucket) => bucket.counts));
+  return Object.values(sum).some((value) => value > 0) ? sum : null;
 }
 
 function Report({ value, state, buckets }: { value: Figures; state: ViewState; buckets: Buckets }) {
   const { view, change } = state;
   const { step, zone } = buckets;
   const range = rangeName(view.t, view.tz, now.value);
+  const within = during(view.t, view.tz, now.value);
   const { whole, earlier } = value;
   const series = value.series.filter((bucket) => bucket.start < buckets.to);
   const starts = series.map((bucket) => bucket.start);
   const finished = unfinishedFrom(starts, step, zone, now.value);
   const done = addUp(series.slice(0, finished).map((bucket) => bucket.counts));
-  const then =
-    earlier && finished > 0 ? addUp(earlier.slice(0, finished).map((bucket) => bucket.counts)) : null;
+  const then = comparable(earlier, finished);
   const versus = view.vs === 'week' ? 'a week earlier' : 'the time before';
 
   if (!asked.some((key) => (whole[key] ?? 0) > 0)) {
     return (
       <section class="panel">
-        <Empty title={words.overview.empty(range)}>
+        <Empty title={words.overview.empty(within)}>
           <p>{words.overview.emptyText}</p>
           <div class="actions">
             {['7d', '30d']
@@ -137,12 +154,12 @@ function Report({ value, state, buckets }: { value: Figures; state: ViewState; b
         </Notice>
       )}
       <dl class="sentences">
-        {sentences(whole, done, then, range, versus).map((sentence) => (
+        {sentences(whole, done, then, within, versus).map((sentence) => (
           <div key={sentence.lead}>
             <dt>{sentence.lead}</dt>
             <dd>
               {sentence.parts.map((part, i) => (
-                <Clause key={i} part={part} t={view.t} tz={view.tz} />
+                <Clause key={i} part={part} view={view} />
               ))}
             </dd>
           </div>
@@ -161,9 +178,9 @@ function Report({ value, state, buckets }: { value: Figures; state: ViewState; b
               done={done}
               before={then}
               buckets={gaps}
-              earlier={(earlier ?? []).map((bucket) => bucket.counts)}
+              earlier={then ? (earlier ?? []).map((bucket) => bucket.counts) : []}
               finished={finished}
-              href={eventsHref({ t: view.t, tz: view.tz, f: typeFilters(types) })}
+              href={eventsHref({ t: view.t, tz: view.tz, f: [...view.f, ...typeFilters(types)] })}
               align={i % 2 === 1 ? 'end' : 'start'}
             />
           );
@@ -174,12 +191,13 @@ function Report({ value, state, buckets }: { value: Figures; state: ViewState; b
         title={words.chart.traffic}
         range={range}
         starts={starts}
-        lines={lines.map((key) => ({
+        lines={lines.map(([key, style]) => ({
           key,
+          style,
           label: metric(key).label,
           values: withGaps(
             starts,
-            series.map((bucket) => bucket.counts[key as keyof Counts] ?? null),
+            series.map((bucket) => bucket.counts[key] ?? null),
             now.value,
           ),
         }))}
@@ -196,16 +214,24 @@ function Report({ value, state, buckets }: { value: Figures; state: ViewState; b
         eventsOf={(index, key) => {
           const of = key ? metric(key as MetricKey) : null;
           const types = of?.unit === 'count' ? of.events : [];
-          return eventsHref({ t: bucketRange(index, index), tz: view.tz, f: typeFilters(types) });
+          return eventsHref({
+            t: bucketRange(index, index),
+            tz: view.tz,
+            f: [...view.f, ...typeFilters(types)],
+          });
         }}
       />
     </>
   );
 }
 
-function Clause({ part, t, tz }: { part: Part; t: string; tz: string }) {
+function Clause({ part, view }: { part: Part; view: View }) {
   if (typeof part === 'string') return <>{part}</>;
-  return <a href={eventsHref({ t, tz, f: typeFilters(part.types) })}>{part.figure}</a>;
+  return (
+    <a href={eventsHref({ t: view.t, tz: view.tz, f: [...view.f, ...typeFilters(part.types)] })}>
+      {part.figure}
+    </a>
+  );
 }
 
 function OverviewSkeleton() {

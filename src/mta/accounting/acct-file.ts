@@ -1,7 +1,6 @@
-import { closeSync, ftruncateSync, openSync } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { AppendFile, cut, endOfLastLine, sizeOf } from '../../connector/append-file.ts';
+import { AppendFile, endOfLastLine, sizeOf } from '../../connector/append-file.ts';
 import type { Outcome, OutcomeView } from '../../events/outcome.ts';
 import type { Clock } from '../../system/clock.ts';
 import { reason, requireWritableFolder, syncFolder } from '../../system/durable-file.ts';
@@ -17,6 +16,7 @@ import {
   writeStart,
 } from './acct-file-disk.ts';
 import { AcctFileNames, type DatedFile, inOrder } from './acct-file-names.ts';
+import { Tail } from './acct-file-tail.ts';
 import { type RecordOptions, type Rows, rowsOf } from './rows.ts';
 import { localDate } from './values.ts';
 
@@ -55,30 +55,17 @@ interface Part {
   readonly createdAt: number;
 }
 
-/** What the folder has after the checkpoint in the last file, and how much of it the journal has told again. */
-interface Tail {
-  readonly dated: DatedFile;
-  readonly from: number;
-  readonly bytes: Buffer;
-  told: number;
-}
-
 const DAY = 86_400_000;
 /** How long after a flush its checkpoint has surely been stored. */
 const SETTLED = 1000;
 const SWEEP_EVERY = 3_600_000;
 const RETRY = 60_000;
-/** More than a journal's records between two checkpoints can be. */
-const LONGEST_TAIL = 64 * 1024 * 1024;
 
 /**
  * Keeps the records of one `<acct-file>` in dated CSV files (PowerMTA guide 11.3.1). A file is readable under its
  * full name while it is written; it holds only what `flush` has put on disk, so a reader that follows it sees whole
  * lines. A file is moved away one flush after its last record, when the checkpoint that covers it has been stored,
  * so that what a program has fetched is never written again.
- *
- * After a crash the last file may have records beyond the checkpoint. They are not cut off but compared with what the
- * journal tells again: equal records are taken as written, anything else belongs to another program and stays.
  */
 export function createAcctFile(options: AcctFileOptions, setting: AcctFileSetting): AcctFileView {
   return new AcctFile(options, setting);
@@ -129,9 +116,10 @@ class AcctFile implements AcctFileView {
       const base = await this.#base(checkpoint);
       const kept = await this.#takeBack(base);
       this.#position = base;
-      const all = [...kept, ...(this.#moves ? await this.#names.list(this.#options.moveTo!) : [])];
-      this.#last = all.sort(inOrder).at(-1) ?? this.#names.parse(base.file);
-      this.#tail = await this.#tailAfter(base);
+      const moved = this.#moves ? await this.#names.list(this.#options.moveTo!) : [];
+      const at = this.#names.parse(base.file);
+      this.#last = [...kept, ...moved, ...(at ? [at] : [])].sort(inOrder).at(-1) ?? null;
+      this.#tail = at ? await Tail.after(path.join(dir, at.name), base.bytes, this.#log) : null;
       this.#resumable = await this.#findResumable();
       if (!this.#tail) await this.#resume();
       await this.#moveLeftOver();
@@ -145,7 +133,7 @@ class AcctFile implements AcctFileView {
     const row = this.#rows.row(outcome);
     if (row === null) return;
     const text = `${row}\r\n`;
-    if (this.#tail && this.#wasWritten(text)) return;
+    if (this.#tail && this.#wasWritten(this.#tail, text)) return;
     const bytes = Buffer.byteLength(text);
     if (this.#current && this.#isDue(bytes)) this.#seal();
     this.#current ??= this.#begin();
@@ -167,8 +155,6 @@ class AcctFile implements AcctFileView {
         if (made) await syncFolder(this.#names.dir);
         this.#covered = [...this.#sealed];
         await this.#sweep();
-        const tail = this.#tail;
-        if (tail?.told) this.#position = { file: tail.dated.name, bytes: tail.from + tail.told };
         return this.#position;
       } finally {
         this.#arm();
@@ -264,57 +250,15 @@ class AcctFile implements AcctFileView {
     return kept;
   }
 
-  async #tailAfter(base: Position): Promise<Tail | null> {
-    const dated = this.#names.parse(base.file);
-    if (!dated) return null;
-    const file = path.join(this.#names.dir, dated.name);
-    const size = await sizeOf(file);
-    if (size === null || size === base.bytes) return null;
-    if (size < base.bytes) {
-      this.#log.error('accounting file is shorter than it was; records of it are lost', {
-        file,
-        bytes: size,
-        expected: base.bytes,
-      });
-      await cut(file, await endOfLastLine(file));
-      return null;
-    }
-    if (size - base.bytes > LONGEST_TAIL) return null;
-    return { dated, from: base.bytes, bytes: await readBytes(file, base.bytes, size), told: 0 };
-  }
-
-  /** Whether the record is the next one of the tail, so that it need not be written. */
-  #wasWritten(text: string): boolean {
-    const tail = this.#tail!;
-    const record = Buffer.from(text);
-    const there = tail.bytes.subarray(tail.told, tail.told + record.length);
-    if (there.equals(record)) {
-      tail.told += record.length;
-      if (tail.told === tail.bytes.length) this.#endTail(tail.from + tail.told);
-      return true;
-    }
-    if (there.length < record.length && record.subarray(0, there.length).equals(there)) {
-      // The crash cut this record in the middle.
-      const handle = openSync(path.join(this.#names.dir, tail.dated.name), 'r+');
-      try {
-        ftruncateSync(handle, tail.from + tail.told);
-      } finally {
-        closeSync(handle);
-      }
-      this.#endTail(tail.from + tail.told);
-    } else {
-      this.#log.warn(`${tail.dated.name} has records of another program; they are kept`);
-      this.#endTail(tail.bytes.at(-1) === 0x0a ? tail.from + tail.bytes.length : null);
-    }
-    return false;
-  }
-
-  /** Goes on behind the tail; `size` is `null` where nothing can be added. */
-  #endTail(size: number | null): void {
-    const tail = this.#tail!;
+  /** Whether the record is in the file already, from before a crash. */
+  #wasWritten(tail: Tail, record: string): boolean {
+    const written = tail.take(record);
+    this.#position = { ...this.#position, bytes: tail.end };
+    if (written && !tail.done) return true;
     this.#tail = null;
-    if (tail.told > 0) this.#position = { file: tail.dated.name, bytes: tail.from + tail.told };
-    if (size !== null && this.#resumable?.name === tail.dated.name) this.#goOn(this.#resumable, size);
+    const size = written ? tail.end : tail.placeFor(record);
+    if (size !== null && this.#resumable?.name === this.#position.file) this.#goOn(this.#resumable, size);
+    return written;
   }
 
   /** The last file if it is of today and has the same title. */

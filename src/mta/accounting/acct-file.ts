@@ -109,6 +109,7 @@ class AcctFile implements AcctFileView {
 
   open(checkpoint: unknown): Promise<void> {
     return this.#inTurn(async () => {
+      this.#opened = false;
       await this.#letGo();
       const { dir } = this.#names;
       await requireWritableFolder(dir, 'accounting files');

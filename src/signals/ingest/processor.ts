@@ -35,6 +35,8 @@ interface Work {
 }
 
 const ROWS_PER_INSERT = 20_000;
+/** A round ends here even if more batches wait, so that outcomes are told in time. */
+const ROWS_PER_ROUND = 200_000;
 const BATCHES_PER_ROUND = 500;
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -131,17 +133,18 @@ export class Processor {
   /** Processes the first batches of the queue and takes them off it. */
   async #round(): Promise<void> {
     const works: Work[] = [];
-    let waiting: WaitingEvent[] = [];
+    const stream = new StoreStream((waiting) => this.#store(works, waiting));
     try {
       for (let i = 0; i < this.#queue.length && i < BATCHES_PER_ROUND && !this.#closing; i++) {
+        if (stream.rows >= ROWS_PER_ROUND) break;
         const work = this.#workOn(this.#queue[i]!);
         works.push(work);
-        waiting = await this.#read(work, waiting, works);
-        if (waiting.length >= ROWS_PER_INSERT / 2) break;
+        await this.#read(work, stream);
       }
-      await this.#store(works, waiting);
+      await stream.end();
       await this.#finish(works);
     } catch (error) {
+      await stream.settled();
       for (const work of works) {
         work.failures.discard();
         await rm(this.#options.files.failuresFile(work.batch), { force: true });
@@ -165,8 +168,8 @@ export class Processor {
     };
   }
 
-  /** Reads a batch to its end; stores events when enough have gathered; returns those that still wait. */
-  async #read(work: Work, gathered: WaitingEvent[], works: readonly Work[]): Promise<WaitingEvent[]> {
+  /** Reads a batch to its end and hands its valid events on. */
+  async #read(work: Work, stream: StoreStream): Promise<void> {
     const { limits, maxAgeMs, log } = this.#options;
     const { batch } = work;
     try {
@@ -175,9 +178,8 @@ export class Processor {
       if (!(error instanceof UnreadableBatch)) throw error;
       work.error = 'decompress';
       log.warn('a batch cannot be inflated', { batch: batch.id, because: error.message });
-      return gathered;
+      return;
     }
-    let waiting = gathered;
     const seen = new Set<string>();
     for await (const line of batchLines(batch.file, limits)) {
       const { value, isJson } = line.tooLong ? { value: undefined, isJson: false } : parseLine(line.text);
@@ -196,13 +198,8 @@ export class Processor {
         continue;
       }
       seen.add(checked.eventId);
-      waiting.push({ batchId: batch.id, event: normalise(checked) });
-      if (waiting.length >= ROWS_PER_INSERT) {
-        await this.#store(works, waiting);
-        waiting = [];
-      }
+      await stream.add({ batchId: batch.id, event: normalise(checked) });
     }
-    return waiting;
   }
 
   /** Stores events of several batches and adds to their counts. */
@@ -258,6 +255,45 @@ export class Processor {
       this.#queue.shift();
       this.#processed++;
     }
+  }
+}
+
+/** Gathers events into inserts, and lets the next be read while one is being stored; never two at once. */
+class StoreStream {
+  readonly #store: (waiting: readonly WaitingEvent[]) => Promise<void>;
+  #waiting: WaitingEvent[] = [];
+  #storing: Promise<void> = Promise.resolve();
+  /** Events handed in so far. */
+  rows = 0;
+
+  constructor(store: (waiting: readonly WaitingEvent[]) => Promise<void>) {
+    this.#store = store;
+  }
+
+  async add(event: WaitingEvent): Promise<void> {
+    this.rows++;
+    this.#waiting.push(event);
+    if (this.#waiting.length >= ROWS_PER_INSERT) await this.#flush();
+  }
+
+  /** Stores what waits and resolves when all is stored; throws what storing has thrown. */
+  async end(): Promise<void> {
+    await this.#flush();
+    await this.#storing;
+  }
+
+  /** Resolves when nothing is being stored any more, however that ended. */
+  async settled(): Promise<void> {
+    await this.#storing.catch(() => {});
+  }
+
+  async #flush(): Promise<void> {
+    await this.#storing;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#storing = this.#store(waiting);
+    // Its failure is for whoever waits for it next, not for the process.
+    this.#storing.catch(() => {});
   }
 }
 

@@ -109,10 +109,14 @@ function select(request: Request, by: 'unit' | Dimension | null, conditions: Con
   const key = by === 'unit' ? null : by;
   const additive = metrics.filter((m) => m.kind !== 'unique');
   const inner = [
+    'sum(events) AS n',
     ...additive.map((m, i) => `sum(${m.expression}) AS a${i}`),
     ...metrics
       .filter((m) => m.kind === 'unique')
-      .map((m, i) => `toInt64(uniqExactMerge(${m.expression})) AS u${i}`),
+      .map(
+        (m, i) =>
+          `toInt64(uniqExactMerge(${m.expression}) + length(sumMapMerge(${m.expression}_orphans).1)) AS u${i}`,
+      ),
   ];
   const name = new Map<string, string>();
   let [a, u] = [0, 0];
@@ -127,7 +131,7 @@ function select(request: Request, by: 'unit' | Dimension | null, conditions: Con
   if (by === 'unit') {
     return `SELECT toUnixTimestamp(unit) AS unit_start, ${sums} FROM (${innerSelect}) GROUP BY unit ORDER BY unit`;
   }
-  if (key) return `SELECT k, ${sums} FROM (${innerSelect}) GROUP BY k`;
+  if (key) return `SELECT k, ${sums} FROM (${innerSelect}) GROUP BY k HAVING sum(n) > 0`;
   return `SELECT ${sums} FROM (${innerSelect})`;
 }
 

@@ -171,6 +171,7 @@ SELECT cityHash64(message_id) AS h, message_id, ts, event_id FROM events WHERE o
 
 /** Column of the roll-ups → the amount that one row of `events` adds to it (times its sign). */
 export const counters: Readonly<Record<string, string>> = {
+  events: '1',
   injected: `type = 'injection'`,
   policy_rejection: `type = 'policy_rejection'`,
   generation_failed: `type = 'generation_failure'`,
@@ -198,7 +199,10 @@ export const counters: Readonly<Record<string, string>> = {
   nonprefetched_initial_rendered: `type IN ('initial_open', 'amp_initial_open') AND NOT prefetched`,
 };
 
-/** Column of the roll-ups → which events make a message count there, once per unit of time. */
+/**
+ * Column of the roll-ups → which events make a message count there, once per unit of time. Events that have found no
+ * message yet are kept apart, in a column `…_orphans` that can be taken back from: message → how many such events.
+ */
 export const uniques: Readonly<Record<string, string>> = {
   unique_rendered: counters.rendered!,
   unique_initial_rendered: counters.initial_rendered!,
@@ -229,7 +233,11 @@ const rollupColumns = `
     .map((name) => `${name} SimpleAggregateFunction(sum, Int64)`)
     .join(',\n  ')},
   ${Object.keys(uniques)
-    .map((name) => `${name} AggregateFunction(uniqExact, UInt64)`)
+    .map(
+      (name) =>
+        `${name} AggregateFunction(uniqExact, UInt64),
+  ${name}_orphans AggregateFunction(sumMap, Array(UInt64), Array(Int64))`,
+    )
     .join(',\n  ')}`;
 
 const rollupTable = (name: string) => `
@@ -252,7 +260,8 @@ export function rollupSelect(rollup: Rollup, where = ''): string {
   ${Object.entries(uniques)
     .map(
       ([name, which]) =>
-        `uniqExactStateIf(cityHash64(message_id), sign = 1 AND message_id != '' AND (${which})) AS ${name}`,
+        `uniqExactStateIf(cityHash64(message_id), orphan = 0 AND message_id != '' AND (${which})) AS ${name},
+  sumMapStateIf([cityHash64(message_id)], [toInt64(sign)], orphan = 1 AND (${which})) AS ${name}_orphans`,
     )
     .join(',\n  ')}
 FROM events ${where}

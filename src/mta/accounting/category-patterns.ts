@@ -8,11 +8,12 @@ export interface CategoryPattern {
 
 /**
  * The stock list, our own patterns in the order that operators rely on: words beat codes, and a refusal of the
- * mailbox beats a refusal by policy. They are matched against text that begins with the enhanced status code.
+ * mailbox beats a refusal by policy. They are matched against text that begins with the enhanced status code. The
+ * words of a status text of ours, in parentheses, must not decide where the reply says something else.
  */
 const rows: readonly (readonly [pattern: RegExp, category: string])[] = [
   [
-    /\bspam|junk|unsolicited|black-?list|block-?list|\bblocked\b|\b\w*rbls?\b|\bdnsbls?\b|spamhaus|spamcop|sorbs|barracuda|surbl|uribl/i,
+    /\bspam|junk|unsolicited|black[- ]?list|block[- ]?list|\bblocked\b|\b\w*rbls?\b|\bdnsbls?\b|spamhaus|spamcop|sorbs|barracuda|surbl|uribl/i,
     'spam-related',
   ],
   [/\bvirus/i, 'virus-related'],
@@ -25,7 +26,7 @@ const rows: readonly (readonly [pattern: RegExp, category: string])[] = [
     'quota-issues',
   ],
   [
-    /(?:account|mailbox|user|recipient|address)[^;]{0,80}\b(?:disabled|expired|inactive|suspended|deactivated|locked)|(?:disabled|expired|inactive|suspended|deactivated|locked) (?:account|mailbox|user|recipient)/i,
+    /(?<!\()(?:account|mailbox|user|recipient|address)[^;]{0,80}\b(?:disabled|expired|inactive|suspended|deactivated|locked)|(?:disabled|expired|inactive|suspended|deactivated|locked) (?:account|mailbox|user|recipient)/i,
     'inactive-mailbox',
   ],
   [

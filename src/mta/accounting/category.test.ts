@@ -9,6 +9,8 @@ const table: readonly (readonly [status: string, text: string, reply: string, ca
   ['5.7.1', '', '554 5.7.1 Service unavailable; client blocked using zen.spamhaus.org', 'spam-related'],
   ['5.7.1', '', '550 5.7.1 This looks like spam', 'spam-related'],
   ['5.7.1', '', '554 5.7.1 blacklisted', 'spam-related'],
+  ['5.7.1', '', '550 5.7.1 your network is on our block list (S3140)', 'spam-related'],
+  ['4.2.1', '', '450 4.2.1 this user gets mail too quickly', 'other'],
   ['5.7.0', '', '554 virus found in message', 'virus-related'],
   ['5.7.0', '', '550 message content not acceptable', 'content-related'],
   ['5.6.0', '', '554 5.6.0 content rejected', 'content-related'],

@@ -28,7 +28,7 @@ export type {
   SmtpPatternList,
 } from './lists.ts';
 export { type Loaded, type LoadOptions, loadConfig } from './load.ts';
-export type { Pattern } from './pattern.ts';
+export type { Pattern } from './pattern/pattern.ts';
 export type { Settings } from './settings.ts';
 export type {
   FieldChoice,

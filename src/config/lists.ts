@@ -3,7 +3,7 @@ import type { Block } from './block.ts';
 import type { Findings, Origin } from './diagnostic.ts';
 import type { Disk } from './disk.ts';
 import { DomainTable } from './domain-pattern.ts';
-import type { Pattern } from './pattern.ts';
+import type { Pattern } from './pattern/pattern.ts';
 import type { AddressTest } from './values/compound.ts';
 import { canonicalDomain } from './values/network.ts';
 import type {

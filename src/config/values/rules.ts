@@ -1,6 +1,6 @@
 import { Fault } from '../diagnostic.ts';
 import { type DomainPattern, readDomainPattern } from '../domain-pattern.ts';
-import { compilePattern, type Pattern } from '../pattern.ts';
+import { compilePattern, type Pattern } from '../pattern/pattern.ts';
 import { listItems, oneWord, regexToken, words } from '../tokens.ts';
 import { readSubaccount } from './compound.ts';
 import { canonicalDomain, readAddress, twoWords } from './network.ts';

@@ -150,6 +150,12 @@ export async function run(args: string[]): Promise<number> {
       `${JSON.stringify({ ...settings, ...result }, null, 2)}\n`,
     );
   }
+  if (result.refusal) {
+    const mend = result.refusal.startsWith('auth')
+      ? 'correct user or password'
+      : 'use --insecure if its certificate is self-signed, --no-tls if it has none';
+    throw new UserError(`${values.server} cannot be used (${result.refusal}); ${mend}`);
+  }
   return result.lost + result.unsent + result.deferred > 0 ? 1 : 0;
 }
 

@@ -59,6 +59,8 @@ export interface RunResult extends Progress {
   /** Milliseconds from the beginning of a transaction to its last reply. */
   readonly response: ReturnType<Histogram['summary']>;
   readonly seconds: number;
+  /** Why the server refused the user, or was not trusted; '' if neither. The run ends with it. */
+  readonly refusal: string;
 }
 
 /** The server is asked again after this long (ms), doubling up to the longest. */
@@ -91,6 +93,7 @@ export class Run {
   /** When a connection was made last. */
   #lastThere: number;
   #stopped = false;
+  #refusal = '';
   #done = false;
 
   constructor(options: RunOptions) {
@@ -148,6 +151,7 @@ export class Run {
       lateness: this.#lateness.summary(),
       response: this.#response.summary(),
       seconds: (this.#options.clock.now() - this.#startedAt) / 1000,
+      refusal: this.#refusal,
     };
   }
 
@@ -184,6 +188,12 @@ export class Run {
     this.#failures++;
     const why = result.reply ? replyText(result.reply) : result.error;
     job.lastReply = `${result.stage}: ${why}`;
+    if ((result.stage === 'auth' && (result.reply?.code ?? 0) >= 500) || needsAPerson(result.code)) {
+      // Asking again changes nothing: a person has to.
+      this.#refusal ||= job.lastReply;
+      this.stop();
+      return null;
+    }
     if (this.#failures === 1)
       this.#options.log.warn('the server can not be used', { stage: result.stage, reason: why });
     // All connections wait, so that a server that is away is asked once in a while and not by everyone.
@@ -214,7 +224,9 @@ export class Run {
       const maybe = tried.filter((address, i) => !this.#refused(job, address, result.recipients[i]));
       job.open = maybe;
       if (maybe.length === 0) return this.#end(job, 'rejected', message);
-      const inDoubt = result.lost.stage === 'final';
+      // Who was put off before cannot have been taken with the content.
+      const inDoubt =
+        result.lost.stage === 'final' && tried.some((_, i) => (result.recipients[i]?.code ?? 250) < 300);
       if (inDoubt) job.inDoubt++;
       return this.#again(job, inDoubt ? 'lost' : 'unsent', message);
     }
@@ -299,4 +311,9 @@ export class Run {
       inDoubt: job.inDoubt,
     });
   }
+}
+
+/** Our client's names for what only a person can mend: a certificate not trusted, no TLS, no common AUTH mechanism. */
+function needsAPerson(code: string): boolean {
+  return code === 'ECERTIFICATE' || code === 'ENOTLS' || code === 'ENOAUTH';
 }

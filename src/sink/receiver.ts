@@ -53,13 +53,15 @@ interface Judged {
 }
 
 /** The sink's side of an SMTP conversation: asks the judge, writes the ledger, and only then answers. */
-export function createReceiver(options: ReceiverOptions): SmtpServerHandlers {
+export function createReceiver(options: ReceiverOptions): SmtpServerHandlers & { release(): void } {
   const receiver = new Receiver(options);
   return {
     onRcpt: (rcpt, session) => receiver.onRcpt(rcpt, session),
     onData: (envelope, session) => receiver.onData(envelope, session),
     onMessage: (message, session) => receiver.onMessage(message, session),
     onClose: (_why, session) => receiver.onClose(session),
+    /** Ends all waits, so that sessions kept waiting can close. */
+    release: () => receiver.release(),
   };
 }
 
@@ -68,7 +70,7 @@ class Receiver {
   /** The verdict on each recipient of the transactions that are open now. */
   readonly #judged = new WeakMap<RcptCommand, Judged>();
   /** Ends the wait of a session that is being kept waiting. */
-  readonly #waits = new WeakMap<SmtpServerSession, () => void>();
+  readonly #waits = new Map<SmtpServerSession, () => void>();
   readonly #start = randomBytes(3).toString('hex');
   #count = 0;
 
@@ -126,6 +128,10 @@ class Receiver {
 
   onClose(session: SmtpServerSession): void {
     this.#waits.get(session)?.();
+  }
+
+  release(): void {
+    for (const end of [...this.#waits.values()]) end();
   }
 
   async #take(message: ReceivedMessage, session: SmtpServerSession): Promise<Answer> {

@@ -179,7 +179,10 @@ export async function startSink(options: SinkOptions): Promise<Sink> {
       },
     });
     const server = await createServer(options, handlers);
-    closing.push(() => server.close(CLOSE_GRACE));
+    closing.push(() => {
+      handlers.release();
+      return server.close(CLOSE_GRACE);
+    });
     const smtp = await server.listen(options.smtp.host, options.smtp.port, 'SMTP of the sink');
     const dns = await startSinkDns(zone, options.dns, log);
     closing.push(() => dns.close());

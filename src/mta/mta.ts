@@ -73,18 +73,12 @@ export async function startMta({ config, version, clock, log }: MtaOptions): Pro
   const counters = new CountersView();
   const eventsDir = path.join(stateDir, 'sparkpost');
   const views: OutcomeView[] = [counters];
-  for (const acct of config.acctFiles) views.push(acctFileView(acct, { clock, log: log.named('acct') }));
-  if (config.signals) {
-    views.push(
-      signalsViewFromConfig(() => config, config.signals, {
-        dir: eventsDir,
-        nodeId: spool.id,
-        hostName,
-        clock,
-        log,
-      }),
-    );
+  const tools = { clock, log: log.named('acct'), owner: spool.id };
+  for (const acct of config.acctFiles) {
+    views.push(acctFileView(config, acct, tools));
   }
+  const signalsView = signalsViewFromConfig(() => config, { dir: eventsDir, nodeName: hostName }, tools);
+  if (signalsView) views.push(signalsView);
   const publisher = await startPublisher(spool, views, clock, log);
   const uploader = config.signals && openUploader(config, eventsDir, clock, log);
 

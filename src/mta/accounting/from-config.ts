@@ -1,25 +1,44 @@
 /** Accounting files as the configuration describes them. */
 import type { AcctFile, Config, PrivacyPolicy as PolicySetting } from '../../config/index.ts';
+import type { OutcomeView } from '../../events/outcome.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
-import { type AcctFileOptions, type AcctFileView, createAcctFile } from './acct-file.ts';
-import type { RecordType } from './columns.ts';
-import { expandColumns } from './columns.ts';
+import { createAcctFile } from './acct-file.ts';
+import { createAcctPipe } from './acct-pipe.ts';
+import { patternsWith } from './category.ts';
+import type { CategoryPattern } from './category-patterns.ts';
+import { expandColumns, type RecordType } from './columns.ts';
 import type { PrivacyPolicy } from './privacy.ts';
+import type { RecordOptions } from './rows.ts';
 
-/** The view of one `<acct-file>`; null for a pipe, which is not done yet. */
+/** The view of one `<acct-file>`: a file, or a program fed through a pipe. */
 export function acctFileView(
   config: Config,
   acct: AcctFile,
   tools: { readonly clock: Clock; readonly log: Log; readonly owner: string },
-): AcctFileView | null {
-  if (acct.target.startsWith('|')) {
-    tools.log.warn(
-      `${acct.origin.file}:${acct.origin.line}: accounting into a program is not done yet; it gets nothing`,
-    );
-    return null;
+): OutcomeView {
+  const records = recordOptions(config, acct);
+  const { settings, target } = acct;
+  if (target.startsWith('|')) {
+    const retryIntervalMs = settings.get('retry-interval');
+    const writeTimeoutMs = settings.get('write-timeout');
+    return createAcctPipe({ ...records, command: target.slice(1), retryIntervalMs, writeTimeoutMs }, tools);
   }
-  return createAcctFile(acctFileOptions(config, acct), tools);
+  const moveTo = settings.get('move-to');
+  const deleteAfter = settings.get('delete-after');
+  return createAcctFile(
+    {
+      ...records,
+      path: target,
+      maxSize: settings.get('max-size'),
+      moveIntervalMs: settings.get('move-interval'),
+      deleteAfterMs: Number.isFinite(deleteAfter) ? deleteAfter : null,
+      worldReadable: settings.get('world-readable'),
+      countMovedRecords: settings.get('count-moved-records'),
+      ...(moveTo ? { moveTo } : {}),
+    },
+    tools,
+  );
 }
 
 /** Header names, lower case, that columns of any accounting file ask for: what reception has to keep of a message. */
@@ -38,9 +57,26 @@ export function headersInColumns(config: Config): ReadonlySet<string> {
   return names;
 }
 
-function acctFileOptions(config: Config, { target, settings }: AcctFile): AcctFileOptions {
-  const moveTo = settings.get('move-to');
-  const deleteAfter = settings.get('delete-after');
+const patternsOf = new WeakMap<Config, readonly CategoryPattern[]>();
+
+/** Bounce category patterns in force: the operator's own, then the stock list. */
+export function categoryPatterns(config: Config): readonly CategoryPattern[] {
+  let patterns = patternsOf.get(config);
+  if (!patterns) {
+    const own = config.lists.bounceCategories.filter(({ origin }) => config.files.includes(origin.file));
+    patterns = patternsWith(
+      own.map(({ pattern, category }) => ({
+        source: pattern.source,
+        category,
+        test: (text) => pattern.test(text),
+      })),
+    );
+    patternsOf.set(config, patterns);
+  }
+  return patterns;
+}
+
+function recordOptions(config: Config, { settings }: AcctFile): RecordOptions {
   const filter = settings.get('queue-filter');
   const userString = settings.get('user-string');
   const mapHeaders = new Map<RecordType, Map<string, string[]>>();
@@ -50,15 +86,9 @@ function acctFileOptions(config: Config, { target, settings }: AcctFile): AcctFi
     mapHeaders.set(record, columns);
   }
   return {
-    path: target,
     records: settings.get('records'),
     recordFields: recordFields(settings),
     isoTimes: settings.get('iso-times'),
-    maxSize: settings.get('max-size'),
-    moveIntervalMs: settings.get('move-interval'),
-    deleteAfterMs: Number.isFinite(deleteAfter) ? deleteAfter : null,
-    worldReadable: settings.get('world-readable'),
-    countMovedRecords: settings.get('count-moved-records'),
     privacy: privacyOf(settings.get('privacy-policy')),
     mapHeaders,
     disabled: (type, queue) => {
@@ -68,7 +98,6 @@ function acctFileOptions(config: Config, { target, settings }: AcctFile): AcctFi
         .get('disable-acct-records')
         .includes(type);
     },
-    ...(moveTo ? { moveTo } : {}),
     ...(userString ? { userString } : {}),
     ...(filter.length > 0
       ? {

@@ -19,17 +19,19 @@ export class Kb {
   }
 }
 
-export type Format = 'json' | 'xml' | 'dom';
+/** `text` is for people; each page has its own (text.ts). */
+export type Format = 'json' | 'xml' | 'dom' | 'text';
 
 export const CONTENT_TYPES: Record<Format, string> = {
   json: 'application/json; charset=utf-8',
   xml: 'text/xml; charset=utf-8',
   dom: 'text/plain; charset=utf-8',
+  text: 'text/plain; charset=utf-8',
 };
 
 export function printSuccess(data: Tree | string, format: Format, message = ''): string {
   if (format === 'json') return `${JSON.stringify({ data, status: 'success', message })}\n`;
-  if (format === 'dom') return typeof data === 'string' ? '' : dom('', data).join('');
+  if (format === 'dom' || format === 'text') return typeof data === 'string' ? data : dom('', data).join('');
   const inside = typeof data === 'string' ? escapeXml(data) : xml(data);
   const end = message === '' ? '<succ/>' : `<succ>${escapeXml(message)}</succ>`;
   return `<rsp><data>${inside}</data>${end}</rsp>\n`;
@@ -37,7 +39,7 @@ export function printSuccess(data: Tree | string, format: Format, message = ''):
 
 export function printFailure(message: string, format: Format): string {
   if (format === 'json') return `${JSON.stringify({ data: {}, status: 'fail', message })}\n`;
-  if (format === 'dom') return '';
+  if (format === 'dom' || format === 'text') return `${message}\n`;
   return `<rsp><fail>${escapeXml(message)}</fail></rsp>\n`;
 }
 

@@ -9,6 +9,7 @@ import type { Scheduler } from '../queue/scheduler.ts';
 import { CONTENT_TYPES, type Format, printFailure, printSuccess, type Tree } from './answer.ts';
 import type { Totals } from './counters.ts';
 import { queuesTree, type StatusSources, statusTree } from './status.ts';
+import { explainText, queuesText, statusText } from './text.ts';
 
 export interface MonitorDeps {
   readonly config: () => Config;
@@ -63,7 +64,7 @@ export async function openMonitor(deps: MonitorDeps): Promise<Monitor | null> {
 function handle(deps: MonitorDeps, request: IncomingMessage, response: ServerResponse): void {
   const url = new URL(request.url ?? '/', 'http://localhost');
   const asked = url.searchParams.get('format');
-  const format: Format = asked === 'xml' || asked === 'dom' ? asked : 'json';
+  const format: Format = asked === 'xml' || asked === 'dom' || asked === 'text' ? asked : 'json';
   const path = url.pathname.replace(/\/+$/, '') || '/';
   if (path === '/health') {
     const ready = !deps.status.shuttingDown();
@@ -84,7 +85,7 @@ function handle(deps: MonitorDeps, request: IncomingMessage, response: ServerRes
   const now = deps.clock.now();
   const tree = answer(deps, path, url.searchParams, now);
   if (typeof tree === 'string') send(response, 404, format, printFailure(tree, format));
-  else send(response, 200, format, printSuccess(tree, format));
+  else send(response, 200, format, format === 'text' ? text(path, tree) : printSuccess(tree, format));
 }
 
 /** The data behind a path; text when there is none. */
@@ -106,6 +107,19 @@ function answer(deps: MonitorDeps, path: string, query: URLSearchParams, now: nu
     }
     default:
       return `there is no page ${path}`;
+  }
+}
+
+function text(path: string, tree: Tree): string {
+  switch (path) {
+    case '/queues':
+      return queuesText(tree);
+    case '/explain':
+      return explainText(tree);
+    case '/counters':
+      return printSuccess(tree, 'dom');
+    default:
+      return statusText(tree);
   }
 }
 

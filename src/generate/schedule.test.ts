@@ -72,15 +72,15 @@ test('a message put back comes again when due, and the end waits for it', async 
   void schedule.take().then((next) => seen.push(next?.n ?? null));
   void schedule.take().then((next) => seen.push(next?.n ?? null));
   await turn(0);
-  assert.deepEqual(seen, [], 'nobody is sent home while a message is out');
+  assert.equal(seen.length, 0, 'nobody is sent home while a message is out');
   schedule.retry(job, 500);
   await turn(499);
-  assert.deepEqual(seen, []);
+  assert.equal(seen.length, 0);
   await turn(1);
-  assert.deepEqual(seen, [1]);
+  assert.deepEqual([...seen], [1]);
   schedule.finish();
   await turn(0);
-  assert.deepEqual(seen, [1, null]);
+  assert.deepEqual([...seen], [1, null]);
 });
 
 test('hold delays everything, stop ends it and gives back what waited', async () => {
@@ -92,13 +92,13 @@ test('hold delays everything, stop ends it and gives back what waited', async ()
   const seen: (number | null)[] = [];
   void schedule.take().then((next) => seen.push(next?.n ?? null));
   await turn(999);
-  assert.deepEqual(seen, []);
+  assert.equal(seen.length, 0);
   await turn(1);
-  assert.deepEqual(seen, [1]);
+  assert.deepEqual([...seen], [1]);
   schedule.retry(first, 10);
   void schedule.take().then((next) => seen.push(next?.n ?? null));
   await turn(0);
-  assert.deepEqual(seen, [1, 2]);
+  assert.deepEqual([...seen], [1, 2]);
   assert.deepEqual(schedule.stop(), [first]);
   schedule.finish();
   assert.equal(await schedule.take(), null);

@@ -74,8 +74,9 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       ? await openServer(options.clickhouseUrl)
       : await openEmbedded(path.join(dataDir, 'clickhouse'));
     closers.push(() => engine.close());
-    await migrate(engine, { ...defaultRetention, ...options.retention });
-    const store = new EventStore(engine);
+    const retention: Retention = { ...defaultRetention, ...options.retention };
+    await migrate(engine, retention);
+    const store = new EventStore(engine, retention.events);
 
     const { files, left } = await BatchFiles.open(path.join(dataDir, 'ingest'), clock.now);
     const [before] = await engine.read<{ n: number }>('SELECT count() AS n FROM ingest_events FINAL');

@@ -76,7 +76,7 @@ function placeOf(value: object): object | undefined {
       if (Number.isFinite(number)) place[key] = number;
     } else if (v !== 0) place[key] = typeof v === 'string' ? v.slice(0, 256).toWellFormed() : v;
   }
-  if (place.latitude === 0 && place.longitude === 0) {
+  if (!place.latitude && !place.longitude) {
     delete place.latitude;
     delete place.longitude;
   }

@@ -35,11 +35,14 @@ export async function storeRound(
   const known = await store.knownIds([...new Set(waiting.map((w) => w.event.eventId))]);
   if (doubt) {
     const times = waiting.map((w) => w.event.at);
+    const batches = new Set(waiting.map((w) => w.batchId));
     const stored = await store.storedOf(
-      [...new Set(waiting.map((w) => w.batchId))],
+      [...batches],
       times.reduce((a, b) => Math.min(a, b)),
       times.reduce((a, b) => Math.max(a, b)),
     );
+    // The lookup may have become durable without the event: of these batches only the events themselves count.
+    for (const [id, batch] of known) if (batches.has(batch)) known.delete(id);
     for (const [id, batch] of stored) known.set(id, batch);
   }
   const fresh: WaitingEvent[] = [];

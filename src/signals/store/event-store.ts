@@ -1,6 +1,13 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Engine } from './engine.ts';
-import { type EventColumn, eventColumns, type Rollup, rollupSelect, rollups } from './schema.ts';
+import {
+  defaultRetention,
+  type EventColumn,
+  eventColumns,
+  type Rollup,
+  rollupSelect,
+  rollups,
+} from './schema.ts';
 
 /** A row of `events`. Text is '' and numbers are 0 where there is nothing; `ts` is milliseconds since the epoch. */
 export type EventRow = {
@@ -52,12 +59,15 @@ function* slices<T>(all: readonly T[], size: number): Generator<T[]> {
 /** The tables of events and what hangs on them; all writing goes through one caller at a time. */
 export class EventStore {
   readonly engine: Engine;
+  readonly #eventDays: number;
   /** Differs between runs of the program: see `token`. */
   readonly #run = randomUUID();
   #attempt = 0;
 
-  constructor(engine: Engine) {
+  /** `eventDays`: how long `events` keeps them. */
+  constructor(engine: Engine, eventDays = defaultRetention.events) {
     this.engine = engine;
+    this.#eventDays = eventDays;
   }
 
   /** Of these event ids, those stored within the time of remembrance (at least 48 h) → the batch that brought them. */
@@ -149,7 +159,7 @@ export class EventStore {
 
   /**
    * After a write that broke off: makes the lookups and roll-ups agree with `events` for these batches. The lookups
-   * are sets, so what is missing is simply added again; a roll-up that has fewer rows than its day is made anew.
+   * are sets, so what is missing is simply added again; a roll-up that has not the rows of its day is made anew.
    */
   async repair(batches: readonly string[], log: (message: string) => void): Promise<void> {
     const [span] = await this.engine.readForWrite<{ n: number; from: number; to: number }>(
@@ -187,7 +197,9 @@ export class EventStore {
   }
 
   async #incompleteDays(rollup: Rollup, from: number, to: number): Promise<number[]> {
-    const days = { first: from, last: to };
+    // Days that begin to expire can no longer be made anew, and are too old to have been written to.
+    const oldest = Date.now() - (this.#eventDays - 2) * 86_400_000;
+    const days = { first: Math.max(from, oldest), last: to };
     const range = (column: string) =>
       `${column} >= toStartOfDay(fromUnixTimestamp64Milli({first:Int64}, 'UTC'))
        AND ${column} < toStartOfDay(fromUnixTimestamp64Milli({last:Int64}, 'UTC')) + INTERVAL 1 DAY`;
@@ -196,7 +208,7 @@ export class EventStore {
          SELECT toYYYYMMDD(ts) AS day, toInt64(count()) AS n FROM events WHERE ${range('ts')} GROUP BY day
          UNION ALL
          SELECT toYYYYMMDD(t) AS day, -toInt64(sum(row_count)) AS n FROM ${rollup} WHERE ${range('t')} GROUP BY day)
-       GROUP BY day HAVING sum(n) > 0 ORDER BY day`,
+       GROUP BY day HAVING sum(n) != 0 ORDER BY day`,
       days,
     );
     return rows.map((row) => row.day);

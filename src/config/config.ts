@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { Block } from './block.ts';
 import { Fault, type Findings, type Origin } from './diagnostic.ts';
+import { directive } from './directives/index.ts';
 import type { Disk } from './disk.ts';
 import { DomainBlocks } from './domain-blocks.ts';
 import { canonicalQueueDomain, type DomainPattern, DomainTable } from './domain-pattern.ts';
@@ -16,7 +17,7 @@ import {
   type ListenerAddress,
   readListenerAddress,
 } from './values/compound.ts';
-import { type Cidr, canonicalDomain, formatAddress, type HostPort } from './values/network.ts';
+import { type Cidr, canonicalDomain, formatAddress, type HostPort, readCidr } from './values/network.ts';
 import { resolvePath } from './values/scalars.ts';
 
 /** Queue domains whose settings are remembered by name; the oldest is forgotten first. */
@@ -421,6 +422,7 @@ export class Config {
   }
 
   #readVmtas(root: Block, macros: Macros, findings: Findings) {
+    addColdVmtas(root);
     const pools = new Map<string, Pool>();
     const poolsOf = new Map<string, { pool: Pool; block: Block; domains: DomainBlocks }[]>();
     for (const block of root.blocksOf('virtual-mta-pool')) {
@@ -481,6 +483,33 @@ export class Config {
   }
 }
 
+/** `auto-cold-virtual-mta IP HOST` in a VMTA stands for a second VMTA with that address, being warmed up. */
+function addColdVmtas(root: Block): void {
+  const names = new Set(root.blocksOf('virtual-mta').map((b) => b.argument.toLowerCase()));
+  for (const warm of root.blocksOf('virtual-mta')) {
+    const line = warm.lines('auto-cold-virtual-mta').at(-1);
+    if (!line) continue;
+    const name = `${warm.argument}-cold`;
+    if (names.has(name.toLowerCase())) continue;
+    const { ip, host } = line.value as { ip: string; host: string };
+    const cold = new Block('virtual-mta', name, line.origin, root);
+    const cidr = readCidr(ip);
+    const source = { ...line, value: { cidr, host } };
+    cold.settings.set('smtp-source-host', {
+      declaration: directive('virtual-mta', 'smtp-source-host')!,
+      lines: [source],
+    });
+    root.blocks.push(cold);
+    const known = warm.settings.get('cold-virtual-mta');
+    const more = { ...line, value: name };
+    if (known) known.lines.push(more);
+    else {
+      const declaration = directive('virtual-mta', 'cold-virtual-mta')!;
+      warm.settings.set('cold-virtual-mta', { declaration, lines: [more] });
+    }
+  }
+}
+
 function readListeners(root: Block, findings: Findings): Listener[] {
   const none = (origin: Origin) => new Block('smtp-listener', '', origin, root);
   const found: Listener[] = [];
@@ -522,9 +551,18 @@ function readSpools(root: Block, file: string): Spool[] {
   const blocks = root
     .blocksOf('spool')
     .map((b) => ({ dir: resolvePath(b.argument, path.dirname(file)), block: b, origin: b.origin }));
+  // spool-min-free-space counts megabytes and holds for every spool that has no value of its own.
+  const floor = root.lines('spool-min-free-space').at(-1);
+  const general = new Block('spool', '', floor?.origin ?? { file, line: 0 }, root);
+  if (floor) {
+    general.settings.set('min-free-space', {
+      declaration: directive('spool', 'min-free-space')!,
+      lines: [{ ...floor, value: (floor.value as number) * 1024 * 1024 }],
+    });
+  }
   return [...old, ...blocks].map(({ dir, block, origin }) => ({
     dir,
-    settings: new LayeredSettings('spool', block ? [block] : [], root),
+    settings: new LayeredSettings('spool', block ? [block, general] : [general], root),
     origin,
   }));
 }

@@ -1,11 +1,15 @@
 import { hostname } from 'node:os';
 import path from 'node:path';
+import type { Block } from './block.ts';
 import { Config } from './config.ts';
 import { stockDefaults } from './config-defaults.ts';
 import { type Diagnostic, Findings } from './diagnostic.ts';
 import { type Disk, realDisk } from './disk.ts';
 import { Interpreter } from './interpret.ts';
+import { checkReferences } from './references.ts';
+import { checkRequirements } from './requirements.ts';
 import type { Tree } from './tree.ts';
+import { findSuspicious } from './warnings.ts';
 
 export interface LoadOptions {
   /** A disk of one's own: text of a file, throwing when there is none. */
@@ -14,6 +18,8 @@ export interface LoadOptions {
   readonly exists?: (file: string) => boolean;
   readonly list?: (folder: string) => string[];
   readonly mode?: (file: string) => number | null;
+  /** What a missing key or certificate is; `warn` for looking at a configuration away from its machine. */
+  readonly missingFiles?: 'error' | 'warn';
   /** The machine's own name; default `os.hostname()`. */
   readonly hostName?: string;
 }
@@ -25,6 +31,8 @@ export interface Loaded {
   readonly diagnostics: readonly Diagnostic[];
   /** What was read, by file, for printing it back. */
   readonly trees: ReadonlyMap<string, Tree>;
+  /** The statements as blocks, also when there are errors. */
+  readonly root: Block;
 }
 
 /** Name under which the stock table shows in origins. */
@@ -65,6 +73,7 @@ export function loadConfig(file: string, options: LoadOptions = {}): Loaded {
   if (own) interpreter.readMain(besides);
   else interpreter.readText(stockDefaults, STOCK);
   interpreter.readMain(main);
+  const stockFile = own ? besides : STOCK;
   const { root, files, trees } = interpreter.result();
   const config = new Config(root, {
     file: main,
@@ -72,7 +81,10 @@ export function loadConfig(file: string, options: LoadOptions = {}): Loaded {
     disk,
     findings,
     hostName: (options.hostName ?? hostname()).toLowerCase(),
-    defaultsFile: own ? besides : STOCK,
+    defaultsFile: stockFile,
   });
-  return { config: findings.errors === 0 ? config : null, diagnostics: findings.list, trees };
+  const used = checkReferences(config, findings);
+  checkRequirements(config, disk, findings, options.missingFiles ?? 'error');
+  findSuspicious(config, disk, findings, used, stockFile);
+  return { config: findings.errors === 0 ? config : null, diagnostics: findings.list, trees, root };
 }

@@ -3,6 +3,10 @@ import { httpAccess } from '../values/compound.ts';
 import { cidr, ip } from '../values/network.ts';
 import { accessKey, boolean, file, integer, oneOf, port, string } from '../values/scalars.ts';
 
+/** The old access rules name a network only. */
+const toMonitor = (text: string): string => `${text} monitor`;
+const toNone = (text: string): string => `${text} none`;
+
 /** File level: the web monitor and the old sink. */
 export const globalHttpDirectives = {
   'dummy-smtp-ip': {
@@ -180,6 +184,8 @@ export const globalHttpDirectives = {
     type: cidr,
     repeatable: true,
     deprecated: true,
+    aliasOf: 'http-access',
+    translate: toMonitor,
     tier: 'rare',
     section: '3.3.1.36.7',
     summary: 'Former monitor access rule.',
@@ -190,6 +196,8 @@ export const globalHttpDirectives = {
     type: cidr,
     repeatable: true,
     deprecated: true,
+    aliasOf: 'http-access',
+    translate: toNone,
     tier: 'rare',
     section: '3.3.1.36.7',
     summary: 'Former monitor denial rule.',

@@ -1,4 +1,4 @@
-import { ANY, type CharSet, contains, rangesOf, WORD } from './char-set.ts';
+import { ANY, type CharSet, contains, NEWLINE, negate, rangesOf, union, WORD } from './char-set.ts';
 import type { Place, Regex } from './syntax.ts';
 
 /** Steps of a compiled regex; a larger one is refused. */
@@ -105,6 +105,17 @@ function holds(place: Place, before: Context, after: Context): boolean {
   }
 }
 
+/** Whether a set has a character that is such a context. */
+function mayBe(set: CharSet, context: Context): boolean {
+  if (context === SIDE.edge) return false;
+  if (context === SIDE.newline || context === SIDE.finalNewline) return contains(set, 0x0a);
+  if (context === SIDE.word) return rangesOf(WORD).some(([from, to]) => overlaps(set, from, to));
+  return rangesOf(negate(union(WORD, NEWLINE))).some(([from, to]) => overlaps(set, from, to));
+}
+
+const overlaps = (set: CharSet, from: number, to: number): boolean =>
+  rangesOf(set).some(([a, b]) => a <= to && b >= from);
+
 /**
  * Every code unit belongs to one class; within a class all sets of the regex agree, so the automaton's tables are as
  * wide as there are classes and not as there are characters.
@@ -196,6 +207,30 @@ export class Machine {
       const next = state.next[kind] ?? this.#advance(state, kind, classes);
       if (next === true) return true;
       state = next;
+    }
+    return false;
+  }
+
+  /** Whether there is any text that matches: a walk over steps and what may stand on both sides of them. */
+  canMatch(): boolean {
+    const after = [SIDE.edge, SIDE.finalNewline, SIDE.newline, SIDE.word, SIDE.other] as const;
+    const before = [SIDE.edge, SIDE.newline, SIDE.word, SIDE.other] as const;
+    const work = before.flatMap((b) => after.map((a): [number, Context, Context] => [0, b, a]));
+    const seen = new Set<number>();
+    while (work.length > 0) {
+      const [at, left, right] = work.pop()!;
+      const key = (at * 5 + left) * 5 + right;
+      if (seen.has(key)) continue;
+      seen.add(key);
+      const step = this.#steps[at]!;
+      if (step.op === 'match') return true;
+      if (step.op === 'split') for (const to of step.to) work.push([to, left, right]);
+      else if (step.op === 'at') {
+        if (holds(step.place, left, right)) work.push([at + 1, left, right]);
+      } else if (mayBe(step.set, right)) {
+        if (right === SIDE.finalNewline) work.push([at + 1, SIDE.newline, SIDE.edge]);
+        else for (const next of after) work.push([at + 1, right, next]);
+      }
     }
     return false;
   }

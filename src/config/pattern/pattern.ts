@@ -9,6 +9,8 @@ export interface Pattern {
   readonly source: string;
   /** Whether it matches somewhere in the subject. Only the first 16,384 characters are looked at. */
   test(subject: string): boolean;
+  /** False when no text at all can match, as with `a^b`. */
+  canMatch(): boolean;
 }
 
 /** Replies, addresses and header fields are shorter; what is longer was sent to cost time. */
@@ -30,7 +32,11 @@ export function compilePattern(source: string): Pattern | Fault {
         hint: `more than ${MOST_STEPS} steps when expanded`,
       });
     }
-    return { source, test: (subject) => machine.test(subject.slice(0, LONGEST_TEXT)) };
+    return {
+      source,
+      test: (subject) => machine.test(subject.slice(0, LONGEST_TEXT)),
+      canMatch: () => machine.canMatch(),
+    };
   }
   if (!isTame(regex)) {
     return new Fault('regex could run without end on some texts', {
@@ -40,7 +46,11 @@ export function compilePattern(source: string): Pattern | Fault {
   }
   try {
     const compiled = new RegExp(toJavaScript(regex), 'i');
-    return { source, test: (subject) => compiled.test(subject.slice(0, LONGEST_SUBJECT)) };
+    return {
+      source,
+      test: (subject) => compiled.test(subject.slice(0, LONGEST_SUBJECT)),
+      canMatch: () => true,
+    };
   } catch (error) {
     return new Fault(`regex does not compile: ${(error as Error).message}`, { text: source });
   }

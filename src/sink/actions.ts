@@ -120,6 +120,8 @@ export class Actions {
       result = { ok: false, doubt: false, status: 0, fault: 'internal', again: false };
     }
     if (epoch !== this.#epoch) return;
+    // Cut short by the end of the program: the next start does it again.
+    if (this.#closed && result.again) return;
     chain.tries++;
     chain.doubted ||= result.doubt;
     if (result.again && chain.tries < MOST_TRIES) {

@@ -20,7 +20,7 @@ export interface PlanInput {
   /** Whether a URL may be fetched at all: it belongs to a tracker, or might. */
   readonly mayFetch: (url: string) => boolean;
   readonly now: number;
-  /** Divides all waits; 0 acts at once. */
+  /** Divides all waits; 0 acts as soon as the sender has its answer. */
   readonly timeScale: number;
 }
 
@@ -31,6 +31,8 @@ export interface Plan {
   readonly foreignLinks: number;
 }
 
+/** Milliseconds, never scaled: nobody acts on mail before its sender knows that it arrived. */
+const EARLIEST = 250;
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
@@ -268,7 +270,7 @@ class Planner {
 
   #add(kind: ActionKind, who: Actor, wait: number, url: string, how: string): void {
     const { now, timeScale } = this.#input;
-    const due = timeScale > 0 ? Math.round(now + wait / timeScale) : now;
+    const due = now + Math.max(EARLIEST, timeScale > 0 ? Math.round(wait / timeScale) : 0);
     this.#actions.push({ kind, who, due, url, how });
   }
 }

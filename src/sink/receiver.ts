@@ -83,7 +83,7 @@ class Receiver {
     const from = session.envelope?.from;
     const asked = domainToAscii(rcpt.domain) ?? '';
     if (asked !== domain && !asked.endsWith(`.${domain}`)) {
-      return reply(550, '5.7.1', `<${rcpt.address}>: relaying denied`);
+      return this.#denyRelay(rcpt, session);
     }
     const selection = select(rcpt.localPart, asked, domain);
     const address = `${rcpt.localPart}@${asked}`;
@@ -260,6 +260,27 @@ class Receiver {
       }),
     );
     return 'drop';
+  }
+
+  async #denyRelay(rcpt: RcptCommand, session: SmtpServerSession): Promise<Answer> {
+    const denied = reply(550, '5.7.1', `<${rcpt.address}>: relaying denied`);
+    await this.#record([
+      {
+        k: 'refused',
+        at: this.#options.clock.now(),
+        stage: 'rcpt',
+        rcpt: rcpt.address,
+        from: session.envelope?.from.address ?? '',
+        client: session.remoteAddress,
+        label: 'relay',
+        provider: '',
+        code: denied.code,
+        reply: replyText(denied),
+        attempt: 1,
+        tag: '',
+      },
+    ]);
+    return denied;
   }
 
   #refusal(

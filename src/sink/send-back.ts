@@ -15,6 +15,8 @@ export interface SendBackOptions {
   readonly complaintTo: string;
   readonly files: MailFiles;
   readonly clock: Clock;
+  /** Cuts what is under way; it is sent again after the next start. */
+  readonly signal: AbortSignal;
 }
 
 const TIMEOUTS = {
@@ -56,6 +58,7 @@ export function createSendBack(
       heloName: host,
       timeouts: TIMEOUTS,
       tls: { mode: 'opportunistic', verify: 'no' },
+      signal: options.signal,
       clock,
     });
     if (!connected.ok) return outcome(connected.reply);

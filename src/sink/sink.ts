@@ -118,6 +118,7 @@ export async function startSink(options: SinkOptions): Promise<Sink> {
       },
       clock.now,
     );
+    const abort = new AbortController();
     const actions = new Actions({
       clock,
       log,
@@ -129,14 +130,20 @@ export async function startSink(options: SinkOptions): Promise<Sink> {
         complaintTo: options.complaintTo ?? '',
         files,
         clock,
+        signal: abort.signal,
       }),
       finished: (record) => files.forgetOriginal(record.id),
       concurrency: 32,
     });
-    closing.push(
-      async () => fetcher.close(),
-      () => actions.close(),
-    );
+    closing.push(async () => {
+      const cancel = clock.after(CLOSE_GRACE, () => {
+        abort.abort();
+        fetcher.close();
+      });
+      await actions.close();
+      cancel();
+      fetcher.close();
+    });
     const checks = new DkimChecks({
       share: options.dkimShare ?? 0.1,
       seed,

@@ -39,6 +39,8 @@ export type { Reply } from './reply.ts';
 export { formatReply, lastReply, reply } from './reply.ts';
 export type { SmtpReply } from './reply-reader.ts';
 export { ReplyReader, replyText } from './reply-reader.ts';
+export type { SelfSignedCertificate, SelfSignedOptions } from './self-signed.ts';
+export { makeSelfSignedCertificate } from './self-signed.ts';
 export type { Acceptance, SmtpServer } from './server.ts';
 export { createSmtpSecureContext, createSmtpServer } from './server.ts';
 export type { Endpoints, SessionTls, SmtpServerSession } from './server-session.ts';

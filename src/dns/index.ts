@@ -1,0 +1,25 @@
+/** DNS as mail needs it: a resolver with a cache, the way to a domain's mail hosts, and a small server. */
+
+export type { DnsServerAddress } from './exchange.ts';
+export {
+  type HostAddresses,
+  type MailHost,
+  type MailRoute,
+  resolveHost,
+  resolveMailHosts,
+} from './mail-route.ts';
+export {
+  createResolver,
+  type Found,
+  type MxRecord,
+  type QueryType,
+  type Resolver,
+  type ResolverOptions,
+} from './resolver.ts';
+export {
+  createDnsServer,
+  type DnsQuestion,
+  type DnsReply,
+  type DnsServer,
+  type DnsServerOptions,
+} from './server.ts';

@@ -21,7 +21,8 @@ export type MailRoute =
 
 export type HostAddresses =
   | { readonly kind: 'addresses'; readonly addresses: readonly string[] }
-  | { readonly kind: 'none' | 'failure'; readonly reason: string };
+  | { readonly kind: 'none'; readonly reason: string }
+  | { readonly kind: 'failure'; readonly reason: string };
 
 /** Hosts beyond these are not looked at; no real domain has so many. */
 const MOST_MX = 20;

@@ -88,7 +88,7 @@ export async function startMta({ config, version, clock, log }: MtaOptions): Pro
     (id) => delivery?.resume(id),
   );
   const resolver = createResolver({
-    servers: global.get('name-server').map(({ ip, port }) => ({ address: ip, port })),
+    servers: global.get('name-server').map(({ ip, port }) => ({ address: ip, port: port ?? 53 })),
     clock,
     log,
   });

@@ -54,6 +54,7 @@ function Shell({ found }: { found: Found }) {
   ]);
 
   const name = titleOf(found);
+  const table = found.page === 'events' ? '#events' : found.page === 'overview' ? '#campaigns' : '';
   const changes = pageChanges.value;
   useEffect(() => {
     document.title = [found.id && visible(found.id).slice(0, 60), name, words.product]
@@ -71,9 +72,11 @@ function Shell({ found }: { found: Found }) {
       <a class="skip" href="#content">
         {words.skip.content}
       </a>
-      <a class="skip" href={found.page === 'events' ? '#events' : '#campaigns'}>
-        {words.skip.table}
-      </a>
+      {table && (
+        <a class="skip" href={table}>
+          {words.skip.table}
+        </a>
+      )}
       <div class="shell">
         <header class="topbar">
           <h1 ref={title} tabIndex={-1}>
@@ -85,14 +88,9 @@ function Shell({ found }: { found: Found }) {
             {name}
           </h1>
           <span class="spring" />
-          <button
-            type="button"
-            class="find"
-            aria-label={words.search.open}
-            onClick={() => (open.value = 'search')}
-          >
+          <button type="button" class="find" onClick={() => (open.value = 'search')}>
             <Icon name="search" />
-            <span>{words.search.placeholder}</span>
+            <span>{words.search.open}</span>
             <kbd>{found.page === 'events' ? 'Ctrl K' : '/'}</kbd>
           </button>
           <Lamp />

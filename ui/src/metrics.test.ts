@@ -40,6 +40,16 @@ test('a falling bounce rate is better, a falling accepted rate worse, and inject
   });
 });
 
+test('what chance can make is neither better nor worse', () => {
+  const complaints = (n: number, of: number) => ({ count_spam_complaint: n, count_accepted: of });
+  const rate = metric('spam_complaint_rate');
+  assert.equal(changeOf(rate, complaints(39, 27_790), complaints(36, 27_800))?.verdict, 'neutral');
+  assert.equal(changeOf(rate, complaints(139, 27_790), complaints(36, 27_800))?.verdict, 'worse');
+  const delays = metric('count_delayed');
+  assert.equal(changeOf(delays, { count_delayed: 105 }, { count_delayed: 100 })?.verdict, 'neutral');
+  assert.equal(changeOf(delays, { count_delayed: 200 }, { count_delayed: 100 })?.verdict, 'worse');
+});
+
 test('nothing is compared with nothing, nor with few', () => {
   assert.equal(changeOf(metric('count_injected'), row, { count_injected: 0 }), null);
   assert.equal(changeOf(metric('bounce_rate'), row, { count_sent: 99, count_bounce: 9 }), null);

@@ -323,6 +323,23 @@ export interface Change {
   readonly verdict: 'better' | 'worse' | 'same' | 'neutral';
 }
 
+/**
+ * Whether a difference is no larger than chance makes (95 %): two shares by the pooled test of proportions, two
+ * counts as Poisson. Such a difference is shown, but called neither better nor worse.
+ */
+function isChance(m: Metric, now: Counts, before: Counts): boolean {
+  if (m.unit === 'count') {
+    const a = now[m.key] ?? 0;
+    const b = before[m.key] ?? 0;
+    return Math.abs(a - b) < 1.96 * Math.sqrt(a + b);
+  }
+  const [n1, d1] = [now[m.numerator] ?? 0, now[m.denominator] ?? 0];
+  const [n0, d0] = [before[m.numerator] ?? 0, before[m.denominator] ?? 0];
+  const pooled = Math.min(1, Math.max(0, (n1 + n0) / (d1 + d0)));
+  const deviation = Math.sqrt(pooled * (1 - pooled) * (1 / d1 + 1 / d0));
+  return Math.abs(n1 / d1 - n0 / d0) < 1.96 * deviation;
+}
+
 /** How a metric moved between two spans of equal length. Null where either has no value, or too few to tell. */
 export function changeOf(m: Metric, now: Counts, before: Counts): Change | null {
   const value = metricValue(m, now);
@@ -333,6 +350,6 @@ export function changeOf(m: Metric, now: Counts, before: Counts): Change | null 
   const unit = m.unit === 'percent' ? 'points' : 'percent';
   const least = m.unit === 'percent' ? 0.005 : 0.05;
   if (Math.abs(amount) < least) return { amount: 0, unit, verdict: 'same' };
-  if (m.better === 'none') return { amount, unit, verdict: 'neutral' };
+  if (m.better === 'none' || isChance(m, now, before)) return { amount, unit, verdict: 'neutral' };
   return { amount, unit, verdict: amount > 0 === (m.better === 'up') ? 'better' : 'worse' };
 }

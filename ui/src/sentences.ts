@@ -51,6 +51,7 @@ function acceptance(whole: Counts, done: Counts, before: Counts | null, versus: 
   const change = before ? changeOf(rate, done, before) : null;
   if (isFew(rate, whole)) parts.push(' (few)');
   else if (change?.verdict === 'same') parts.push(`, the same as ${versus}`);
+  else if (change?.verdict === 'neutral') parts.push(`, about as ${versus}`);
   else if (change) {
     parts.push(`, ${points(Math.abs(change.amount)).replace(/^\+/, '')} ${change.verdict} than ${versus}`);
   }

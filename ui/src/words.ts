@@ -6,7 +6,7 @@ export const words = {
   skip: { content: 'Skip to content', table: 'Skip to table' },
   nav: { label: 'Pages', overview: 'Overview', events: 'Events', keys: 'Keys' },
   search: {
-    open: 'Search',
+    open: 'Search or go to',
     title: 'Search and go to',
     placeholder: 'Address, message id, campaign or page',
     none: 'Nothing of that kind. Try an address, a message id, or a page.',

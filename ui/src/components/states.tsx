@@ -72,7 +72,7 @@ export function Skeleton({ kind }: { kind: 'tile' | 'chart' | 'table' | 'line' }
 export function Empty({ title, children }: { title: string; children?: ComponentChildren }) {
   return (
     <div class="state">
-      <h3>{title}</h3>
+      <h2>{title}</h2>
       {children}
     </div>
   );

@@ -44,10 +44,10 @@ export function Tile({
   const series = (rows: readonly (Counts | null)[]) => rows.map((row) => (row ? metricValue(of, row) : null));
   return (
     <section class="tile" aria-label={of.label} data-metric={of.key}>
-      <h3>
+      <h2>
         {of.label}
         <Define of={of} align={align ?? 'start'} />
-      </h3>
+      </h2>
       <p class={`value${few ? ' few' : ''}`}>
         <a href={href} title={of.unit === 'count' ? count(value) : undefined}>
           {of.unit === 'count' ? short(value) : percent(value)}

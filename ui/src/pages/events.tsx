@@ -88,7 +88,7 @@ export function Events() {
           value.events.length === 0 ? (
             <NoEvents view={view} change={change} />
           ) : (
-            <Listing value={value} state={state} selected={selected} onFilter={add} />
+            <Listing value={value} stale={page.stale} state={state} selected={selected} onFilter={add} />
           )
         }
       </Loaded>
@@ -98,11 +98,13 @@ export function Events() {
 
 function Listing({
   value,
+  stale,
   state,
   selected,
   onFilter,
 }: {
   value: EventPage;
+  stale: boolean;
   state: ReturnType<typeof useView>;
   selected: EventRow | undefined;
   onFilter: (filters: readonly Filter[]) => void;
@@ -153,12 +155,15 @@ function Listing({
   return (
     <div class={`events-layout ${view.sel ? 'open' : ''}`}>
       <section class="panel" ref={table} aria-label={words.events.caption}>
-        <EventTable
-          events={value.events}
-          tz={view.tz}
-          selected={view.sel}
-          onOpen={(id) => change({ sel: id === view.sel ? '' : id })}
-        />
+        {/* Rows of the page before answer no more: what they would open is not on the page that is coming. */}
+        <div inert={stale}>
+          <EventTable
+            events={value.events}
+            tz={view.tz}
+            selected={view.sel}
+            onOpen={(id) => change({ sel: id === view.sel ? '' : id })}
+          />
+        </div>
         <Pager
           text={words.events.total(value.total)}
           n={view.n}

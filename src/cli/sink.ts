@@ -30,6 +30,7 @@ Usage: posthorn sink --smtp HOST:PORT --dns HOST:PORT --control HOST:PORT --data
   --records FILE          DNS records of other domains, one "NAME TYPE DATA" per line
   --dkim PERCENT          share of accepted mail whose DKIM signatures are verified (default 10)
   --store N               keep the latest N messages to look at (default 0)
+  --allow-header-commands obey X-Bounce-Me and X-Bounce-Percentage in messages
   --greylist-delay S      seconds (before scaling) that "greylist" asks for (default 60)
   --json                  print the ports as one JSON object when ready
 
@@ -58,6 +59,7 @@ export async function run(args: string[]): Promise<number> {
       records: { type: 'string' },
       dkim: { type: 'string', default: '10' },
       store: { type: 'string', default: '0' },
+      'allow-header-commands': { type: 'boolean', default: false },
       'greylist-delay': { type: 'string', default: '60' },
       json: { type: 'boolean', default: false },
     },
@@ -98,6 +100,7 @@ export async function run(args: string[]): Promise<number> {
     records: await otherRecords(values.records),
     dkimShare: wholeNumber('--dkim', values.dkim, 0, 100) / 100,
     store: wholeNumber('--store', values.store, 0, 1_000_000),
+    allowHeaderCommands: values['allow-header-commands'],
     greylistDelay: wholeNumber('--greylist-delay', values['greylist-delay'], 0, 86_400) * 1000,
     log: createLog(process.stderr, 'sink'),
     clock: systemClock,

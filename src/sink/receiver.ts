@@ -12,6 +12,8 @@ import type {
 import { reply } from '../smtp/reply.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
+import { draw } from './draw.ts';
+import { headerRefusal } from './header-command.ts';
 import type { Judge, Verdict } from './judge.ts';
 import type { Ledger } from './ledger.ts';
 import type { MailFiles } from './mail-files.ts';
@@ -35,6 +37,8 @@ export interface ReceiverOptions {
   readonly tally: Tally;
   readonly ledger: Ledger;
   readonly files: MailFiles;
+  /** Obey `X-Bounce-Me` in messages. */
+  readonly allowHeaderCommands: boolean;
   readonly mayFetch: (url: string) => boolean;
   /** A copy was accepted and its sender has (or will have) heard so. */
   readonly accepted: (record: Accepted, mail: ReceivedMail) => void;
@@ -123,7 +127,10 @@ class Receiver {
       await this.#wait(session, SILENCE);
       return 'drop';
     }
-    return this.#take(message, session);
+    const mail = new ReceivedMail(message.content);
+    return (
+      (await this.#answerByHeader(mail, message.envelope, session)) ?? this.#take(mail, message, session)
+    );
   }
 
   onClose(session: SmtpServerSession): void {
@@ -134,10 +141,26 @@ class Receiver {
     for (const end of [...this.#waits.values()]) end();
   }
 
-  async #take(message: ReceivedMessage, session: SmtpServerSession): Promise<Answer> {
+  /** A header speaks for the message, so it hits every recipient of the transaction. */
+  async #answerByHeader(mail: ReceivedMail, envelope: Envelope, session: SmtpServerSession): Promise<Answer> {
+    const { allowHeaderCommands, seed, tally } = this.#options;
+    if (!allowHeaderCommands) return null;
+    const from = envelope.from.address;
+    const attempt = Math.max(
+      ...envelope.recipients.map((rcpt) => tally.attemptsBy(from, this.#judgedOf(rcpt).address)),
+    );
+    const refusal = headerRefusal(mail.header, () =>
+      draw(seed, `${mail.messageId}\0${attempt}`, 'x-bounce-me'),
+    );
+    if (!refusal) return null;
+    const verdict = { stage: 'dot', reply: refusal, attempt } as const;
+    await this.#record(envelope.recipients.map((rcpt) => this.#refusal(verdict, rcpt, from, session)));
+    return refusal;
+  }
+
+  async #take(mail: ReceivedMail, message: ReceivedMessage, session: SmtpServerSession): Promise<Answer> {
     const { tally, files, log } = this.#options;
     const { recipients } = message.envelope;
-    const mail = new ReceivedMail(message.content);
     const transaction = this.#name();
     const ok = reply(250, '2.0.0', `Ok: taken as ${transaction}`);
     // The sender of `drop-dot` hears nothing the first time, so that it sends the same message again.

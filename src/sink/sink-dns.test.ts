@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { Resolver } from 'node:dns/promises';
 import net from 'node:net';
 import { test } from 'node:test';
-import { silentLog } from '../system/log.ts';
+import { createResolver, resolveMailHosts } from '../dns/index.ts';
+import { systemClock } from '../system/clock.ts';
 import { startSinkDns } from './sink-dns.ts';
 import { readRecords, Zone } from './zone.ts';
 
@@ -21,7 +22,7 @@ const zone = new Zone('sink.test', '127.0.0.1', other);
 
 /** With the platform's own resolver, over real sockets. */
 async function asking(check: (resolver: Resolver, port: number) => Promise<void>): Promise<void> {
-  const dns = await startSinkDns(zone, { host: '127.0.0.1', port: 0 }, silentLog);
+  const dns = await startSinkDns(zone, { host: '127.0.0.1', port: 0 });
   try {
     const resolver = new Resolver({ timeout: 2000, tries: 1 });
     resolver.setServers([`127.0.0.1:${dns.port}`]);
@@ -70,6 +71,31 @@ test('other domains have the records given; a long one comes over TCP', async ()
     ]);
     assert.equal((await resolver.resolveTxt('s._domainkey.brand.test'))[0]!.join(''), long);
     await assert.rejects(resolver.resolve4('_domainkey.brand.test'), { code: 'ENODATA' });
+  });
+});
+
+test('the MTA’s own resolver finds the way to each provider', async () => {
+  await asking(async (_, port) => {
+    const resolver = createResolver({
+      servers: [{ address: '127.0.0.1', port }],
+      clock: systemClock,
+      attempts: 1,
+    });
+    const kind = async (domain: string) => (await resolveMailHosts(resolver, domain)).kind;
+    const route = await resolveMailHosts(resolver, 'yahoo.sink.test');
+    assert.ok(route.kind === 'hosts' && !route.implicit);
+    assert.deepEqual(
+      route.groups.map(({ preference, hosts }) => [preference, hosts.map(({ addresses }) => addresses)]),
+      [
+        [10, [['127.0.0.1']]],
+        [20, [['127.0.0.1']]],
+        [30, [['127.0.0.1']]],
+      ],
+    );
+    assert.equal(await kind('x.nx.sink.test'), 'no-such-domain');
+    assert.equal(await kind('x.nullmx.sink.test'), 'null-mx');
+    assert.equal(await kind('x.servfail.sink.test'), 'failure');
+    await resolver.close();
   });
 });
 

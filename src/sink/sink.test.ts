@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { appendFile, mkdtemp, readdir, readFile, rm, truncate } from 'node:fs/promises';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { readSigningKey, type SigningKey } from '../mail/dkim-key.ts';
+import { SignableMessage } from '../mail/dkim-sign.ts';
 import { leaves, parseMime } from '../mail/mime.ts';
 import type { SendResult } from '../smtp/client-types.ts';
 import { connectSmtp } from '../smtp/connect.ts';
@@ -431,6 +434,50 @@ test('without a way back nothing is sent, and that is counted', async () => {
     const { oob, pending } = await settled(sink);
     assert.deepEqual([oob, pending], [0, 0]);
     assert.equal((await get<Record<string, number>>(sink, '/json')).reply_fault_suppressed_guard, 1);
+  });
+});
+
+test('headers may ask for a refusal after the final dot, when that is allowed', async () => {
+  const content = mail('', ['X-Bounce-Me: 451 4.7.0 later', 'X-Bounce-Percentage: 50']);
+  await withSink({}, async ({ sink }) => {
+    assert.equal((await send(sink, ['x@accept.sink.test'], content)).data?.code, 250);
+  });
+  await withSink({ allowHeaderCommands: true }, async ({ sink }) => {
+    const always = mail('', ['X-Bounce-Me: 552 5.2.2 full']);
+    const refused = await send(sink, ['x@accept.sink.test', 'y@accept.sink.test'], always);
+    assert.deepEqual([refused.data?.code, refused.data?.enhanced], [552, '5.2.2']);
+    let tries = 1;
+    while ((await send(sink, ['x@accept.sink.test'], content)).data?.code === 451) tries++;
+    const { refused: hard, deferred, accepted } = await settled(sink);
+    assert.deepEqual(
+      [hard, deferred, accepted],
+      [2, tries - 1, 1],
+      'half of the attempts: it clears in the end',
+    );
+  });
+});
+
+test('DKIM signatures are verified against the zone, after the answer', async () => {
+  const pair = generateKeyPairSync('ed25519');
+  const key = readSigningKey(
+    pair.privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+  ) as SigningKey;
+  const p = pair.publicKey.export({ type: 'spki', format: 'der' }).subarray(12).toString('base64');
+  const records = new Map([
+    ['s._domainkey.brand.test', [{ type: 'TXT', data: `v=DKIM1; k=ed25519; p=${p}` } as const]],
+  ]);
+  await withSink({ dkimShare: 1, records }, async ({ sink }) => {
+    const raw = mail('<p>signed</p>');
+    const field = new SignableMessage(raw).sign({ key, domain: 'brand.test', selector: 's' }, Date.now());
+    const signed = Buffer.concat([Buffer.from(field!), raw]);
+    await send(sink, ['x@accept.sink.test'], signed);
+    await send(
+      sink,
+      ['x@accept.sink.test'],
+      Buffer.from(signed.toString().replace('<p>signed', '<p>forged')),
+    );
+    await send(sink, ['x@accept.sink.test'], mail());
+    assert.deepEqual((await settled(sink)).dkim, { pass: 1, fail: 1, none: 1 });
   });
 });
 

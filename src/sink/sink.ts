@@ -56,6 +56,8 @@ export interface SinkOptions {
   readonly dkimShare?: number;
   /** How many of the latest messages to keep to look at. */
   readonly store?: number;
+  /** Obey `X-Bounce-Me` and `X-Bounce-Percentage` in messages. */
+  readonly allowHeaderCommands?: boolean;
   /** Milliseconds (before scaling) that `greylist` makes a sender wait. */
   readonly greylistDelay?: number;
   /** Messages a minute that `ratelimit` takes from one client. */
@@ -176,6 +178,7 @@ export async function startSink(options: SinkOptions): Promise<Sink> {
       tally,
       ledger,
       files,
+      allowHeaderCommands: options.allowHeaderCommands ?? false,
       mayFetch: (url) => fetcher.mayFetch(url),
       accepted: (record, mail) => {
         actions.add(
@@ -191,7 +194,7 @@ export async function startSink(options: SinkOptions): Promise<Sink> {
       return server.close(CLOSE_GRACE);
     });
     const smtp = await server.listen(options.smtp.host, options.smtp.port, 'SMTP of the sink');
-    const dns = await startSinkDns(zone, options.dns, log);
+    const dns = await startSinkDns(zone, options.dns);
     closing.push(() => dns.close());
     const control = new Control({
       tally,

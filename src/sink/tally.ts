@@ -74,14 +74,14 @@ export class Tally {
     return this.#seen.has(`${mid}\0${rcpt}`);
   }
 
-  /** The number of the attempt that is being made now by this sender for this recipient, from 1. */
-  nextAttempt(from: string, rcpt: string): number {
-    return (this.#attempts.get(`${from}\0${rcpt}`) ?? 0) + 1;
+  /** How many attempts this sender has made for this recipient. */
+  attemptsBy(from: string, rcpt: string): number {
+    return this.#attempts.get(`${from}\0${rcpt}`) ?? 0;
   }
 
-  /** Notes an attempt at once, so that two connections do not both make the same one. */
+  /** Notes an attempt and says which it is, from 1; at once, so that two connections do not both make the same one. */
   attempted(from: string, rcpt: string): number {
-    const attempt = this.nextAttempt(from, rcpt);
+    const attempt = this.attemptsBy(from, rcpt) + 1;
     this.#attempted(from, rcpt, attempt);
     return attempt;
   }

@@ -58,6 +58,8 @@ export interface Running {
   stop(): Promise<void>;
 }
 
+/** Where the feedback loop of the demonstration is registered. */
+const COMPLAINTS_TO = 'complaints@fbl.demo.test';
 const READY_WITHIN_MS = 60_000;
 const STOP_WITHIN_MS = 30_000;
 const LOOK_EVERY_MS = 1000;
@@ -116,8 +118,8 @@ async function startPrograms(options: UpOptions, supervisor: Supervisor): Promis
   });
 
   const secrets = await prepareSecrets(dataDir);
-  const records = folder('sink-records.json');
-  await writeFileDurably(records, `${JSON.stringify(dnsRecords(secrets.dkimPublicKey), null, 2)}\n`);
+  const records = folder('sink-records.txt');
+  await writeFileDurably(records, dnsRecords(secrets.dkimPublicKey));
   await supervisor.start({
     name: 'sink',
     args: [
@@ -128,6 +130,7 @@ async function startPrograms(options: UpOptions, supervisor: Supervisor): Promis
       ...['--data', folder('sink')],
       ...['--records', records],
       ...['--deliver-via', at(ports.inbound)],
+      ...['--complaint-to', COMPLAINTS_TO],
       ...['--tracker', at(ports.tracker)],
       ...['--time-scale', '0'],
       ...['--seed', String(options.seed)],
@@ -210,15 +213,12 @@ async function startPrograms(options: UpOptions, supervisor: Supervisor): Promis
   };
 }
 
-/** Records of the senders' domains in the pretend internet. */
-function dnsRecords(dkimPublicKey: string): Record<string, { type: string; data: string }[]> {
-  const records: Record<string, { type: string; data: string }[]> = {};
-  for (const domain of SENDER_DOMAINS) {
-    records[`${DKIM_SELECTOR}._domainkey.${domain}`] = [
-      { type: 'TXT', data: `v=DKIM1; k=rsa; p=${dkimPublicKey}` },
-    ];
-  }
-  return records;
+/** Records of the senders' domains in the pretend internet, one "NAME TYPE DATA" a line. */
+function dnsRecords(dkimPublicKey: string): string {
+  const lines = SENDER_DOMAINS.map(
+    (domain) => `${DKIM_SELECTOR}._domainkey.${domain} TXT v=DKIM1; k=rsa; p=${dkimPublicKey}`,
+  );
+  return `${lines.join('\n')}\n`;
 }
 
 async function readAdminKey(dir: string): Promise<string> {

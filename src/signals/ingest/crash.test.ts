@@ -83,7 +83,7 @@ test(`killed ${KILLS} times at random moments, every acknowledged event is there
                 dead = true;
                 child.kill('SIGKILL');
               },
-              20 + Math.random() * 500,
+              20 + Math.random() * 350,
             )
           : undefined;
       // A sender as it should be: the same bytes again until they are acknowledged.

@@ -249,7 +249,9 @@ TTL t + INTERVAL 190 DAY
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000,
   fsync_after_insert = 1, fsync_part_directory = 1`;
 
-/** The roll-up of a set of events. Negative counts can be: they take back what a late injection moved elsewhere. */
+/**
+ * The roll-up of a set of events. A message is its id within its subaccount, as ids of a sender's own choice may come
+ * twice. Negative counts can be: they take back what a late injection moved elsewhere. */
 export function rollupSelect(rollup: Rollup, where = ''): string {
   const unit = rollup === 'metrics_minute' ? 'toStartOfMinute' : 'toStartOfHour';
   return `SELECT toDateTime(${unit}(ts), 'UTC') AS t, ${dimensions.join(', ')},
@@ -260,8 +262,8 @@ export function rollupSelect(rollup: Rollup, where = ''): string {
   ${Object.entries(uniques)
     .map(
       ([name, which]) =>
-        `uniqExactStateIf(cityHash64(message_id), orphan = 0 AND message_id != '' AND (${which})) AS ${name},
-  sumMapStateIf([cityHash64(message_id)], [toInt64(sign)], orphan = 1 AND (${which})) AS ${name}_orphans`,
+        `uniqExactStateIf(cityHash64(message_id, subaccount_id), orphan = 0 AND message_id != '' AND (${which})) AS ${name},
+  sumMapStateIf([cityHash64(message_id, subaccount_id)], [toInt64(sign)], orphan = 1 AND (${which})) AS ${name}_orphans`,
     )
     .join(',\n  ')}
 FROM events ${where}

@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import type { TestContext } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { type ConnectionOptions, connect as connectTls } from 'node:tls';
+import type { Clock } from '../system/clock.ts';
+import { systemClock } from '../system/clock.ts';
+import { silentLog } from '../system/log.ts';
+import { ReplyReader, replyText, type SmtpReply } from './reply-reader.ts';
+import { createSmtpServer, type SmtpServer } from './server.ts';
+import type { ReceivedMessage, SmtpServerHandlers, SmtpServerOptions } from './server-types.ts';
+import { smtpServerOptions } from './server-types.ts';
+
+/** The two ends that the tests of this room talk to: a real server of ours, and a peer that says what it is told. */
+
+export interface TestServer {
+  readonly port: number;
+  readonly server: SmtpServer;
+  /** Messages taken, in order. */
+  readonly messages: ReceivedMessage[];
+}
+
+/** A server of this room on a free port, closed when the test ends. */
+export async function startServer(
+  t: TestContext,
+  options: Partial<SmtpServerOptions> = {},
+  handlers: Partial<SmtpServerHandlers> = {},
+  clock: Clock = systemClock,
+): Promise<TestServer> {
+  const messages: ReceivedMessage[] = [];
+  const all: SmtpServerHandlers = {
+    onMessage(message) {
+      messages.push(message);
+      return null;
+    },
+    ...handlers,
+  };
+  const server = createSmtpServer(
+    () => ({ options: smtpServerOptions({ hostName: 'mx.test', ...options }), handlers: all }),
+    { clock, log: silentLog },
+  );
+  const port = await server.listen('127.0.0.1', 0, 'a test');
+  t.after(async () => {
+    for (const session of server.sessions) session.destroy();
+    await server.close(0);
+  });
+  return { port, server, messages };
+}
+
+/** A raw client: writes what it is told, reads replies. */
+export class Peer {
+  socket: Socket;
+  readonly reader = new ReplyReader();
+  closed = false;
+  #woken: () => void = () => {};
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    this.#listen(socket);
+  }
+
+  static async open(t: TestContext, port: number): Promise<Peer> {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    t.after(() => socket.destroy());
+    const peer = new Peer(socket);
+    await once(socket, 'connect');
+    return peer;
+  }
+
+  #listen(socket: Socket): void {
+    socket.on('data', (piece) => {
+      assert.equal(this.reader.push(piece), null);
+      this.#woken();
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      this.closed = true;
+      this.#woken();
+    });
+  }
+
+  write(text: string | Buffer): void {
+    this.socket.write(typeof text === 'string' ? Buffer.from(text, 'utf8') : text);
+  }
+
+  /** One byte at a time, each in a packet of its own as far as the system lets it. */
+  async drip(text: string): Promise<void> {
+    for (const byte of Buffer.from(text, 'utf8')) {
+      this.socket.write(Buffer.from([byte]));
+      await turn();
+    }
+  }
+
+  async #wake(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#woken = resolve;
+    });
+  }
+
+  /** The next reply; throws when the connection ends before it. */
+  async reply(): Promise<SmtpReply> {
+    for (;;) {
+      const reply = this.reader.replies.shift();
+      if (reply) return reply;
+      if (this.closed) throw new Error('the connection was closed before the reply');
+      await this.#wake();
+    }
+  }
+
+  async text(): Promise<string> {
+    return replyText(await this.reply());
+  }
+
+  /** Writes one line and reads one reply. */
+  async ask(line: string): Promise<string> {
+    this.write(`${line}\r\n`);
+    return await this.text();
+  }
+
+  async end(): Promise<void> {
+    while (!this.closed) await this.#wake();
+  }
+
+  /** Puts TLS over the connection. */
+  async secure(options: ConnectionOptions = {}): Promise<void> {
+    const raw = this.socket;
+    raw.removeAllListeners('data');
+    raw.removeAllListeners('close');
+    const secured = connectTls({ socket: raw, rejectUnauthorized: false, ...options });
+    this.socket = secured;
+    this.#listen(secured);
+    await once(secured, 'secureConnect');
+  }
+}
+
+/** A server that is no SMTP server of ours: `serve` says everything itself. Closed when the test ends. */
+export async function startPeer(t: TestContext, serve: (socket: Socket) => void): Promise<number> {
+  const open = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    open.add(socket);
+    socket.on('error', () => {});
+    serve(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.close();
+    for (const socket of open) socket.destroy();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/**
+ * A scripted server: sends the greeting, then `answers[n]` for the nth line that comes. `null` closes the connection
+ * instead; after the script it says nothing.
+ */
+export function scripted(greeting: string, answers: readonly (string | null)[]): (socket: Socket) => void {
+  return (socket) => {
+    let n = 0;
+    let pending = '';
+    socket.write(greeting);
+    socket.on('data', (piece) => {
+      pending += piece.toString('latin1');
+      for (let end = pending.indexOf('\n'); end !== -1 && n < answers.length; end = pending.indexOf('\n')) {
+        pending = pending.slice(end + 1);
+        const answer = answers[n++];
+        if (answer === null) socket.end();
+        else if (answer) socket.write(answer);
+      }
+    });
+  };
+}
+
+/** A clock that stands still until told otherwise. */
+export class TestClock implements Clock {
+  #now = Date.UTC(2026, 10, 21);
+  #timers = new Map<number, { at: number; then: () => void }>();
+  #next = 0;
+
+  now(): number {
+    return this.#now;
+  }
+
+  after(ms: number, then: () => void): () => void {
+    const id = this.#next++;
+    this.#timers.set(id, { at: this.#now + ms, then });
+    return () => this.#timers.delete(id);
+  }
+
+  /** Timers that have not fired. */
+  get waiting(): number {
+    return this.#timers.size;
+  }
+
+  advance(ms: number): void {
+    const target = this.#now + ms;
+    for (;;) {
+      const due = [...this.#timers].filter(([, { at }]) => at <= target).sort((a, b) => a[1].at - b[1].at)[0];
+      if (!due) break;
+      this.#timers.delete(due[0]);
+      this.#now = Math.max(this.#now, due[1].at);
+      due[1].then();
+    }
+    this.#now = target;
+  }
+}

@@ -278,6 +278,7 @@ export class SmtpServerSession implements Endpoints {
           this.#say(say.SHUTTING_DOWN, 'shutdown');
           return false;
         }
+        if (this.#out.length > MOST_PENDING_OUTPUT) this.#flush();
         if (this.#socket.writableLength > MOST_PENDING_OUTPUT) return false;
         return this.#stepLine();
       case 'data':
@@ -799,6 +800,7 @@ export class SmtpServerSession implements Endpoints {
     this.#chunkLeft = this.#chunkSize = Number(match[1]);
     this.#chunkIsLast = match[2] !== undefined;
     this.#chunkReply = null;
+    if (!this.#collector) this.#startedAt = this.#tools.clock.now();
     const why = this.#options.extensions.has('CHUNKING') ? this.#whyNoContent() : say.NOT_IMPLEMENTED;
     if (why || this.#collector) {
       this.#chunkReply = why;

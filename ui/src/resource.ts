@@ -11,6 +11,8 @@ export interface Resource<T> {
   readonly fault: Fault | undefined;
   /** A call is under way for longer than the eye would forgive. */
   readonly slow: boolean;
+  /** When `value` came, milliseconds; 0 while there is none. */
+  readonly at: number;
   /** `value` belongs to an earlier question than the present one. */
   readonly stale: boolean;
   retry(): void;
@@ -24,7 +26,7 @@ const LONGEST_PAUSE_MS = 60_000;
  * `key` must name everything that `load` depends on besides the moment of the refresh.
  */
 export function useResource<T>(key: string, load: (signal: AbortSignal) => Promise<Answer<T>>): Resource<T> {
-  const value = useSignal<{ key: string; value: T } | undefined>(undefined);
+  const value = useSignal<{ key: string; at: number; value: T } | undefined>(undefined);
   const fault = useSignal<Fault | undefined>(undefined);
   const slow = useSignal(false);
   const attempt = useSignal(0);
@@ -46,7 +48,7 @@ export function useResource<T>(key: string, load: (signal: AbortSignal) => Promi
       slow.value = false;
       if (answer.ok) {
         failures.current = 0;
-        value.value = { key, value: answer.value };
+        value.value = { key, at: Date.now(), value: answer.value };
         fault.value = undefined;
         return;
       }
@@ -67,6 +69,7 @@ export function useResource<T>(key: string, load: (signal: AbortSignal) => Promi
   const present = value.value;
   return {
     value: present?.value,
+    at: present?.at ?? 0,
     fault: fault.value,
     slow: slow.value,
     stale: present !== undefined && present.key !== key,

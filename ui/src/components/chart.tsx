@@ -185,7 +185,7 @@ export function Chart(props: ChartProps) {
         >
           {words.chart.log}
         </button>
-        <button type="button" class="button quiet small" aria-pressed={asTable.value} onClick={toggleTable}>
+        <button type="button" class="button quiet small" onClick={toggleTable}>
           <Icon name={asTable.value ? 'chart' : 'table'} />
           <span class="on-wide">{asTable.value ? words.chart.chart : words.chart.table}</span>
         </button>

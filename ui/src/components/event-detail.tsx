@@ -151,7 +151,7 @@ function FieldLine({
 }
 
 /** A field's value as people read it; what is not known stays the text that came. */
-function readable(name: string, text: string, event: EventRow, tz: string): ComponentChildren {
+export function readable(name: string, text: string, event: EventRow, tz: string): ComponentChildren {
   switch (name) {
     case 'timestamp': {
       const ms = timeOf(event);

@@ -182,6 +182,7 @@ export class Plot {
           gap: 6,
           grid: { stroke: colour('--line'), width: 1 },
           ticks: { show: false },
+          ...(data.log ? { splits: (_u, _axis, _low, high) => decades(high) } : {}),
           values: (_u, splits) => splits.map((s) => (Number.isInteger(s) ? tick(s) : '')),
         },
       ],
@@ -288,6 +289,13 @@ function niceTop(high: number): number {
     if (factor * unit >= rough) return Math.max(factor * unit, 1);
   }
   return rough;
+}
+
+/** Ticks of a logarithmic axis that begins at zero. */
+function decades(high: number): number[] {
+  const out = [0];
+  for (let value = 1; value <= high; value *= 10) out.push(value);
+  return out;
 }
 
 /** Steps of the time axis, in seconds, that read well. */

@@ -1,6 +1,8 @@
 import { useSignal } from '@preact/signals';
 import { useId } from 'preact/hooks';
-import { sameFilter, type View, type ViewSpec } from '../address.ts';
+import { sameFilter, type View, type ViewSpec, writeView } from '../address.ts';
+import { announce } from '../announce.ts';
+import { copyText } from '../copy.ts';
 import { metricFacets } from '../facets.ts';
 import { useKeys } from '../keys.ts';
 import {
@@ -37,6 +39,7 @@ export function ScopeBar({ state, spec }: { state: ViewState; spec: ViewSpec }) 
     { keys: '[', does: words.range.earlier, run: () => shift(-1) },
     { keys: ']', does: words.range.later, run: () => shift(1) },
     { keys: 'r', does: words.range.refresh, run: refresh },
+    { keys: 'y', does: words.range.copyLink, run: () => void copyFrozen(view, spec) },
     {
       keys: 'l',
       does: words.range.live,
@@ -114,6 +117,14 @@ export function ScopeBar({ state, spec }: { state: ViewState; spec: ViewSpec }) 
       )}
     </div>
   );
+}
+
+/** Copies the address with its range made absolute, so that it shows the same figures to whoever opens it. */
+async function copyFrozen(view: View, spec: ViewSpec): Promise<void> {
+  const { from, to } = resolveRange(view.t, view.tz, now.peek());
+  const t = `${writeMoment(minute(from))}..${writeMoment(minute(to, true))}`;
+  const done = await copyText(location.origin + location.pathname + writeView({ ...view, t }, spec));
+  announce(done ? words.events.copied : words.events.notCopied);
 }
 
 function ScopeRest({ state, spec }: { state: ViewState; spec: ViewSpec }) {

@@ -4,6 +4,8 @@ import type { Fault } from '../api.ts';
 import { copyText } from '../copy.ts';
 import type { Resource } from '../resource.ts';
 import { words } from '../words.ts';
+import { clockSeconds } from '../zone.ts';
+import { Notice } from './notices.tsx';
 
 /** What stands in a panel that has no figures yet, or none to show. Old figures stay, dimmed, while newer ones come. */
 export function Loaded<T>({
@@ -23,7 +25,13 @@ export function Loaded<T>({
     return <FaultBox fault={fault} grant={grant} retry={from.retry} />;
   }
   if (value === undefined) return <div class={from.slow ? undefined : 'waiting'}>{skeleton}</div>;
-  return <div class={from.stale && from.slow ? 'dimmed' : undefined}>{children(value)}</div>;
+  const lost = fault?.kind === 'network';
+  return (
+    <>
+      {lost && <Notice>{words.states.stale(clockSeconds(from.at, 'UTC'))}</Notice>}
+      <div class={lost || (from.stale && from.slow) ? 'dimmed' : undefined}>{children(value)}</div>
+    </>
+  );
 }
 
 export function FaultBox({ fault, grant, retry }: { fault: Fault; grant: string; retry: () => void }) {

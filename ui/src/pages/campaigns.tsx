@@ -23,7 +23,8 @@ import { campaignColumns, eventsHref, typeFilters } from '../views.ts';
 import { words } from '../words.ts';
 
 const keys = campaignColumns.filter((key) => key !== 'campaign');
-const asked = needed(keys);
+/** Counts that the table is made of. */
+export const campaignCounts = needed(keys);
 const important: readonly string[] = ['campaign', 'count_injected', 'accepted_rate', 'open_rate'];
 
 interface Row {
@@ -33,28 +34,31 @@ interface Row {
 }
 
 /** The same figures by campaign: a row for everything on top, and one for what no campaign holds. */
-export function Campaigns({ state, scope }: { state: ViewState; scope: Scope }) {
-  const key = JSON.stringify(metricsQuery(asked, scope));
-  const rows = useResource<{ whole: Counts; groups: readonly GroupRow[] }>(key, async (signal) => {
-    const [whole, groups] = await Promise.all([
-      api.peek().metrics(asked, scope, signal),
-      api.peek().byCampaign(asked, scope, signal),
-    ]);
-    if (!whole.ok) return whole;
-    if (!groups.ok) return groups;
-    return { ok: true, value: { whole: whole.value, groups: groups.value } };
-  });
+export function Campaigns({
+  state,
+  scope,
+  whole,
+}: {
+  state: ViewState;
+  scope: Scope;
+  /** Counts of the whole range; missing while they are on their way. */
+  whole: Counts | undefined;
+}) {
+  const key = JSON.stringify(metricsQuery(campaignCounts, scope));
+  const groups = useResource<readonly GroupRow[]>(key, (signal) =>
+    api.peek().byCampaign(campaignCounts, scope, signal),
+  );
   return (
     <section class="panel" aria-labelledby="campaigns-title">
       <header>
         <h2 id="campaigns-title">{words.overview.campaigns}</h2>
       </header>
-      <Loaded from={rows} grant="metrics/view" skeleton={<Skeleton kind="table" />}>
-        {({ whole, groups }) =>
-          groups.length === 0 ? (
+      <Loaded from={groups} grant="metrics/view" skeleton={<Skeleton kind="table" />}>
+        {(rows) =>
+          rows.length === 0 ? (
             <Empty title={words.overview.noCampaigns(during(state.view.t, state.view.tz, now.value))} />
           ) : (
-            <CampaignTable state={state} whole={whole} groups={groups} />
+            <CampaignTable state={state} whole={whole} groups={rows} />
           )
         }
       </Loaded>
@@ -68,7 +72,7 @@ function CampaignTable({
   groups,
 }: {
   state: ViewState;
-  whole: Counts;
+  whole: Counts | undefined;
   groups: readonly GroupRow[];
 }) {
   const { view, change } = state;
@@ -78,7 +82,7 @@ function CampaignTable({
   const shown: Row[] = rows
     .slice((page - 1) * view.n, page * view.n)
     .map((row) => ({ kind: 'campaign', name: row.name, counts: row.counts }));
-  const rest = remainder(whole, groups);
+  const rest = whole ? remainder(whole, groups) : null;
   if (rest && page === pages) shown.push({ kind: 'rest', name: '', counts: rest });
 
   const link = (row: Row, types: readonly string[], text: ComponentChildren) => {
@@ -120,7 +124,7 @@ function CampaignTable({
         columns={columns}
         rows={shown}
         rowKey={(row) => `${row.kind} ${row.name}`}
-        total={{ kind: 'all', name: '', counts: whole }}
+        total={{ kind: 'all', name: '', counts: whole ?? {} }}
         sort={view.sort}
         onSort={(sort) => change({ sort, page: 1 })}
       />
@@ -179,12 +183,14 @@ function sorted(groups: readonly GroupRow[], sort: string): GroupRow[] {
 function remainder(whole: Counts, groups: readonly GroupRow[]): Counts | null {
   const rest: Partial<Record<CountKey, number>> = {};
   let any = false;
-  for (const key of Object.keys(whole) as CountKey[]) {
+  for (const key of campaignCounts) {
     const of = metric(key);
     if (of.unit !== 'count' || of.kind !== 'sum') continue;
-    const left = whole[key]! - groups.reduce((sum, group) => sum + (group.counts[key] ?? 0), 0);
+    const held = groups.reduce((sum, group) => sum + (group.counts[key] ?? 0), 0);
+    // Mail that came in between the two answers must not be subtracted from nothing.
+    const left = Math.max(0, (whole[key] ?? 0) - held);
     rest[key] = left;
-    if (left !== 0) any = true;
+    if (left > 0) any = true;
   }
   return any ? rest : null;
 }

@@ -1,5 +1,5 @@
 import type { EventPage, EventRow } from '../api.ts';
-import { EventDetail, RawJson } from '../components/event-detail.tsx';
+import { EventDetail, RawJson, readable } from '../components/event-detail.tsx';
 import { TypeMark } from '../components/mark.tsx';
 import { DroppedNotice } from '../components/notices.tsx';
 import { Outside } from '../components/outside.tsx';
@@ -128,7 +128,7 @@ function Story({ events, state }: { events: readonly EventRow[]; state: ViewStat
             onClose={() => change({ sel: '' })}
           />
         ) : (
-          <Facts events={events} />
+          <Facts events={events} tz={view.tz} />
         )}
       </div>
     </>
@@ -151,10 +151,7 @@ function Moment({
   const ms = timeOf(event);
   const type = textOf(event, 'type');
   const text = gist(event);
-  const facts =
-    type === 'injection'
-      ? [textOf(event, 'recv_method'), textOf(event, 'msg_from')]
-      : [textOf(event, 'sending_ip') && `from ${textOf(event, 'sending_ip')}`, textOf(event, 'ip_address')];
+  const facts = circumstances(event);
   return (
     <>
       {pause > 0 && <li class="pause">{words.message.pause(duration(pause))}</li>}
@@ -178,18 +175,30 @@ function Moment({
           </div>
         )}
         <div class="facts">
-          <Outside text={facts.filter(Boolean).join(' · ')} most={300} />
+          <Outside text={facts} most={300} />
         </div>
       </li>
     </>
   );
 }
 
-function Facts({ events }: { events: readonly EventRow[] }) {
+/** Who talked to whom, in a few words. */
+function circumstances(event: EventRow): string {
+  const other = textOf(event, 'ip_address');
+  const source = textOf(event, 'sending_ip');
+  const type = textOf(event, 'type');
+  if (type === 'injection') {
+    return [textOf(event, 'recv_method'), textOf(event, 'msg_from')].filter(Boolean).join(' · ');
+  }
+  if (/open$|click$/.test(type)) return other && `client ${other}`;
+  return [source && `from ${source}`, other && `to ${other}`].filter(Boolean).join(' ');
+}
+
+function Facts({ events, tz }: { events: readonly EventRow[]; tz: string }) {
   // The newest word on a field is the best: later events are enriched.
   const known = factFields.flatMap((name) => {
-    const text = events.map((event) => textOf(event, name)).findLast((value) => value !== '');
-    return text ? [{ field: fieldOf(name), text }] : [];
+    const event = events.findLast((one) => textOf(one, name) !== '');
+    return event ? [{ field: fieldOf(name), event }] : [];
   });
   return (
     <section class="panel" aria-labelledby="facts-title">
@@ -198,12 +207,10 @@ function Facts({ events }: { events: readonly EventRow[] }) {
       </header>
       <div class="fields">
         <dl>
-          {known.map(({ field, text }) => (
+          {known.map(({ field, event }) => (
             <div key={field.name}>
               <dt>{field.label}</dt>
-              <dd>
-                <Outside text={text} most={600} />
-              </dd>
+              <dd>{readable(field.name, textOf(event, field.name), event, tz)}</dd>
             </div>
           ))}
         </dl>

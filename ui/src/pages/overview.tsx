@@ -18,7 +18,7 @@ import { api } from '../session.ts';
 import { useView, type ViewState } from '../use-view.ts';
 import { eventsHref, overviewSpec, typeFilters } from '../views.ts';
 import { words } from '../words.ts';
-import { Campaigns } from './campaigns.tsx';
+import { Campaigns, campaignCounts } from './campaigns.tsx';
 
 const tiles: readonly MetricKey[] = [
   'count_injected',
@@ -38,7 +38,12 @@ const lines: readonly (readonly [CountKey, number])[] = [
   ['count_rendered', 4],
   ['count_clicked', 5],
 ];
-const asked = needed([...tiles, ...lines.map(([key]) => key), 'open_rate', 'click_through_rate']);
+const asked = [
+  ...new Set([
+    ...needed([...tiles, ...lines.map(([key]) => key), 'open_rate', 'click_through_rate']),
+    ...campaignCounts,
+  ]),
+];
 
 /** Everything that the tiles and the chart need of one range. */
 interface Figures {
@@ -94,7 +99,7 @@ export function Overview() {
       <Loaded from={figures} grant="metrics/view" skeleton={<OverviewSkeleton />}>
         {(value) => <Report value={value} state={state} buckets={buckets} />}
       </Loaded>
-      <Campaigns state={state} scope={scope} />
+      <Campaigns state={state} scope={scope} whole={figures.stale ? undefined : figures.value?.whole} />
     </>
   );
 }

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { systemClock } from '../system/clock.ts';
 import { UserError } from '../system/user-error.ts';
 import { DEFAULT_PORT_BASE, HOST, type Ports, portsFrom } from '../up/ports.ts';
-import { formatReconciliation } from '../up/reconciliation.ts';
+import { formatReconciliation, type Reconciliation } from '../up/reconciliation.ts';
 import { StatusLine } from '../up/status-line.ts';
 import { type Running, startUp } from '../up/up.ts';
 import { wholeNumber } from './option-values.ts';
@@ -76,38 +76,33 @@ export async function run(args: string[]): Promise<number> {
     show: (counts) => terminal.show(counts),
   });
   terminal.ready(addresses(ports), running.signInUrl);
+  let result: Reconciliation | null = null;
   try {
-    return await (values.exit
-      ? untilBalanced(running, stopped, within, terminal)
-      : untilTold(running, stopped));
+    if (values.exit) result = await untilBalanced(running, stopped, within);
+    else await Promise.race([stopped, running.failed]);
   } finally {
     await running.stop();
     terminal.end();
   }
+  if (!values.exit) return 0;
+  // Last of all, so that a script finds it in the last line.
+  if (result) terminal.result(result, formatReconciliation(result));
+  return result?.balances ? 0 : 1;
 }
 
-async function untilTold(running: Running, stopped: Promise<void>): Promise<number> {
-  await Promise.race([stopped, running.failed]);
-  return 0;
-}
-
+/** The table when all is sent and settled; null when somebody stopped the run before. */
 async function untilBalanced(
   running: Running,
   stopped: Promise<void>,
   within: number,
-  terminal: StatusLine,
-): Promise<number> {
+): Promise<Reconciliation | null> {
   const early = await Promise.race([
     running.sent.then(() => false),
     stopped.then(() => true),
     running.failed,
   ]);
-  if (early) return 1;
-  const counting = running.reconcile(within);
-  const result = await Promise.race([counting, stopped.then(() => null), running.failed]);
-  if (!result) return 1;
-  terminal.result(result, formatReconciliation(result));
-  return result.balances ? 0 : 1;
+  if (early) return null;
+  return await Promise.race([running.reconcile(within), stopped.then(() => null), running.failed]);
 }
 
 function addresses(ports: Ports): [name: string, address: string][] {

@@ -125,9 +125,9 @@ export async function startMta({ config, version, clock, log }: MtaOptions): Pro
       spool,
       newSpoolId: spoolIdMaker(clock.now),
       references,
-      reports: new ReportReader(references, config),
+      reports: new ReportReader(references),
       pools: new PoolRotation(),
-      trackingOf: (_config, vmta, sender, content) => tracking.flagsFor(vmta, sender, content),
+      tracking,
       headersWanted: () => wanted,
       enqueue: (recipients) => {
         publisher.notify();

@@ -41,7 +41,7 @@ export class Renderer {
     let raw = content;
     const remove = [...envelope.removeHeaders, ...settings.get('remove-header')];
     if (remove.length > 0) raw = editHeaders(raw, { remove });
-    if (this.isPerRecipient(envelope)) raw = this.#tracking.apply(raw, envelope, index);
+    if (this.isPerRecipient(envelope)) raw = this.#tracking.apply(raw, config, envelope, index, queue.domain);
     const signatures = await this.#dkim.signatures(raw, config, settings, queue.vmta, this.#clock.now());
     return signatures.length > 0 ? Buffer.concat([Buffer.from(signatures.join('')), raw]) : raw;
   }

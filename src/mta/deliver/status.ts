@@ -19,15 +19,21 @@ export function statusOfReply(reply: SmtpReply, config: Config, rcptOf553: boole
   const agrees = reply.enhanced.startsWith(String(digit));
   let status = agrees ? reply.enhanced : `${digit}.0.0`;
   if (!agrees && reply.code === 553 && rcptOf553) status = '5.1.1';
-  return describe(status, statusText(status), diagnosticOf(reply), config);
+  return describeStatus(status, statusText(status), diagnosticOf(reply), config);
 }
 
 /** What we found ourselves, without a reply. */
 export function localStatus(status: string, text: string, config: Config): StatusFacts {
-  return describe(status, text, '', config);
+  return describeStatus(status, text, '', config);
 }
 
-function describe(status: string, text: string, diagnostic: string, config: Config): StatusFacts {
+/** A status in all the words that records and events need. */
+export function describeStatus(
+  status: string,
+  text: string,
+  diagnostic: string,
+  config: Config,
+): StatusFacts {
   const success = status.startsWith('2');
   return {
     status,

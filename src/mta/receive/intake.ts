@@ -14,6 +14,7 @@ import type { Spool } from '../../spool/spool.ts';
 import type { Envelope, PendingRecipient } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
+import type { Tracking } from '../deliver/tracking.ts';
 import { messageIdOf, type ReferenceSigner } from '../inbound/reference.ts';
 import type { ReportReader } from '../inbound/report-reader.ts';
 import type { PoolRotation } from '../route/pool-rotation.ts';
@@ -31,7 +32,7 @@ export interface IntakeDeps {
   readonly reports: ReportReader;
   readonly pools: PoolRotation;
   /** Whether tracking would change this message: what its events say about open and click tracking. */
-  readonly trackingOf: (config: Config, vmta: string, sender: string, content: Buffer) => TrackingFlags;
+  readonly tracking: Tracking;
   /** Header names, lower case, that accounting columns ask for. */
   readonly headersWanted: (config: Config) => ReadonlySet<string>;
   /** The message is stored: its recipients may be delivered. */
@@ -43,13 +44,6 @@ export interface IntakeDeps {
   readonly log: Log;
 }
 
-export interface TrackingFlags {
-  readonly openTracking: boolean;
-  readonly initialPixel: boolean;
-  readonly clickTracking: boolean;
-}
-
-const NO_TRACKING: TrackingFlags = { openTracking: false, initialPixel: false, clickTracking: false };
 const LONGEST_SUBJECT = 998;
 const DEFAULT_PRIORITY = 50;
 
@@ -93,7 +87,15 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<An
   });
   const stored = added.length > 0 ? editHeaders(raw, { prepend: added }) : Buffer.from(raw);
   const identity = header.get('sender') ?? header.get('from') ?? '';
-  const tracking = ordinary.length > 0 ? deps.trackingOf(config, choice.vmta, sender, stored) : NO_TRACKING;
+  // The recipients of one message rarely differ in what the configuration says about tracking; the first one counts.
+  const domain = asciiDomain(recipients[0]!.address);
+  const tracking = deps.tracking.flagsFor(config, {
+    vmta: choice.vmta,
+    domain,
+    sender,
+    content: stored,
+    source,
+  });
 
   const facts: MessageFacts = {
     spoolId,

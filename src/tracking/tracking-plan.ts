@@ -1,4 +1,4 @@
-import type { Header, HeaderField } from '../mail/header.ts';
+import type { HeaderField } from '../mail/header.ts';
 import { type MimePart, parseMime } from '../mail/mime.ts';
 import { findHtmlEdits, type LinkToWrap, type TextEdit } from './html-rewrite.ts';
 import { type LinkPolicy, type LinkSkip, listUnsubscribeUrls } from './link-target.ts';

@@ -66,6 +66,7 @@ const OID = {
   keyUsage: [0x55, 0x1d, 0x0f],
   extendedKeyUsage: [0x55, 0x1d, 0x25],
   serverAuth: [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01],
+  clientAuth: [0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02],
   ecdsaWithSha256: [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02],
   sha256WithRsa: [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b],
 } as const;
@@ -96,7 +97,7 @@ function extensions(names: readonly string[]): Buffer {
     extension(OID.basicConstraints, sequence(critical), true),
     // digitalSignature, keyEncipherment (RSA key exchange of TLS 1.2), keyCertSign.
     extension(OID.keyUsage, tagged(0x03, Buffer.from([2, 0b1010_0100])), true),
-    extension(OID.extendedKeyUsage, sequence(oid(OID.serverAuth)), false),
+    extension(OID.extendedKeyUsage, sequence(oid(OID.serverAuth), oid(OID.clientAuth)), false),
     extension(OID.subjectAltName, sequence(...names.map(alternativeName)), false),
   );
 }

@@ -542,12 +542,10 @@ export class SmtpServerSession implements Endpoints {
     if (!(this.#socket instanceof TLSSocket)) return null;
     const certificate = this.#socket.getPeerX509Certificate();
     if (!certificate) return null;
-    const error = this.#socket.authorizationError;
-    return {
-      verified: this.#socket.authorized,
-      reason: error ? String(error) : '',
-      subject: certificate.subject,
-    };
+    // Node judges the certificate in its own TLS server only, not where a socket is upgraded; this is how it does.
+    const { _handle: handle } = this.#socket as unknown as { _handle?: { verifyError(): Error | null } };
+    const error = handle ? handle.verifyError() : new Error('the connection is closed');
+    return { verified: error === null, reason: error?.message ?? '', subject: certificate.subject };
   }
 
   // Commands

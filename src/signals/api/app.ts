@@ -59,6 +59,19 @@ export async function createApp(services: Services, ui: StaticFiles): Promise<Fa
     async (_request: unknown, body: string) => new Map(new URLSearchParams(body)),
   );
 
+  // Before the routes: a scope takes the handler that is there when it is made.
+  app.setErrorHandler((error, request, reply) => {
+    const { status, body } = answerOf(error as Error, (because) =>
+      services.log.error('a request failed', {
+        request: request.id,
+        method: request.method,
+        path: printable(request.url.split('?')[0]!.slice(0, 200)),
+        because: printable(because),
+      }),
+    );
+    return send(reply, status, body);
+  });
+
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
@@ -95,7 +108,7 @@ export async function createApp(services: Services, ui: StaticFiles): Promise<Fa
     known.set(url, set);
   });
   accountRoutes(app, services);
-  ingestRoutes(app, services);
+  await ingestRoutes(app, services);
   searchRoutes(app, services);
   metricsRoutes(app, services);
   documentationRoutes(app);
@@ -121,17 +134,6 @@ export async function createApp(services: Services, ui: StaticFiles): Promise<Fa
       throw new RequestError(404, 'Resource could not be found', { code: '1100' });
     }
     return ui.page(reply);
-  });
-  app.setErrorHandler((error, request, reply) => {
-    const { status, body } = answerOf(error as Error, (because) =>
-      services.log.error('a request failed', {
-        request: request.id,
-        method: request.method,
-        path: printable(request.url.split('?')[0]!.slice(0, 200)),
-        because: printable(because),
-      }),
-    );
-    return send(reply, status, body);
   });
   await app.ready();
   return app;

@@ -7,13 +7,13 @@ import { requireGrant } from './authentication.ts';
 import type { Services } from './context.ts';
 
 /** `POST /v1/ingest/events` and what belongs to it (SparkPost API documentation, Events Ingest). */
-export function ingestRoutes(app: FastifyInstance, services: Services): void {
+export async function ingestRoutes(app: FastifyInstance, services: Services): Promise<void> {
   const { accounts, files, processor, store, clock, ingest } = services;
   const grant = requireGrant(accounts, 'events/ingest');
   let receiving = 0;
 
   // A scope of its own, because here a body is taken as it comes, whatever its type says.
-  app.register(async (scope) => {
+  await app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
     scope.post(

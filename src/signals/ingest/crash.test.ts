@@ -110,7 +110,8 @@ test(`killed ${KILLS} times at random moments, every acknowledged event is there
         for (const id of batch.ids) sent.add(id);
       }
       if (kill === KILLS) child.kill('SIGTERM');
-      await exited;
+      const [code] = await exited;
+      if (kill === KILLS) assert.equal(code, 0, 'a stop by SIGTERM is clean');
       clearTimeout(timer);
     }
     const signals = await startSignals({

@@ -50,6 +50,7 @@ const unreadableRows = new Set([6, 26, 27, 41, 53, 72, 117, 130, 321, 349, 441])
 export class Processor {
   readonly #options: ProcessorOptions;
   readonly #queue: PendingBatch[];
+  #pendingBytes: number;
   #processed = 0;
   #running: Promise<void> | null = null;
   #closing = false;
@@ -58,6 +59,7 @@ export class Processor {
   constructor(options: ProcessorOptions) {
     this.#options = options;
     this.#queue = [...options.left];
+    this.#pendingBytes = this.#queue.reduce((sum, batch) => sum + batch.size, 0);
     this.#start();
   }
 
@@ -68,7 +70,7 @@ export class Processor {
 
   /** Bytes of these. */
   get pendingBytes(): number {
-    return this.#queue.reduce((sum, b) => sum + b.size, 0);
+    return this.#pendingBytes;
   }
 
   /** Batches done since the program started. */
@@ -78,6 +80,7 @@ export class Processor {
 
   add(batch: PendingBatch): void {
     this.#queue.push(batch);
+    this.#pendingBytes += batch.size;
     this.#start();
   }
 
@@ -253,6 +256,7 @@ export class Processor {
     for (const work of works) {
       await files.finish(work.batch, !work.failures.isEmpty);
       this.#queue.shift();
+      this.#pendingBytes -= work.batch.size;
       this.#processed++;
     }
   }

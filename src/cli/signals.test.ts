@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { test } from 'node:test';
+import type { UserError } from '../system/user-error.ts';
+import { run } from './signals.ts';
+
+const failure = (args: string[]): Promise<UserError> =>
+  run(args).then(
+    () => assert.fail('it started'),
+    (error) => error,
+  );
+
+test('wrong usage is exit 2 with a sentence', async () => {
+  for (const [args, words] of [
+    [[], /--data DIR is needed/],
+    [['--data', '/tmp/x', '--listen', 'nonsense'], /--listen needs HOST:PORT/],
+    [['--data', '/tmp/x', '--listen', 'h:70000'], /--listen needs HOST:PORT/],
+    [['--data', '/tmp/x', '--accounts', 'postgres://x'], /--accounts is not supported yet/],
+    [['--data', '/tmp/x', '--event-age=-1'], /--event-age/],
+  ] as [string[], RegExp][]) {
+    const error = await failure(args);
+    assert.equal(error.name, 'UserError', args.join(' '));
+    assert.equal(error.exitCode, 2);
+    assert.match(error.message, words);
+  }
+});
+
+test('a busy port and a folder that is a file are exit 1 with a sentence; the first key is kept for its owner', async () => {
+  const dir = await mkdtemp(path.join(tmpdir(), 'posthorn-cli-'));
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const { port } = other.address() as AddressInfo;
+  try {
+    const busy = await failure(['--data', dir, '--listen', `127.0.0.1:${port}`]);
+    assert.equal(busy.exitCode, 1);
+    assert.match(busy.message, new RegExp(`^127\\.0\\.0\\.1:${port} .*is in use by another program`));
+    const keyFile = path.join(dir, 'admin.key');
+    assert.match(await readFile(keyFile, 'utf8'), /^[0-9a-f]{40}\n$/);
+    assert.equal((await stat(keyFile)).mode & 0o777, 0o600);
+    const file = await failure(['--data', keyFile, '--listen', '127.0.0.1:0']);
+    assert.equal(file.exitCode, 1);
+    assert.match(file.message, /cannot be written/);
+  } finally {
+    other.close();
+    await rm(dir, { recursive: true, force: true });
+  }
+});

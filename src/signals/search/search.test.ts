@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { line, startTestService, type TestService } from '../test-service.ts';
+
+let service: TestService;
+const now = Math.floor(Date.now() / 1000);
+
+before(async () => {
+  service = await startTestService();
+  await service.ingest([
+    line('reception', {
+      event_id: '1',
+      message_id: 'a',
+      transmission_id: '65832150921904138',
+      timestamp: String(now - 600),
+      rcpt_to: 'Ada@Mail.Yahoo.com',
+      friendly_from: 'News@Eu.Brand.example',
+      subject: 'Spring sale - 20% off',
+      campaign_id: 'vip_spring',
+      template_id: 'welcome-mail',
+      ip_pool: 'pool-one',
+      sending_ip: '192.0.2.1',
+      subaccount_id: 4,
+      ab_test_id: 'test-1',
+      ab_test_version: '2',
+    }),
+    line('inband', {
+      event_id: '2',
+      message_id: 'b',
+      timestamp: `${now - 500}.25`,
+      rcpt_to: 'bob@notyahoo.com',
+      friendly_from: 'news@brandexample.org',
+      campaign_id: 'spring-2024',
+      bounce_class: '10',
+      reason: '550 5.4.7 Delivery expired for ...@...',
+      raw_reason: '550 5.4.7 Delivery expired for bob@notyahoo.com',
+    }),
+    line('inband', {
+      event_id: '3',
+      message_id: 'c',
+      timestamp: String(now - 400),
+      rcpt_to: 'carol@yahoo.co.uk',
+      campaign_id: 'springtime',
+      bounce_class: '51',
+      reason: '550 5.4.71 no',
+    }),
+    line('gen_rejection', {
+      event_id: '4',
+      message_id: undefined,
+      timestamp: String(now - 300),
+      campaign_id: 'A-b-C',
+      reason: 'suppressed',
+    }),
+  ]);
+});
+after(() => service.stop());
+
+async function ids(query: string): Promise<string[]> {
+  const answer = await service.get(`/api/v1/events/message?${query}`);
+  assert.equal(answer.status, 200, answer.text);
+  assert.equal(answer.body.total_count, answer.body.results.length);
+  return answer.body.results.map((e: { event_id: string }) => e.event_id).sort();
+}
+
+test('newest first, in the shape of search', async () => {
+  const { body } = await service.get('/api/v1/events/message');
+  assert.deepEqual(
+    body.results.map((e: { event_id: string }) => e.event_id),
+    ['4', '3', '2', '1'],
+  );
+  assert.deepEqual(body.links, {});
+  const [, , bounce, injection] = body.results;
+  assert.equal(bounce.timestamp, new Date((now - 500) * 1000 + 250).toISOString());
+  assert.equal(bounce.type, 'bounce');
+  assert.equal(bounce.bounce_class, '10');
+  assert.equal(injection.subaccount_id, 4);
+  assert.equal(injection.rcpt_to, 'ada@mail.yahoo.com');
+  assert.equal(injection.mailbox_provider, undefined);
+});
+
+test('every filter: values of one are joined by OR, filters by AND', async () => {
+  const cases: [query: string, expected: string[]][] = [
+    ['events=bounce', ['2', '3']],
+    ['events=bounce,injection', ['1', '2', '3']],
+    ['events=bounce&campaigns=springtime', ['3']],
+    ['event_ids=1,4', ['1', '4']],
+    ['messages=a', ['1']],
+    ['messages=_noid_', []],
+    ['transmissions=65832150921904138', ['1']],
+    ['recipients=ADA@mail.yahoo.com', ['1']],
+    ['recipients=ada', []],
+    ['recipient_domains=yahoo', ['1', '3']],
+    ['recipient_domains=yahoo.co.uk', ['3']],
+    ['sending_domains=brand.example', ['1']],
+    ['from_addresses=news@eu.brand.example', ['1']],
+    ['subjects=SALE', ['1']],
+    ['subjects=sal', []],
+    ['bounce_classes=10,51', ['2', '3']],
+    ['bounce_classes=51', ['3']],
+    ['reasons=5.4.7', ['2']],
+    ['reasons=bob@notyahoo.com', ['2']],
+    ['reasons=expired delivery', ['2']],
+    ['campaigns=spring', ['1', '2']],
+    ['campaigns=a-b-c', ['4']],
+    ['campaigns=A-b-C', ['4']],
+    ['campaigns=spring;springtime&delimiter=;', ['1', '2', '3']],
+    ['templates=welcome', ['1']],
+    ['ip_pools=one', ['1']],
+    ['sending_ips=192.0.2.1', ['1']],
+    ['subaccounts=0', ['2', '3', '4']],
+    ['subaccounts=4,0', ['1', '2', '3', '4']],
+    ['mailbox_providers=yahoo', ['3']],
+    ['mailbox_provider_regions=global', ['3']],
+    ['ab_tests=test&ab_test_versions=2', ['1']],
+    ['nonsense=1&events=', ['1', '2', '3', '4']],
+    [`reasons=${encodeURIComponent(`') OR 1=1 --`)}`, []],
+    [`campaigns=${encodeURIComponent('%')}`, []],
+  ];
+  for (const [query, expected] of cases) assert.deepEqual(await ids(query), expected, query);
+});
+
+test('times: inclusive from, exclusive to, in every form that clients send', async () => {
+  const iso = (s: number) => new Date(s * 1000).toISOString();
+  assert.deepEqual(await ids(`from=${iso(now - 400)}&to=${iso(now - 300)}`), ['3']);
+  assert.deepEqual(await ids(`from=${iso(now - 400).slice(0, 19)}Z&to=${iso(now)}`), ['3', '4']);
+  assert.deepEqual(await ids(`from=${iso(now - 400).slice(0, 19)}%2B00:00&to=${iso(now)}`), ['3', '4']);
+  assert.deepEqual(await ids(`from=${iso(now - 400).slice(0, 19)}+00:00&to=${iso(now)}`), ['3', '4']);
+  const minute = iso(Math.floor((now - 86_000) / 60) * 60).slice(0, 16);
+  assert.equal((await ids(`from=${minute}&to=${iso(now).slice(0, 16)}`)).length, 4);
+  const wide = `${iso(now - 12 * 86_400)}&to=${iso(now + 86_400)}`;
+  assert.equal((await ids(`from=${wide}`)).length, 4);
+});
+
+test('requests that make no sense are 400', async () => {
+  for (const query of [
+    'from=yesterday',
+    'from=2026-02-30T00:00Z',
+    'from=2024-03-05T10:00Z&to=2024-03-05T10:00Z',
+    'per_page=0',
+    'per_page=10001',
+    'per_page=ten',
+    'events=opened',
+    'bounce_classes=ten',
+    'subaccounts=-1',
+    'ab_test_versions=2',
+    'cursor=nonsense',
+    'page=11',
+  ]) {
+    const answer = await service.get(`/api/v1/events/message?${query}`);
+    assert.equal(answer.status, 400, query);
+    assert.ok(answer.body.errors[0].message, query);
+  }
+});
+
+test('pages by cursor give every event once, also where many share a time, and survive new events', async () => {
+  const lines = Array.from({ length: 95 }, (_, i) =>
+    line('open', { message_id: 'paged', event_id: `p${i}`, timestamp: String(now - 1000 - (i % 3)) }),
+  );
+  await service.ingest(lines);
+  let next = '/api/v1/events/message?messages=paged&per_page=10&campaigns=';
+  const seen: string[] = [];
+  const times: string[] = [];
+  while (next) {
+    assert.ok(next.startsWith('/api/v1/events/message?'));
+    const { body } = await service.get(next);
+    assert.equal(body.total_count, 95);
+    for (const event of body.results) {
+      seen.push(event.event_id);
+      times.push(event.timestamp);
+    }
+    assert.equal('next' in body.links, seen.length < 95);
+    next = body.links.next;
+  }
+  assert.equal(new Set(seen).size, 95);
+  assert.equal(seen.length, 95);
+  assert.deepEqual(times, [...times].sort().reverse());
+  const byPage = (await service.get('/api/v1/events/message?messages=paged&per_page=40&page=3')).body;
+  assert.equal(byPage.results.length, 15);
+});
+
+test('pages hold across an event that was enriched later', async () => {
+  const at = String(now - 2000);
+  await service.ingest(
+    ['x1', 'x2', 'x3'].map((id) =>
+      line('open', { event_id: id, message_id: 'lateral', timestamp: at, rcpt_to: '' }),
+    ),
+  );
+  await service.ingest([line('reception', { event_id: 'x0', message_id: 'lateral', timestamp: at })]);
+  let next = '/api/v1/events/message?messages=lateral&per_page=1';
+  const seen: string[] = [];
+  while (next) {
+    const { body } = await service.get(next);
+    assert.equal(body.total_count, 4);
+    for (const event of body.results) {
+      seen.push(event.event_id);
+      assert.equal(event.rcpt_to, 'ada@example.net');
+    }
+    next = body.links.next;
+  }
+  assert.deepEqual(seen, ['x3', 'x2', 'x1', 'x0']);
+});
+
+test("a subaccount's key sees its own events only", async () => {
+  const made = await service.send(
+    'POST',
+    '/api/v1/api-keys',
+    { label: 'sub', grants: ['message_events/view'] },
+    { 'x-msys-subaccount': '4' },
+  );
+  assert.equal(made.status, 200, made.text);
+  const headers = { authorization: made.body.results.key };
+  const { body } = await service.get('/api/v1/events/message?subaccounts=0,4', headers);
+  assert.deepEqual(
+    body.results.map((e: { event_id: string }) => e.event_id),
+    ['1'],
+  );
+});

@@ -33,6 +33,8 @@ export interface Plan {
 
 /** Milliseconds, never scaled: nobody acts on mail before its sender knows that it arrived. */
 const EARLIEST = 250;
+/** Milliseconds of real time between two fetches of one URL by one client. */
+const LEAST_REPEAT = 5000;
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
@@ -270,7 +272,12 @@ class Planner {
 
   #add(kind: ActionKind, who: Actor, wait: number, url: string, how: string): void {
     const { now, timeScale } = this.#input;
-    const due = now + Math.max(EARLIEST, timeScale > 0 ? Math.round(wait / timeScale) : 0);
+    let due = now + Math.max(EARLIEST, timeScale > 0 ? Math.round(wait / timeScale) : 0);
+    // However time is scaled, nobody looks twice within the seconds in which a tracker takes two requests for one.
+    for (const before of this.#actions) {
+      if (before.url === url && before.how === how && url !== '')
+        due = Math.max(due, before.due + LEAST_REPEAT);
+    }
     this.#actions.push({ kind, who, due, url, how });
   }
 }

@@ -29,6 +29,7 @@ export type {
 } from './lists.ts';
 export { type Loaded, type LoadOptions, loadConfig } from './load.ts';
 export type { Pattern } from './pattern/pattern.ts';
+export { actionsFor } from './reply-rules.ts';
 export { startProblems } from './requirements.ts';
 export type { Settings } from './settings.ts';
 export type {

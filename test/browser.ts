@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 import { type Browser, chromium } from 'playwright-core';
+import { installSystemPackages } from '../scripts/system-packages.ts';
 
 const names = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
 
@@ -27,35 +27,18 @@ function find(): string | null {
   return null;
 }
 
-/** Says something that must not be overlooked among the lines of a test run. */
-function loud(text: string): void {
-  process.stderr.write(`\n*** ${text}\n\n`);
-}
-
-/**
- * The program of a Chromium on this machine. Without one, root installs it from the system's packages; anybody else
- * gets `null` and a line that says what to install. Throws when the installation fails.
- */
+/** The program of a Chromium on this machine, installed first where that is possible; else `null`, said aloud. */
 function browserProgram(): string | null {
   const found = find();
   if (found) return found;
-  const isRoot = process.getuid?.() === 0;
-  if (!isRoot || !onPath('apt-get')) {
-    loud('The tests in a real browser are SKIPPED: install the package "chromium" and run them again.');
-    return null;
+  installSystemPackages();
+  const installed = find();
+  if (!installed) {
+    process.stderr.write(
+      '\n*** The tests in a real browser are SKIPPED: install the package "chromium" and run them again.\n\n',
+    );
   }
-  loud('Installing the system package "chromium" for the tests in a real browser (some minutes, once) …');
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  for (const args of [
-    ['update', '-q'],
-    ['install', '-y', '-q', '--no-install-recommends', 'chromium'],
-  ]) {
-    const done = spawnSync('apt-get', args, { stdio: ['ignore', 2, 2], env });
-    if (done.status !== 0) {
-      throw new Error(`"apt-get ${args.join(' ')}" failed; install the package "chromium" by hand`);
-    }
-  }
-  return find();
+  return installed;
 }
 
 /** Starts a headless Chromium that talks to nobody by itself; `null` where there is none (said loudly). */

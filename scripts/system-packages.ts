@@ -1,23 +1,39 @@
 // What the tests need beyond npm's packages comes from the system's: installed when we may, else said aloud.
 import { spawnSync } from 'node:child_process';
 
-const NEEDED: readonly { command: string; package: string; for: string }[] = [
-  { command: 'chromium', package: 'chromium', for: 'the browser test' },
-  { command: 'swaks', package: 'swaks', for: 'the SMTP scenarios' },
-  { command: 'openssl', package: 'openssl', for: 'the TLS scenarios' },
+interface Needed {
+  /** A shell command that succeeds when it is there. */
+  readonly check: string;
+  readonly package: string;
+  readonly for: string;
+}
+
+const NEEDED: readonly Needed[] = [
+  { check: 'command -v chromium', package: 'chromium', for: 'the browser test' },
+  { check: 'command -v swaks', package: 'swaks', for: 'the SMTP scenarios' },
+  // Without it swaks knows no TLS.
+  { check: 'perl -MNet::SSLeay -e 1', package: 'libnet-ssleay-perl', for: 'the SMTP scenarios' },
+  { check: 'command -v openssl', package: 'openssl', for: 'the TLS scenarios' },
 ];
 
-export function has(command: string): boolean {
-  return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', command]).status === 0;
+function holds(check: string): boolean {
+  return spawnSync('sh', ['-c', check], { stdio: 'ignore' }).status === 0;
+}
+
+/** What a test must skip itself with, aloud; false when all is there. */
+export function missing(...packages: string[]): string | false {
+  const lacking = NEEDED.filter((entry) => packages.includes(entry.package) && !holds(entry.check));
+  if (lacking.length === 0) return false;
+  return `SKIPPED: apt-get install ${lacking.map((entry) => entry.package).join(' ')}`;
 }
 
 /** Installs what is missing with apt-get when this is root; otherwise the tests that need it skip themselves. */
 export function installSystemPackages(): void {
-  const missing = NEEDED.filter(({ command }) => !has(command));
-  if (missing.length === 0) return;
-  const names = missing.map((entry) => entry.package);
-  if (process.getuid?.() !== 0 || !has('apt-get')) {
-    for (const entry of missing) {
+  const lacking = NEEDED.filter((entry) => !holds(entry.check));
+  if (lacking.length === 0) return;
+  const names = lacking.map((entry) => entry.package);
+  if (process.getuid?.() !== 0 || !holds('command -v apt-get')) {
+    for (const entry of lacking) {
       process.stdout.write(`!! ${entry.package} is not installed: ${entry.for} will be SKIPPED\n`);
     }
     return;
@@ -27,8 +43,8 @@ export function installSystemPackages(): void {
   const quiet = { env, stdio: ['ignore', 'ignore', 'inherit'] as ('ignore' | 'inherit')[] };
   spawnSync('apt-get', ['-qq', 'update'], quiet);
   spawnSync('apt-get', ['-qq', 'install', '-y', '--no-install-recommends', ...names], quiet);
-  for (const entry of missing) {
-    if (!has(entry.command)) {
+  for (const entry of lacking) {
+    if (!holds(entry.check)) {
       process.stdout.write(`!! ${entry.package} could not be installed: ${entry.for} will be SKIPPED\n`);
     }
   }

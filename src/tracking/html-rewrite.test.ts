@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { KeyRing } from './key-ring.ts';
-import { crlf, decodedParts, openUrls, readable, temporaryRing, track } from './testing.ts';
+import { crlf, decodedParts, openUrls, readable, temporaryRing, track } from './rewrite-testing.ts';
 import type { TrackingSettings } from './tracking-plan.ts';
 
 let ring: KeyRing;

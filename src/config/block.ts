@@ -26,6 +26,8 @@ export class Block {
   readonly parent: Block | null;
   readonly settings = new Map<string, Setting>();
   readonly blocks: Block[] = [];
+  /** Directives whose value was refused: they are not missing, and were told of already. */
+  readonly refused = new Set<string>();
   /** Lines of every directive in file order, where order across directives counts (rules). */
   readonly rules: { readonly name: string; readonly line: Line }[] = [];
 

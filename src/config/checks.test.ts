@@ -118,6 +118,10 @@ test('C14.12 malformed keys are errors that do not show the key', () => {
   assert.doesNotMatch(JSON.stringify(error), /too-short/);
   errors(block('transmissions-api', 'api-key short'));
   good(`http-api-key ${'aB_1'.repeat(8)}`);
+  assert.deepEqual(
+    errors(block('signals', 'api-key short')).map((e) => e.message),
+    ['api-key: key is malformed'],
+  );
 });
 
 test('C14.13 contradictory reply rules', () => {

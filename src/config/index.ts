@@ -16,6 +16,8 @@ export type { Effect, Scope } from './declaration.ts';
 export { type Diagnostic, formatDiagnostic, formatOrigin, type Origin } from './diagnostic.ts';
 export type { NameOf, ValueOf } from './directives/index.ts';
 export { type DomainPattern, matchesDomain } from './domain-pattern.ts';
+export { type EffectLine, type EffectReport, effectReport, formatEffect } from './effect.ts';
+export { type Explained, type Explanation, explain, explainSettings, formatExplanation } from './explain.ts';
 export type {
   AddressList,
   DomainKey,
@@ -29,9 +31,12 @@ export type {
 } from './lists.ts';
 export { type Loaded, type LoadOptions, loadConfig } from './load.ts';
 export type { Pattern } from './pattern/pattern.ts';
+export { printFile, printResolved } from './print.ts';
+export { completionData, coverage, referencePage } from './reference.ts';
 export { actionsFor } from './reply-rules.ts';
 export { startProblems } from './requirements.ts';
 export type { Settings } from './settings.ts';
+export { showValue } from './show.ts';
 export type {
   FieldChoice,
   PrivacyPolicy,

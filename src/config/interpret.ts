@@ -159,6 +159,7 @@ export class Interpreter {
           ? new Fault('argument missing')
           : target.type.parse({ text, folder: this.#folder });
     if (value instanceof Fault) {
+      block.refused.add(target.name);
       const offset = value.offset ?? (value.text ? Math.max(0, node.value.indexOf(value.text)) : 0);
       this.#findings.error(origin, `${node.written}: ${value.message}`, {
         column: node.valueColumn + offset,

@@ -31,7 +31,7 @@ export function checkRequirements(
 ): void {
   const { root } = config;
   const needs = (block: Block, name: string, why = '') => {
-    if (block.lines(name).length > 0) return;
+    if (block.lines(name).length > 0 || block.refused.has(name)) return;
     const tag = block.argument ? `<${block.scope} ${block.argument}>` : `<${block.scope}>`;
     findings.error(block.origin, `${name} is missing in ${tag}`, {
       text: tag,

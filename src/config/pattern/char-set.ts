@@ -100,6 +100,18 @@ export const POSIX: ReadonlyMap<string, CharSet> = new Map([
   ['ascii', [0, 0x7f]],
 ]);
 
+const letters = new Map<number, CharSet>();
+
+/** One character in both cases; the same object for the same character. */
+export function eitherCase(unit: number): CharSet {
+  let set = letters.get(unit);
+  if (!set) {
+    set = foldCase([unit, unit]);
+    letters.set(unit, set);
+  }
+  return set;
+}
+
 /** Ranges longer than this keep their case: they are classes such as "everything but a comma". */
 const LONGEST_FOLD = 0x300;
 

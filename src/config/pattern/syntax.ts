@@ -4,6 +4,7 @@ import {
   type CharSet,
   charSet,
   DIGIT,
+  eitherCase,
   foldCase,
   HORIZONTAL,
   NEWLINE,
@@ -136,6 +137,7 @@ class Parser {
     if (this.#eat('*')) return [0, Number.POSITIVE_INFINITY];
     if (this.#eat('+')) return [1, Number.POSITIVE_INFINITY];
     if (this.#eat('?')) return [0, 1];
+    if (this.#source[this.#at] !== '{') return null;
     const match = /^\{(\d{1,6})(?:(,)(\d{1,6})?)?\}/.exec(this.#source.slice(this.#at, this.#at + 20));
     if (!match) return null;
     const least = Number(match[1]);
@@ -149,8 +151,7 @@ class Parser {
   }
 
   #literal(unit: number, flags: Flags): Regex {
-    const set: CharSet = [unit, unit];
-    return { kind: 'set', set: flags.ignoreCase ? foldCase(set) : set };
+    return { kind: 'set', set: flags.ignoreCase ? eitherCase(unit) : [unit, unit] };
   }
 
   /** One atom; null for a comment or inline flags. */

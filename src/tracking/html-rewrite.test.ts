@@ -314,7 +314,7 @@ test('fuzz: any octets, bounded output, everything else in place', () => {
     seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
     return seed % n;
   };
-  for (let round = 0; round < 1500; round++) {
+  for (let round = 0; round < 600; round++) {
     let text = '';
     for (let i = random(40); i >= 0; i--) text += words[random(words.length)];
     const tracked = track(ring, Buffer.from(HEAD + text), {
@@ -346,7 +346,7 @@ test('fuzz: any octets, bounded output, everything else in place', () => {
 
 test('time is linear in hostile text', () => {
   // Each would take minutes if some search started again at every octet.
-  const size = 3_000_000;
+  const size = 1_000_000;
   for (const unit of [
     '<',
     '<a ',

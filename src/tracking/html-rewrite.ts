@@ -28,6 +28,8 @@ export type TextEdit =
 
 export interface HtmlOptions {
   readonly clicks: boolean;
+  /** Links beyond this number stay as they are. */
+  readonly mostLinks: number;
   readonly initialPixel: boolean;
   readonly pixel: boolean;
   readonly msoConditionals: boolean;
@@ -54,6 +56,7 @@ const LONGEST_VALUE = 64 * 1024;
 export function findHtmlEdits(text: Uint8Array, options: HtmlOptions): HtmlEdits {
   const edits: TextEdit[] = [];
   const skipped = new Map<LinkSkip, number>();
+  let wrapped = 0;
   let afterBody = -1;
   let afterHead = -1;
   let afterHtml = -1;
@@ -97,11 +100,13 @@ export function findHtmlEdits(text: Uint8Array, options: HtmlOptions): HtmlEdits
     if (!isLink || !options.clicks || !href) return;
     const value = attributeText(href);
     const verdict =
-      first?.get('data-msys-clicktrack') === '0'
-        ? 'switched off'
-        : value === null
-          ? 'unknown reference'
-          : linkTarget(value, options.policy);
+      wrapped >= options.mostLinks
+        ? 'too many'
+        : first?.get('data-msys-clicktrack') === '0'
+          ? 'switched off'
+          : value === null
+            ? 'unknown reference'
+            : linkTarget(value, options.policy);
     if (typeof verdict === 'string') {
       skipped.set(verdict, (skipped.get(verdict) ?? 0) + 1);
       return;
@@ -114,6 +119,7 @@ export function findHtmlEdits(text: Uint8Array, options: HtmlOptions): HtmlEdits
       sub: SUBLINK.test(sub) ? sub : 'a',
     };
     edits.push({ start: href.quotedStart, end: href.quotedEnd, kind: 'link', link, quoted: true });
+    wrapped++;
   }
 
   function attributeText(attribute: HtmlAttribute): string | null {

@@ -12,6 +12,7 @@ export type LinkSkip =
   | 'excluded'
   | 'list-unsubscribe'
   | 'switched off'
+  | 'too many'
   | 'unknown reference';
 
 export interface LinkPolicy {

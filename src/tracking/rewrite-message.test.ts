@@ -602,3 +602,69 @@ test('one shared plan keeps concurrent recipients apart', async () => {
     }),
   );
 });
+
+test('fuzz: every transfer encoding gives the same text, and quoted-printable legal lines', () => {
+  const words = [
+    `<a href="${U}">`,
+    `<a\r\n data-msys-linkname="x"\r\n\thref='${U}?ü&amp;x' class="y">`,
+    `<a data-msys-unsubscribe="1"href=${U}>`,
+    '</a>',
+    'é',
+    '€uro ',
+    '=',
+    ' ',
+    '\t',
+    '\r\n',
+    'x'.repeat(30),
+    'lorem ipsum ',
+    '<body>',
+    '</body>',
+    '<!-- c -->',
+    '.',
+  ];
+  let seed = 99;
+  const random = (n: number) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
+    return (seed >> 8) % n;
+  };
+  for (let round = 0; round < 250; round++) {
+    let text = '';
+    for (let i = random(60); i >= 0; i--) text += words[random(words.length)];
+    text += 'end\r\n';
+    const bytes = Buffer.from(text);
+    const results = (['8bit', 'quoted-printable', 'base64'] as const).map((encoding) => {
+      const body =
+        encoding === '8bit'
+          ? bytes
+          : encoding === 'base64'
+            ? encodeBase64(bytes)
+            : looseBreaks(encodeQuotedPrintable(bytes), random);
+      const { content } = track(ring, single(encoding, body));
+      if (encoding !== '8bit') assert.ok(longestLine(content) <= 76, content.toString());
+      return decoded(content);
+    });
+    assert.equal(results[1], results[0]);
+    assert.equal(results[2], results[0]);
+  }
+});
+
+/** More soft line breaks than needed, as other encoders make them. */
+function looseBreaks(encoded: Buffer, random: (n: number) => number): Buffer {
+  const units = encoded.toString('latin1').match(/=\r\n|\r\n|=[0-9A-F]{2}|[\s\S]/g) ?? [];
+  return Buffer.from(
+    units.map((unit) => (unit.length !== 2 && random(15) === 0 ? `=\r\n${unit}` : unit)).join(''),
+    'latin1',
+  );
+}
+
+test('a message made of links is bounded in what it costs', () => {
+  const raw = single('8bit', Buffer.from(`<a href="${U}">\r\n`.repeat(5000)));
+  const plan = planTracking(raw, settings());
+  assert.equal(plan.links.length, 2000);
+  assert.equal(plan.left.get('too many'), 3000);
+  const line = `${`${U} `.repeat(100_000)}`;
+  assert.equal(
+    planTracking(single('8bit', Buffer.from(line), 'text/plain'), settings({ textLinks: true })).links.length,
+    2000,
+  );
+});

@@ -15,6 +15,8 @@ const SUBLINK = /^(?!\.+$)[A-Za-z0-9._-]{1,64}$/;
 export interface TextOptions {
   /** Wrap links; without it only the `[[data-msys-…]]` notation is taken out. */
   readonly links: boolean;
+  /** Links beyond this number stay as they are. */
+  readonly mostLinks: number;
   readonly policy: LinkPolicy;
 }
 
@@ -30,6 +32,9 @@ export function findTextEdits(
   const edits: TextEdit[] = [];
   const skipped = new Map<LinkSkip, number>();
   let at = 0;
+  let wrapped = 0;
+  let lineStart = 0;
+  let lineEnd = -1;
   for (;;) {
     const colon = buffer.indexOf('://', at, 'latin1');
     if (colon < 0) break;
@@ -41,7 +46,17 @@ export function findTextEdits(
     const notation = readNotation(buffer, end);
     for (const [from, to] of notation.cuts) edits.push({ start: from, end: to, kind: 'cut', blank: false });
     at = Math.max(at, notation.end);
-    if (!options.links || isQuoted(buffer, start)) continue;
+    // Forward only: a text that is one long line full of links must not be searched back from each of them.
+    while (lineEnd < start) {
+      lineStart = lineEnd + 1;
+      const next = buffer.indexOf(0x0a, lineStart);
+      lineEnd = next < 0 ? buffer.length : next;
+    }
+    if (!options.links || buffer[lineStart] === 0x3e) continue;
+    if (wrapped >= options.mostLinks) {
+      skipped.set('too many', (skipped.get('too many') ?? 0) + 1);
+      continue;
+    }
     const verdict =
       notation.attributes.get('clicktrack') === '0'
         ? 'switched off'
@@ -58,6 +73,7 @@ export function findTextEdits(
       sub: SUBLINK.test(sub) ? sub : 'a',
     };
     edits.push({ start, end, kind: 'link', link, quoted: false });
+    wrapped++;
   }
   edits.sort((a, b) => a.start - b.start);
   return { edits, skipped };
@@ -126,9 +142,4 @@ function readNotation(
     at += match[0].length;
   }
   return { attributes, cuts, end: at };
-}
-
-function isQuoted(text: Buffer, at: number): boolean {
-  const lineStart = text.lastIndexOf(0x0a, at) + 1;
-  return text[lineStart] === 0x3e;
 }

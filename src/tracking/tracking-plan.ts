@@ -76,6 +76,8 @@ export interface PlannedLink extends LinkToWrap {
 }
 
 const LARGEST = 10 * 1024 * 1024;
+/** Each link costs a cipher and an HMAC per recipient: a message made of links must not hold up all others. */
+const MOST_LINKS = 2000;
 const STALE_FIELDS = new Set(['content-md5', 'content-length', 'lines']);
 const OPAQUE_MULTIPARTS = new Set([
   'multipart/signed',
@@ -220,14 +222,17 @@ class Planner {
     if (Buffer.from(text.ascii.buffer, text.ascii.byteOffset, text.ascii.length).includes('-----BEGIN PGP '))
       return false;
 
+    const mostLinks = MOST_LINKS - this.#links.length;
     const { edits, skipped } =
       kind === 'text'
         ? findTextEdits(text.ascii, {
             links: this.#settings.clicks && this.#settings.textLinks === true,
+            mostLinks,
             policy: this.#policy,
           })
         : findHtmlEdits(text.ascii, {
             clicks: this.#settings.clicks,
+            mostLinks,
             initialPixel: this.#settings.initialOpens && (kind === 'amp' || !this.#htmlSeen),
             pixel: this.#settings.opens && (kind === 'amp' || !this.#htmlSeen),
             msoConditionals: this.#settings.msoConditionals === true,

@@ -8,10 +8,17 @@ import path from 'node:path';
 export const root = path.resolve(import.meta.dirname, '..');
 const program = path.join(root, 'bin', 'posthorn.js');
 
+const folders = new Set<string>();
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+  for (const dir of folders) rmSync(dir, { recursive: true, force: true });
+});
+
 /** A folder that is removed when the test file ends. */
 export function temporaryFolder(): string {
   const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-test-'));
-  process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+  folders.add(dir);
   return dir;
 }
 
@@ -60,7 +67,7 @@ export class Program {
     this.finished = new Promise((resolve) => {
       this.process.once('close', (code) => resolve({ code, stdout: this.stdout, stderr: this.stderr }));
     });
-    process.on('exit', () => this.process.kill('SIGKILL'));
+    running.add(this.process);
   }
 
   /** Resolves when standard output has this text; rejects when the program ends before. */

@@ -34,6 +34,15 @@ export interface SinkCounts {
   readonly oob: number;
   readonly fbl: number;
   readonly pending: number;
+  /** Requests and reports whose answer was lost: the other side may have counted them. */
+  readonly inDoubt: {
+    readonly opens: number;
+    readonly initialOpens: number;
+    readonly clicks: number;
+    readonly unsubscribes: number;
+    readonly oob: number;
+    readonly fbl: number;
+  };
 }
 
 export async function observe(ports: Ports, key: string, trackerDir: string): Promise<Observation> {

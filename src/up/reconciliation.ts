@@ -37,6 +37,12 @@ export interface Recipients {
   readonly count: number;
 }
 
+/** What the sink did and had an answer to; `inDoubt`: tries whose answer was lost, so each may count once more. */
+export interface Made {
+  readonly count: number;
+  readonly inDoubt: number;
+}
+
 export interface RunFacts {
   /** Recipients for which the generator has a `250`. */
   readonly submitted: Keys;
@@ -47,13 +53,13 @@ export interface RunFacts {
   readonly sink: {
     /** `250` answers, repeats included in the count. */
     readonly accepted: Recipients;
-    readonly initialOpens: number;
-    readonly opens: number;
-    readonly clicks: number;
-    readonly unsubscribes: number;
-    /** Reports sent back and answered with 250. */
-    readonly remoteBounces: number;
-    readonly complaints: number;
+    readonly initialOpens: Made;
+    readonly opens: Made;
+    readonly clicks: Made;
+    readonly unsubscribes: Made;
+    /** Reports sent back. */
+    readonly remoteBounces: Made;
+    readonly complaints: Made;
   };
   /** Events in the store by public type. */
   readonly events: ReadonlyMap<string, number>;
@@ -106,15 +112,21 @@ export function reconcile(run: RunFacts): Reconciliation {
       { label: event, count: events.get(event) ?? 0 },
     );
   }
+  const done = (name: string, made: Made, right: Side) => {
+    const more = right.count - made.count;
+    lines.push({
+      name,
+      left: { label: 'answered to the sink', count: made.count },
+      right,
+      repeated: { label: 'counted again: the answer was cut and the sink tried again', count: more },
+      balances: more >= 0 && more <= made.inDoubt,
+    });
+  };
   for (const [words, sent, record] of [
     ['remote bounces', sink.remoteBounces, 'rb'],
     ['complaints', sink.complaints, 'f'],
   ] as const) {
-    equal(
-      `${words}: sent back = recorded`,
-      { label: 'sent by the sink', count: sent },
-      { label: `accounting ${record}`, count: rows(record) },
-    );
+    done(`${words}: sent back = recorded`, sent, { label: `accounting ${record}`, count: rows(record) });
   }
   for (const [words, made, event] of [
     ['initial opens', sink.initialOpens, 'initial_open'],
@@ -122,11 +134,7 @@ export function reconcile(run: RunFacts): Reconciliation {
     ['clicks', sink.clicks, 'click'],
     ['unsubscribes', sink.unsubscribes, 'list_unsubscribe'],
   ] as const) {
-    equal(
-      `${words}: made = recorded`,
-      { label: 'made by the sink', count: made },
-      { label: event, count: events.get(event) ?? 0 },
-    );
+    done(`${words}: made = recorded`, made, { label: event, count: events.get(event) ?? 0 });
   }
   return { lines, balances: lines.every((line) => line.balances) };
 }

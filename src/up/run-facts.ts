@@ -8,7 +8,7 @@ import { SUBMISSION_USER } from './demo-files.ts';
 import { getJson } from './http-json.ts';
 import type { Observation } from './observe.ts';
 import { HOST, type Ports } from './ports.ts';
-import type { AccountingCounts, Recipients, RunFacts } from './reconciliation.ts';
+import type { AccountingCounts, Made, Recipients, RunFacts } from './reconciliation.ts';
 
 const EVENT_TYPES = [
   'injection',
@@ -44,15 +44,19 @@ export async function collectFacts(
     queued: mta?.queued ?? 0,
     sink: {
       accepted: taken,
-      initialOpens: sink?.initialOpens ?? 0,
-      opens: sink?.opens ?? 0,
-      clicks: sink?.clicks ?? 0,
-      unsubscribes: sink?.unsubscribes ?? 0,
-      remoteBounces: sink?.oob ?? 0,
-      complaints: sink?.fbl ?? 0,
+      initialOpens: made(sink?.initialOpens, sink?.inDoubt.initialOpens),
+      opens: made(sink?.opens, sink?.inDoubt.opens),
+      clicks: made(sink?.clicks, sink?.inDoubt.clicks),
+      unsubscribes: made(sink?.unsubscribes, sink?.inDoubt.unsubscribes),
+      remoteBounces: made(sink?.oob, sink?.inDoubt.oob),
+      complaints: made(sink?.fbl, sink?.inDoubt.fbl),
     },
     events,
   };
+}
+
+function made(count = 0, inDoubt = 0): Made {
+  return { count, inDoubt };
 }
 
 /** A recipient of a message, as the generator, accounting and the sink all can name it. */

@@ -13,8 +13,10 @@ export {
   type Found,
   type MxRecord,
   type QueryType,
+  type RecordData,
   type Resolver,
   type ResolverOptions,
+  type TlsaRecord,
 } from './resolver.ts';
 export {
   createDnsServer,

@@ -1,11 +1,14 @@
 /** A stub resolver: asks the configured recursive servers, follows aliases, and keeps answers for their time. */
 import { getServers } from 'node:dns';
+import { setMaxListeners } from 'node:events';
+import { isIP } from 'node:net';
 import type { RecordType } from 'dns-packet';
 import { domainToAscii } from '../mail/address.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
 import { TtlCache } from './cache.ts';
 import { type DnsServerAddress, exchange, type Reply } from './exchange.ts';
+import { Turnstile } from './turnstile.ts';
 
 export type QueryType = 'A' | 'AAAA' | 'MX' | 'TXT' | 'TLSA' | 'PTR';
 
@@ -15,12 +18,23 @@ export interface MxRecord {
   readonly exchange: string;
 }
 
+/** RFC 6698: how a host says in DNS which certificate it has. */
+export interface TlsaRecord {
+  readonly usage: number;
+  readonly selector: number;
+  readonly matchingType: number;
+  readonly certificate: Buffer;
+}
+
+export type RecordData = string | MxRecord | TlsaRecord;
+
 /** What a query found. `authenticated`: the resolver says that it validated the answer with DNSSEC. */
 export type Found =
   | {
       readonly kind: 'answer';
-      /** Data of the records in the answer's order: addresses, texts, or MX records. */
-      readonly records: readonly (string | MxRecord)[];
+      /** Data of the records in the answer's order: addresses, names, texts (joined), MX or TLSA records. */
+      readonly records: readonly RecordData[];
+      /** Seconds, of the shortest-lived record, aliases included. */
       readonly ttl: number;
       readonly authenticated: boolean;
     }
@@ -37,8 +51,13 @@ export interface ResolverOptions {
   readonly timeoutMs?: number;
   /** Tries for one question, over all servers; default 3. */
   readonly attempts?: number;
-  /** Names kept; default 50,000. */
+  /** Answers kept; default 50,000. */
   readonly maxCached?: number;
+  /** Seconds that an answer is kept at least and at most, whatever it says; default 1 and 86,400. */
+  readonly leastTtl?: number;
+  readonly mostTtl?: number;
+  /** Questions on their way at a time; default 500. The others wait. */
+  readonly maxConcurrent?: number;
 }
 
 export interface Resolver {
@@ -47,14 +66,16 @@ export interface Resolver {
   readonly cached: number;
   /** Forgets one domain's answers, or all. */
   clear(name?: string): void;
+  /** Gives up what is being asked: those queries end as failures. */
   close(): Promise<void>;
 }
 
 const LONGEST_ALIAS_CHAIN = 8;
 const LEAST_TTL = 1;
 const MOST_TTL = 86_400;
-/** For "there is no such thing" when the answer names no SOA (RFC 2308 section 5), and for failures. */
+/** For "there is no such thing" when the answer names no SOA (RFC 2308 section 5), at most, and for failures. */
 const NEGATIVE_TTL = 60;
+const MOST_NEGATIVE_TTL = 10_800;
 const FAILURE_TTL = 5;
 const MOST_RECORDS = 200;
 
@@ -67,9 +88,13 @@ class StubResolver implements Resolver {
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #attempts: number;
+  readonly #leastTtl: number;
+  readonly #mostTtl: number;
   readonly #cache: TtlCache<Found>;
+  readonly #turnstile: Turnstile;
+  readonly #closing = new AbortController();
   /** Questions being asked: whoever asks the same meanwhile waits for the same answer. */
-  readonly #asking = new Map<string, Promise<Found>>();
+  readonly #asking = new Map<string, Promise<Answered>>();
   #turn = 0;
 
   constructor(options: ResolverOptions) {
@@ -78,7 +103,12 @@ class StubResolver implements Resolver {
     this.#clock = options.clock;
     this.#timeoutMs = options.timeoutMs ?? 5000;
     this.#attempts = options.attempts ?? 3;
+    this.#leastTtl = options.leastTtl ?? LEAST_TTL;
+    this.#mostTtl = options.mostTtl ?? MOST_TTL;
     this.#cache = new TtlCache(options.maxCached ?? 50_000);
+    this.#turnstile = new Turnstile(options.maxConcurrent ?? 500);
+    // Each exchange under way listens once.
+    setMaxListeners(0, this.#closing.signal);
   }
 
   get cached(): number {
@@ -86,60 +116,81 @@ class StubResolver implements Resolver {
   }
 
   async query(name: string, type: QueryType): Promise<Found> {
-    const ascii = domainToAscii(name.replace(/\.$/, ''));
+    const ascii = queryName(name);
     if (ascii === null) return { kind: 'failure', reason: `"${name.slice(0, 100)}" is no domain name` };
     const key = `${type} ${ascii}`;
     const known = this.#cache.get(key, this.#clock.now());
     if (known) return known;
-    let asking = this.#asking.get(key);
-    if (!asking) {
-      asking = this.#ask(ascii, type).finally(() => this.#asking.delete(key));
-      this.#asking.set(key, asking);
-      const found = await asking;
-      this.#cache.set(key, found, this.#clock.now() + lifetime(found) * 1000);
+    const asked = this.#asking.get(key);
+    if (asked) return (await asked).found;
+    const asking = this.#turnstile.pass(() => this.#ask(ascii, type));
+    this.#asking.set(key, asking);
+    try {
+      const { found, ttl } = await asking;
+      // What was cleared while it was being asked must not come back.
+      if (this.#asking.get(key) === asking) this.#cache.set(key, found, this.#clock.now() + ttl * 1000);
       return found;
+    } finally {
+      if (this.#asking.get(key) === asking) this.#asking.delete(key);
     }
-    return await asking;
   }
 
   clear(name?: string): void {
     if (name === undefined) {
       this.#cache.clear();
+      this.#asking.clear();
       return;
     }
-    const ascii = domainToAscii(name) ?? name;
-    for (const type of ['A', 'AAAA', 'MX', 'TXT', 'TLSA', 'PTR']) this.#cache.clear(`${type} ${ascii}`);
+    const ascii = queryName(name) ?? name;
+    for (const type of ['A', 'AAAA', 'MX', 'TXT', 'TLSA', 'PTR']) {
+      this.#cache.clear(`${type} ${ascii}`);
+      this.#asking.delete(`${type} ${ascii}`);
+    }
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#asking.values()].map((asking) => asking.catch(() => {})));
+    this.#closing.abort();
+    await Promise.all([...this.#asking.values()]);
   }
 
-  async #ask(name: string, type: QueryType): Promise<Found> {
+  async #ask(name: string, type: QueryType): Promise<Answered> {
+    const seen = new Set<string>();
     let asked = name;
     let authenticated = true;
-    for (let aliases = 0; aliases <= LONGEST_ALIAS_CHAIN; aliases++) {
+    let ttl = this.#mostTtl;
+    while (seen.size <= LONGEST_ALIAS_CHAIN) {
       const reply = await this.#exchange(asked, type);
-      if (typeof reply === 'string') return { kind: 'failure', reason: reply };
+      if (typeof reply === 'string') return failed(reply);
       authenticated &&= reply.flag_ad;
-      if (reply.rcode === 'NXDOMAIN') return { kind: 'nxdomain', authenticated };
-      const followed = follow(reply, asked, type);
-      if (followed === null) return { kind: 'failure', reason: `${name}: its aliases form a loop` };
+      const followed = follow(reply, asked, type, seen);
+      if (followed === null) return failed(`${name}: its aliases form a loop`);
+      ttl = Math.min(ttl, followed.ttl);
       if (followed.records.length > 0) {
-        return { kind: 'answer', records: followed.records, ttl: followed.ttl, authenticated };
+        const kept = Math.max(this.#leastTtl, ttl);
+        return { found: { kind: 'answer', records: followed.records, ttl, authenticated }, ttl: kept };
       }
-      if (followed.name === asked) return { kind: 'nodata', authenticated };
+      if (reply.rcode === 'NXDOMAIN' || followed.name === asked) {
+        const kind = reply.rcode === 'NXDOMAIN' ? 'nxdomain' : 'nodata';
+        return {
+          found: { kind, authenticated },
+          ttl: Math.max(this.#leastTtl, Math.min(ttl, negativeTtl(reply))),
+        };
+      }
       asked = followed.name;
     }
-    return { kind: 'failure', reason: `${name}: more than ${LONGEST_ALIAS_CHAIN} aliases` };
+    return failed(`${name}: more than ${LONGEST_ALIAS_CHAIN} aliases`);
   }
 
   /** One reply that is an answer, from whichever server gives it first; text when none does. */
   async #exchange(name: string, type: QueryType): Promise<Reply | string> {
     let failure = 'no DNS server is configured';
+    const { signal } = this.#closing;
+    const tools = { timeoutMs: this.#timeoutMs, clock: this.#clock, signal };
+    const first = this.#turn++;
     for (let n = 0; n < this.#attempts && this.#servers.length > 0; n++) {
-      const server = this.#servers[this.#turn++ % this.#servers.length]!;
-      const reply = await exchange(server, name, type, this.#timeoutMs, this.#clock);
+      if (signal.aborted) return 'the resolver was closed';
+      const server = this.#servers[(first + n) % this.#servers.length]!;
+      const reply = await exchange(server, name, type, tools);
       if (typeof reply === 'string') {
         failure = reply;
         continue;
@@ -151,25 +202,44 @@ class StubResolver implements Resolver {
   }
 }
 
-/** The records of `type` at the end of the aliases in this reply; null when they go in a circle. */
+/** What is kept, and for how many seconds. */
+interface Answered {
+  readonly found: Found;
+  readonly ttl: number;
+}
+
+function failed(reason: string): Answered {
+  return { found: { kind: 'failure', reason }, ttl: FAILURE_TTL };
+}
+
+/** Lower case, in A-labels, without the final dot; null for what can not be asked for. */
+export function queryName(name: string): string | null {
+  const ascii = domainToAscii(name.replace(/\.$/, ''));
+  return ascii === null || ascii.startsWith('[') ? null : ascii;
+}
+
+/**
+ * The records of `type` at the end of the aliases in this reply; null when they go in a circle. `seen` gets the names
+ * that were left behind.
+ */
 function follow(
   reply: Reply,
   asked: string,
   type: QueryType,
-): { name: string; records: (string | MxRecord)[]; ttl: number } | null {
+  seen: Set<string>,
+): { name: string; records: RecordData[]; ttl: number } | null {
   const answers = (reply.answers ?? []).slice(0, MOST_RECORDS);
-  const seen = new Set<string>();
   let name = asked;
   let ttl = MOST_TTL;
   for (;;) {
+    const alias = answers.find((record) => record.type === 'CNAME' && plain(record.name) === name);
+    if (alias?.type !== 'CNAME' || seen.size > LONGEST_ALIAS_CHAIN) break;
     if (seen.has(name)) return null;
     seen.add(name);
-    const alias = answers.find((record) => record.type === 'CNAME' && plain(record.name) === name);
-    if (alias?.type !== 'CNAME') break;
     ttl = Math.min(ttl, alias.ttl ?? 0);
     name = plain(alias.data);
   }
-  const records: (string | MxRecord)[] = [];
+  const records: RecordData[] = [];
   for (const record of answers) {
     if (record.type !== (type as RecordType) || plain(record.name) !== name) continue;
     const data = dataOf(record);
@@ -180,15 +250,17 @@ function follow(
   return { name, records, ttl };
 }
 
-function dataOf(record: NonNullable<Reply['answers']>[number]): string | MxRecord | null {
+function dataOf(record: NonNullable<Reply['answers']>[number]): RecordData | null {
   switch (record.type) {
     case 'A':
     case 'AAAA':
-      return record.data;
+      return isIP(record.data) === (record.type === 'A' ? 4 : 6) ? record.data : null;
     case 'PTR':
       return plain(record.data);
     case 'MX':
       return { preference: record.data.preference ?? 0, exchange: plain(record.data.exchange) };
+    case 'TLSA':
+      return record.data;
     case 'TXT':
       return [record.data]
         .flat()
@@ -204,15 +276,11 @@ function plain(name: string): string {
   return name.replace(/\.$/, '').toLowerCase();
 }
 
-function lifetime(found: Found): number {
-  switch (found.kind) {
-    case 'answer':
-      return Math.min(Math.max(found.ttl, LEAST_TTL), MOST_TTL);
-    case 'failure':
-      return FAILURE_TTL;
-    default:
-      return NEGATIVE_TTL;
-  }
+/** How long "no" holds: as the zone's SOA says (RFC 2308 section 5), within reason. */
+function negativeTtl(reply: Reply): number {
+  const soa = reply.authorities?.find((record) => record.type === 'SOA');
+  if (soa?.type !== 'SOA') return NEGATIVE_TTL;
+  return Math.min(soa.ttl ?? 0, soa.data.minimum ?? 0, MOST_NEGATIVE_TTL);
 }
 
 function systemServers(): DnsServerAddress[] {

@@ -1,0 +1,434 @@
+import assert from 'node:assert/strict';
+import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import dnsPacket, { type Answer, type DecodedPacket, type Packet } from 'dns-packet';
+import { systemClock } from '../system/clock.ts';
+import { createResolver, type ResolverOptions } from './resolver.ts';
+import { createDnsServer, type DnsQuestion, type DnsReply } from './server.ts';
+
+const HOST = '127.0.0.1';
+
+async function startDns(t: TestContext, answer: (question: DnsQuestion) => DnsReply | 'silent') {
+  const asked: string[] = [];
+  const server = createDnsServer({
+    answer(question) {
+      asked.push(`${question.type} ${question.name}`);
+      return answer(question);
+    },
+  });
+  const port = await server.listen(HOST, 0, 'a test');
+  t.after(() => server.close());
+  return { port, asked };
+}
+
+function resolverFor(
+  t: TestContext,
+  port: number | readonly number[],
+  options: Partial<ResolverOptions> = {},
+) {
+  const servers = [port].flat().map((one) => ({ address: HOST, port: one }));
+  const resolver = createResolver({ servers, clock: systemClock, timeoutMs: 100, attempts: 2, ...options });
+  t.after(() => resolver.close());
+  return resolver;
+}
+
+const ok = (...answers: Answer[]): DnsReply => ({ code: 'NOERROR', answers });
+const no = (code: DnsReply['code']): DnsReply => ({ code, answers: [] });
+const a = (name: string, data: string, ttl = 300): Answer => ({ type: 'A', name, data, ttl });
+const cname = (name: string, data: string, ttl = 300): Answer => ({ type: 'CNAME', name, data, ttl });
+
+test('records of each type come back in order', async (t) => {
+  const certificate = Buffer.from('ab'.repeat(32), 'hex');
+  const { port } = await startDns(t, ({ name, type }) => {
+    switch (type) {
+      case 'A':
+        return ok(a(name, '192.0.2.2'), a(name, '192.0.2.1', 60));
+      case 'AAAA':
+        return ok({ type, name, ttl: 9, data: '2001:db8::1' });
+      case 'MX':
+        return ok({ type, name, ttl: 9, data: { preference: 10, exchange: 'MX.Example.' } });
+      case 'TXT':
+        return ok({ type, name, ttl: 9, data: ['v=DKIM1; ', 'p=abc'] });
+      case 'TLSA':
+        return ok({ type, name, ttl: 9, data: { usage: 3, selector: 1, matchingType: 1, certificate } });
+      default:
+        return ok({ type: 'PTR', name, ttl: 9, data: 'Host.Example' });
+    }
+  });
+  const resolver = resolverFor(t, port);
+  assert.deepEqual(await resolver.query('Example.COM.', 'A'), {
+    kind: 'answer',
+    records: ['192.0.2.2', '192.0.2.1'],
+    ttl: 60,
+    authenticated: false,
+  });
+  const data = async (name: string, type: Parameters<typeof resolver.query>[1]) => {
+    const found = await resolver.query(name, type);
+    return found.kind === 'answer' ? found.records : found;
+  };
+  assert.deepEqual(await data('x.test', 'AAAA'), ['2001:db8::1']);
+  assert.deepEqual(await data('x.test', 'MX'), [{ preference: 10, exchange: 'mx.example' }]);
+  assert.deepEqual(await data('s._domainkey.x.test', 'TXT'), ['v=DKIM1; p=abc']);
+  assert.deepEqual(await data('1.2.0.192.in-addr.arpa', 'PTR'), ['host.example']);
+  assert.deepEqual(await data('_25._tcp.mx.test', 'TLSA'), [
+    { usage: 3, selector: 1, matchingType: 1, certificate },
+  ]);
+});
+
+test('nothing there, no such name, refusal and failure are told apart', async (t) => {
+  const { port, asked } = await startDns(t, ({ name }) => {
+    if (name === 'nodata.test') return ok();
+    if (name === 'nx.test') return { ...no('NXDOMAIN'), authenticated: true };
+    if (name === 'throws.test') throw new Error('disk on fire');
+    if (name === 'unwritable.test') {
+      const certificate = 'no buffer' as unknown as Buffer;
+      return ok({ type: 'TLSA', name, data: { usage: 3, selector: 1, matchingType: 1, certificate } });
+    }
+    return no(name === 'refused.test' ? 'REFUSED' : 'SERVFAIL');
+  });
+  const resolver = resolverFor(t, port);
+  assert.deepEqual(await resolver.query('nodata.test', 'A'), { kind: 'nodata', authenticated: false });
+  assert.deepEqual(await resolver.query('nx.test', 'A'), { kind: 'nxdomain', authenticated: true });
+  for (const [name, code] of [
+    ['refused.test', 'REFUSED'],
+    ['servfail.test', 'SERVFAIL'],
+    ['throws.test', 'SERVFAIL'],
+    ['unwritable.test', 'SERVFAIL'],
+  ]) {
+    const found = await resolver.query(name!, 'A');
+    assert.ok(found.kind === 'failure');
+    assert.equal(found.reason, `${HOST} answered ${code} for ${name} A`);
+  }
+  assert.equal(asked.filter((one) => one === 'A servfail.test').length, 2);
+});
+
+test('what is no domain name is not asked for', async (t) => {
+  const { port, asked } = await startDns(t, () => ok());
+  const resolver = resolverFor(t, port);
+  for (const name of [
+    '',
+    '.',
+    'a..b',
+    `${'x'.repeat(64)}.test`,
+    'x.'.repeat(127).concat('test'),
+    'a b',
+    '[192.0.2.1]',
+    'a\u0000b',
+  ]) {
+    assert.equal((await resolver.query(name, 'A')).kind, 'failure', name);
+  }
+  assert.deepEqual(asked, []);
+  await resolver.query('Bücher.test', 'A');
+  assert.deepEqual(asked, ['A xn--bcher-kva.test']);
+});
+
+test('aliases are followed within an answer and from answer to answer, and their time counts', async (t) => {
+  const { port, asked } = await startDns(t, ({ name }) => {
+    if (name === 'one.test') return ok(cname(name, 'two.test', 50), cname('two.test', 'three.test', 40));
+    if (name === 'three.test') return ok(a(name, '192.0.2.3', 70));
+    if (name === 'whole.test')
+      return ok(cname(name, 'b.test'), a('b.test', '192.0.2.4'), a('c.test', '192.0.2.5'));
+    if (name === 'dangling.test') return { ...no('NXDOMAIN'), answers: [cname(name, 'gone.test')] };
+    if (name === 'empty.test') return ok(cname(name, 'b.test'));
+    return ok();
+  });
+  const resolver = resolverFor(t, port);
+  const found = await resolver.query('one.test', 'A');
+  assert.deepEqual(found, { kind: 'answer', records: ['192.0.2.3'], ttl: 40, authenticated: false });
+  assert.deepEqual(asked, ['A one.test', 'A three.test']);
+  const whole = await resolver.query('whole.test', 'A');
+  assert.ok(whole.kind === 'answer');
+  assert.deepEqual(whole.records, ['192.0.2.4']);
+  assert.equal((await resolver.query('dangling.test', 'A')).kind, 'nxdomain');
+  assert.equal((await resolver.query('empty.test', 'A')).kind, 'nodata');
+});
+
+test('aliases in a circle, or too many, are a failure', async (t) => {
+  const { port, asked } = await startDns(t, ({ name }) => {
+    if (name === 'self.test') return ok(cname(name, name));
+    if (name === 'ping.test') return ok(cname(name, 'pong.test'));
+    if (name === 'pong.test') return ok(cname(name, 'ping.test'));
+    const n = Number(name.slice(1, -5));
+    return ok(cname(name, `n${n + 1}.test`));
+  });
+  const resolver = resolverFor(t, port);
+  for (const name of ['self.test', 'ping.test']) {
+    const found = await resolver.query(name, 'A');
+    assert.ok(found.kind === 'failure');
+    assert.match(found.reason, /loop/);
+  }
+  const long = await resolver.query('n0.test', 'A');
+  assert.ok(long.kind === 'failure');
+  assert.match(long.reason, /more than 8 aliases/);
+  assert.ok(asked.length < 15, `${asked.length} questions`);
+});
+
+test('an answer too long for UDP is fetched over TCP', async (t) => {
+  const addresses = Array.from({ length: 150 }, (_, i) => `192.0.2.${i}`);
+  const { port, asked } = await startDns(t, ({ name }) => ok(...addresses.map((data) => a(name, data))));
+  const found = await resolverFor(t, port).query('large.test', 'A');
+  assert.ok(found.kind === 'answer');
+  assert.deepEqual(found.records, addresses);
+  assert.deepEqual(asked, ['A large.test', 'A large.test']);
+});
+
+test('an answer is kept for its time, and asked for again after it', async (t) => {
+  let now = 1_000_000;
+  const clock = { now: () => now, after: systemClock.after };
+  const soa: Answer = {
+    type: 'SOA',
+    name: 'test',
+    ttl: 30,
+    data: { mname: 'ns.test', rname: 'root.test', serial: 1, refresh: 1, retry: 1, expire: 1, minimum: 20 },
+  };
+  const { port, asked } = await startDns(t, ({ name }) => {
+    if (name === 'nx.test') return { ...no('NXDOMAIN'), authorities: [soa] };
+    if (name === 'plain-nx.test') return no('NXDOMAIN');
+    if (name === 'fails.test') return no('SERVFAIL');
+    return ok(a(name, '192.0.2.1', name === 'zero.test' ? 0 : name === 'ages.test' ? 2 ** 31 - 1 : 10));
+  });
+  const resolver = resolverFor(t, port, { clock, attempts: 1 });
+  const lives = {
+    'ten.test': 10,
+    'zero.test': 1,
+    'ages.test': 86_400,
+    'nx.test': 20,
+    'plain-nx.test': 60,
+    'fails.test': 5,
+  };
+  for (const [name, seconds] of Object.entries(lives)) {
+    asked.length = 0;
+    await resolver.query(name, 'A');
+    now += seconds * 1000 - 1;
+    await resolver.query(name, 'A');
+    assert.equal(asked.length, 1, `${name} before its time`);
+    now += 1;
+    await resolver.query(name, 'A');
+    assert.equal(asked.length, 2, `${name} after its time`);
+  }
+});
+
+test('the cache has a size, and can be cleared by name or wholly', async (t) => {
+  const { port, asked } = await startDns(t, ({ name }) => ok(a(name, '192.0.2.1')));
+  const resolver = resolverFor(t, port, { maxCached: 2 });
+  await resolver.query('one.test', 'A');
+  await resolver.query('two.test', 'A');
+  await resolver.query('one.test', 'A');
+  await resolver.query('three.test', 'A');
+  assert.equal(resolver.cached, 2);
+  await resolver.query('one.test', 'A');
+  assert.equal(asked.length, 3, 'the one used last was kept');
+  resolver.clear('One.test');
+  await resolver.query('one.test', 'A');
+  assert.equal(asked.length, 4);
+  resolver.clear();
+  assert.equal(resolver.cached, 0);
+});
+
+test('one question is asked once however many want to know', async (t) => {
+  const { port, asked } = await startDns(t, ({ name }) => ok(a(name, '192.0.2.1')));
+  const resolver = resolverFor(t, port);
+  const all = await Promise.all(Array.from({ length: 50 }, () => resolver.query('x.test', 'A')));
+  assert.equal(asked.length, 1);
+  assert.ok(all.every(({ kind }) => kind === 'answer'));
+});
+
+test('only so many questions are on their way at a time', async (t) => {
+  const { port } = await startDns(t, () => 'silent');
+  const counts: number[] = [];
+  const live = new Set<() => void>();
+  const clock = {
+    now: Date.now,
+    after(ms: number, then: () => void) {
+      const cancel = systemClock.after(ms, () => {
+        live.delete(cancel);
+        then();
+      });
+      live.add(cancel);
+      counts.push(live.size);
+      return () => {
+        live.delete(cancel);
+        cancel();
+      };
+    },
+  };
+  const resolver = resolverFor(t, port, { clock, timeoutMs: 5, attempts: 1, maxConcurrent: 3 });
+  await Promise.all(Array.from({ length: 20 }, (_, i) => resolver.query(`x${i}.test`, 'A')));
+  assert.equal(counts.length, 20);
+  assert.equal(Math.max(...counts), 3);
+});
+
+test('a silent or absent server is passed over for the next, and the load is shared', async (t) => {
+  const silent = await startDns(t, () => 'silent');
+  const good = await startDns(t, ({ name }) => ok(a(name, '192.0.2.1')));
+  const closed = createSocket('udp4').bind(0, HOST);
+  await once(closed, 'listening');
+  const { port: nobody } = closed.address();
+  closed.close();
+  const resolver = resolverFor(t, [silent.port, good.port, nobody], { timeoutMs: 50, attempts: 3 });
+  for (let i = 0; i < 6; i++) assert.equal((await resolver.query(`x${i}.test`, 'A')).kind, 'answer');
+  assert.ok(silent.asked.length >= 2 && good.asked.length >= 6);
+  const alone = resolverFor(t, nobody, { attempts: 1 });
+  const refused = await alone.query('x.test', 'A');
+  assert.ok(refused.kind === 'failure');
+  assert.match(refused.reason, /ECONNREFUSED/);
+  const unanswered = await resolverFor(t, silent.port, { timeoutMs: 20 }).query('x.test', 'A');
+  assert.ok(unanswered.kind === 'failure');
+  assert.match(unanswered.reason, /no answer/);
+});
+
+test('closing ends what is being asked', async (t) => {
+  const { port } = await startDns(t, () => 'silent');
+  const resolver = resolverFor(t, port, { timeoutMs: 60_000 });
+  const asking = resolver.query('x.test', 'A');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await resolver.close();
+  assert.deepEqual(await asking, { kind: 'failure', reason: 'the resolver was closed' });
+});
+
+// Servers that do not play by the rules
+
+async function startForger(
+  t: TestContext,
+  serve: (query: DecodedPacket, from: RemoteInfo, socket: UdpSocket) => void,
+): Promise<number> {
+  const socket = createSocket('udp4');
+  socket.on('message', (bytes, from) => serve(dnsPacket.decode(bytes), from, socket));
+  socket.bind(0, HOST);
+  await once(socket, 'listening');
+  t.after(() => socket.close());
+  return socket.address().port;
+}
+
+const answerTo = (query: DecodedPacket, change: Partial<Packet> = {}): Buffer =>
+  dnsPacket.encode({
+    type: 'response',
+    id: query.id ?? 0,
+    flags: 0,
+    questions: query.questions,
+    answers: [a(query.questions![0]!.name, '192.0.2.66')],
+    ...change,
+  });
+
+test('an answer with another id, another question, or no answer at all is not taken; the right one still is', async (t) => {
+  const ids: number[] = [];
+  const ports: number[] = [];
+  const port = await startForger(t, (query, from, socket) => {
+    ids.push(query.id!);
+    ports.push(from.port);
+    const send = (bytes: Buffer) => socket.send(bytes, from.port, from.address);
+    send(answerTo(query, { id: (query.id! + 1) % 65_536 }));
+    send(answerTo(query, { questions: [{ name: 'other.test', type: 'A' }] }));
+    send(answerTo(query, { questions: [{ name: query.questions![0]!.name, type: 'AAAA' }] }));
+    send(answerTo(query, { questions: [] }));
+    send(answerTo(query, { type: 'query' }));
+    send(Buffer.from('garbage'));
+    send(Buffer.alloc(0));
+    const cut = answerTo(query);
+    send(cut.subarray(0, cut.length - 2));
+    send(answerTo(query, { answers: [a(query.questions![0]!.name, '192.0.2.1')] }));
+  });
+  const resolver = resolverFor(t, port, { timeoutMs: 2000 });
+  for (let i = 0; i < 8; i++) {
+    const found = await resolver.query(`x${i}.test`, 'A');
+    assert.deepEqual(found.kind === 'answer' && found.records, ['192.0.2.1']);
+  }
+  assert.ok(new Set(ids).size > 5, `ids ${ids}`);
+  assert.ok(new Set(ports).size > 5, `ports ${ports}`);
+});
+
+test('records of other names in an answer are not taken', async (t) => {
+  const port = await startForger(t, (query, from, socket) => {
+    socket.send(answerTo(query, { answers: [a('victim.test', '192.0.2.66')] }), from.port, from.address);
+  });
+  assert.equal((await resolverFor(t, port).query('x.test', 'A')).kind, 'nodata');
+});
+
+test('a server that does not know EDNS is asked without it', async (t) => {
+  const port = await startForger(t, (query, from, socket) => {
+    const edns = (query.additionals ?? []).length > 0;
+    socket.send(answerTo(query, edns ? { flags: 1, answers: [] } : {}), from.port, from.address);
+  });
+  assert.equal((await resolverFor(t, port, { attempts: 1 }).query('x.test', 'A')).kind, 'answer');
+});
+
+test('a truncated answer whose TCP half fails is a failure', async (t) => {
+  for (const serve of [
+    (socket: import('node:net').Socket) => socket.end(),
+    (socket: import('node:net').Socket) => socket.write(Buffer.from([0, 5, 1, 2, 3, 4, 5])),
+    (socket: import('node:net').Socket) => socket.write(Buffer.alloc(70_000, 0xff)),
+    () => {},
+  ]) {
+    const tcp = createServer((socket) => {
+      t.after(() => socket.destroy());
+      socket.on('error', () => {});
+      socket.once('data', () => serve(socket));
+    }).listen(0, HOST);
+    await once(tcp, 'listening');
+    t.after(() => tcp.close());
+    const { port } = tcp.address() as import('node:net').AddressInfo;
+    const udp = createSocket('udp4');
+    udp.on('message', (bytes, from) => {
+      const query = dnsPacket.decode(bytes);
+      udp.send(answerTo(query, { flags: dnsPacket.TRUNCATED_RESPONSE }), from.port, from.address);
+    });
+    udp.bind(port, HOST);
+    await once(udp, 'listening');
+    t.after(() => udp.close());
+    const found = await resolverFor(t, port, { attempts: 1 }).query('x.test', 'A');
+    assert.equal(found.kind, 'failure');
+  }
+});
+
+// The server itself
+
+test('the server answers several questions on one TCP connection, and drops what is no DNS', async (t) => {
+  const { port } = await startDns(t, ({ name }) => ok(a(name, '192.0.2.1')));
+  const query = (id: number) =>
+    dnsPacket.streamEncode({ id, questions: [{ type: 'A', name: `q${id}.test` }] });
+  const socket = connect(port, HOST);
+  t.after(() => socket.destroy());
+  const both = Buffer.concat([query(1), query(2)]);
+  socket.write(both.subarray(0, 5));
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  socket.write(both.subarray(5));
+  let received = Buffer.alloc(0);
+  const ids: (number | undefined)[] = [];
+  while (ids.length < 2) {
+    const [piece] = (await once(socket, 'data')) as [Buffer];
+    received = Buffer.concat([received, piece]);
+    while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+      const end = 2 + received.readUInt16BE(0);
+      ids.push(dnsPacket.streamDecode(received.subarray(0, end)).id);
+      received = received.subarray(end);
+    }
+  }
+  assert.deepEqual(ids, [1, 2]);
+  socket.write(Buffer.from([0xff, 0xff, 0]));
+  await once(socket, 'close');
+  const udp = createSocket('udp4');
+  t.after(() => udp.close());
+  udp.send(Buffer.from('garbage'), port, HOST);
+  const question = dnsPacket.encode({ id: 7, questions: [{ type: 'A', name: 'after.test' }] });
+  udp.send(question, port, HOST);
+  const [reply] = (await once(udp, 'message')) as [Buffer];
+  assert.equal(dnsPacket.decode(reply).id, 7);
+});
+
+test('a port that is taken is named in the error; closing one server leaves another alone', async (t) => {
+  const first = createDnsServer({ answer: () => ok() });
+  const port = await first.listen(HOST, 0, 'first');
+  const second = createDnsServer({ answer: ({ name }) => ok(a(name, '192.0.2.1')) });
+  await assert.rejects(second.listen(HOST, port, 'sink DNS'), /\(sink DNS\) is in use/);
+  const other = await second.listen(HOST, 0, 'sink DNS');
+  t.after(() => second.close());
+  const socket = connect(other, HOST);
+  t.after(() => socket.destroy());
+  await once(socket, 'connect');
+  await first.close();
+  socket.write(dnsPacket.streamEncode({ id: 3, questions: [{ type: 'A', name: 'x.test' }] }));
+  const [reply] = (await once(socket, 'data')) as [Buffer];
+  assert.equal(dnsPacket.streamDecode(reply).id, 3);
+});

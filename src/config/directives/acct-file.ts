@@ -17,7 +17,7 @@ export const spoolDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.2.1',
-    summary: 'Remove the empty holder files kept for reuse after a message is delivered.',
+    summary: 'Do not keep emptied spool files for reuse.',
     effect: { none: 'the spool keeps no holder files' },
   },
   'deliver-only': {
@@ -26,7 +26,7 @@ export const spoolDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.2.2',
-    summary: 'Deliver what is in this directory but write nothing new to it.',
+    summary: 'Deliver from this spool and put nothing new in.',
     effect: notReadYet,
   },
   priority: {
@@ -35,7 +35,7 @@ export const spoolDirectives = {
     default: '1',
     tier: 'rare',
     section: '3.3.2.3',
-    summary: 'Preference among spools: highest wins until full, equals are round-robin.',
+    summary: 'Spools of higher priority fill first.',
     effect: notReadYet,
   },
   'min-free-space': {
@@ -44,8 +44,7 @@ export const spoolDirectives = {
     default: '0',
     tier: 'core',
     section: '3.3.2.4',
-    summary:
-      'Stop accepting mail into this spool when free space (as seen by non-root users) drops below the value.',
+    summary: 'Free space below which this spool takes no mail.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -57,7 +56,7 @@ export const acctFileDirectives = {
     default: '8d',
     tier: 'core',
     section: '3.3.11.1',
-    summary: 'Days a finished file is kept; only without an effective move-to.',
+    summary: 'How long finished files are kept.',
     effect: notReadYet,
   },
   'move-to': {
@@ -65,7 +64,7 @@ export const acctFileDirectives = {
     type: directory,
     tier: 'common',
     section: '3.3.11.2',
-    summary: 'Directory finished files are moved to; same volume only.',
+    summary: 'Folder for finished files.',
     effect: notReadYet,
   },
   'move-interval': {
@@ -74,7 +73,7 @@ export const acctFileDirectives = {
     default: '1d',
     tier: 'core',
     section: '3.3.11.3',
-    summary: 'How often a new file is begun; ignored without move-to.',
+    summary: 'How often a new file is begun.',
     effect: notReadYet,
   },
   'max-size': {
@@ -83,7 +82,7 @@ export const acctFileDirectives = {
     default: '250M',
     tier: 'core',
     section: '3.3.11.4',
-    summary: 'Size at which a new file is begun, with or without move-to.',
+    summary: 'Size at which a new file is begun.',
     effect: notReadYet,
   },
   'queue-filter': {
@@ -91,8 +90,7 @@ export const acctFileDirectives = {
     type: queueFilter,
     tier: 'rare',
     section: '3.3.11.5',
-    summary:
-      'Write d, b, t and tq records only for queues the list admits; first match decides, no match drops.',
+    summary: 'Queues that are recorded; the first item that fits counts.',
     effect: notReadYet,
   },
   'retry-interval': {
@@ -101,7 +99,7 @@ export const acctFileDirectives = {
     default: '5m',
     tier: 'rare',
     section: '3.3.11.6',
-    summary: 'Pause before a failed pipe program is started again.',
+    summary: 'Wait before a failed program is started again.',
     effect: notReadYet,
   },
   'iso-times': {
@@ -110,7 +108,7 @@ export const acctFileDirectives = {
     default: 'true',
     tier: 'rare',
     section: '3.3.11.7',
-    summary: 'Write ISO time stamps.',
+    summary: 'Write times in ISO form.',
     effect: notReadYet,
   },
   'user-string': {
@@ -118,7 +116,7 @@ export const acctFileDirectives = {
     type: text(),
     tier: 'common',
     section: '3.3.11.8',
-    summary: 'Constant for the userString column.',
+    summary: 'A constant for one column.',
     effect: notReadYet,
   },
   'write-timeout': {
@@ -127,7 +125,7 @@ export const acctFileDirectives = {
     default: '1m',
     tier: 'rare',
     section: '3.3.11.9',
-    summary: 'Longest wait for the pipe program to take data.',
+    summary: 'How long a program may take to read.',
     effect: notReadYet,
   },
   'map-header-to-field': {
@@ -136,7 +134,7 @@ export const acctFileDirectives = {
     repeatable: true,
     tier: 'rare',
     section: '3.3.11.10; 12.7.1',
-    summary: 'Overwrite a column with a message header; first present header of several wins.',
+    summary: 'Fill a column from a header.',
     effect: notReadYet,
   },
   records: {
@@ -145,7 +143,7 @@ export const acctFileDirectives = {
     default: 'd,b',
     tier: 'core',
     section: '3.3.11.11',
-    summary: 'Record types written to this file.',
+    summary: 'Record types to write.',
     effect: notReadYet,
   },
   'record-fields': {
@@ -155,7 +153,7 @@ export const acctFileDirectives = {
     repeatable: true,
     tier: 'core',
     section: '3.3.11.12',
-    summary: 'Columns per record type.',
+    summary: 'Columns of a record type.',
     effect: notReadYet,
   },
   'world-readable': {
@@ -164,7 +162,7 @@ export const acctFileDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.11.13',
-    summary: 'Create files readable by every local user.',
+    summary: 'Every local user may read the files.',
     effect: notReadYet,
   },
   'count-moved-records': {
@@ -173,7 +171,7 @@ export const acctFileDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.11.14',
-    summary: 'Log record counts when a file is moved.',
+    summary: 'Log how many records a finished file has.',
     effect: notReadYet,
   },
   sync: {
@@ -182,7 +180,7 @@ export const acctFileDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.11.15',
-    summary: 'Flush the file regularly.',
+    summary: 'Flush now and then.',
     effect: notReadYet,
   },
   'privacy-policy': {
@@ -191,7 +189,7 @@ export const acctFileDirectives = {
     default: 'retain',
     tier: 'rare',
     section: '3.3.11.16',
-    summary: 'How recipient local parts are hidden in this file.',
+    summary: 'How recipients are hidden.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;

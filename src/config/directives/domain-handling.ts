@@ -11,7 +11,7 @@ export const domainHandlingDirectives = {
     default: 'unlimited',
     tier: 'common',
     section: '3.3.10.1',
-    summary: 'Recipient-level errors after which the connection is dropped.',
+    summary: 'Refused recipients after which we hang up.',
     effect: notReadYet,
   },
   'dsn-format': {
@@ -20,7 +20,7 @@ export const domainHandlingDirectives = {
     default: 'standard',
     tier: 'rare',
     section: '3.3.10.3',
-    summary: 'Full report, or only its delivery-status part as text/plain.',
+    summary: 'Form of reports.',
     effect: notReadYet,
   },
   'log-resolution': {
@@ -29,7 +29,7 @@ export const domainHandlingDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.10.4; 3.3.10.6',
-    summary: 'Log DNS and routing lookups.',
+    summary: 'Log DNS and routing.',
     effect: notReadYet,
   },
   'log-transfer-failures': {
@@ -38,7 +38,7 @@ export const domainHandlingDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.10.5',
-    summary: 'Warn in the log when a connection breaks during message transfer.',
+    summary: 'Log connections that break within a message.',
     effect: notReadYet,
   },
   'log-disabled-ips': {
@@ -47,7 +47,7 @@ export const domainHandlingDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.7',
-    summary: 'Log when source addresses are disabled.',
+    summary: 'Log when source addresses are switched off.',
     effect: notReadYet,
   },
   'log-messages': {
@@ -56,8 +56,7 @@ export const domainHandlingDirectives = {
     default: 'false',
     tier: 'rare',
     section: '12.6',
-    summary:
-      'Log every message handled by the queue; shown for the special queue {bounce} and seen on {gmImprinter}.',
+    summary: 'Log each message of the queue.',
     effect: notReadYet,
   },
   'max-events-recorded': {
@@ -66,7 +65,7 @@ export const domainHandlingDirectives = {
     default: '10',
     tier: 'rare',
     section: '3.3.10.8',
-    summary: 'Error events per domain kept in memory for the monitor.',
+    summary: 'Errors per domain that the monitor remembers.',
     effect: notReadYet,
   },
   'disable-acct-records': {
@@ -75,7 +74,7 @@ export const domainHandlingDirectives = {
     emptyClears: true,
     tier: 'rare',
     section: '3.3.10.9',
-    summary: 'Record types not written for this queue.',
+    summary: 'Record types this queue does not write.',
     effect: notReadYet,
   },
   'deliver-local-dsn': {
@@ -85,7 +84,7 @@ export const domainHandlingDirectives = {
     deprecated: true,
     tier: 'common',
     section: '3.3.10.10',
-    summary: 'Send reports to originators in the matching domain.',
+    summary: 'Send reports to originators of this domain.',
     effect: notReadYet,
   },
   'bcc-upon-delivery': {
@@ -94,7 +93,7 @@ export const domainHandlingDirectives = {
     emptyClears: true,
     tier: 'rare',
     section: '3.3.10.12',
-    summary: 'Blind copy of every delivered message.',
+    summary: 'Who gets a copy of what was delivered.',
     effect: notReadYet,
   },
   'allow-priority-interruption-during-transfer': {
@@ -103,7 +102,7 @@ export const domainHandlingDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.14',
-    summary: 'Let such an interruption hit a connection at once rather than when it is free.',
+    summary: 'They may do so within a message.',
     effect: notReadYet,
   },
   'track-recipient-events': {
@@ -112,7 +111,7 @@ export const domainHandlingDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.16; 10.18',
-    summary: 'Keep the last 50 recipient events in memory while the queue is not empty.',
+    summary: 'Remember recent events of single recipients.',
     effect: notReadYet,
   },
   'file-format': {
@@ -121,7 +120,7 @@ export const domainHandlingDirectives = {
     default: 'newfile-plain',
     tier: 'common',
     section: '3.3.10.96.1',
-    summary: 'File layout for type file.',
+    summary: 'Form of files.',
     effect: notReadYet,
   },
   'file-destination': {
@@ -129,7 +128,7 @@ export const domainHandlingDirectives = {
     type: text('PATH_WITH_MACROS'),
     tier: 'common',
     section: '3.3.10.96.2',
-    summary: 'Directory (new-file formats) or file (mbox) for type file.',
+    summary: 'Folder or file to deliver to.',
     effect: notReadYet,
   },
   command: {
@@ -138,7 +137,7 @@ export const domainHandlingDirectives = {
     required: 'with type pipe',
     tier: 'common',
     section: '3.3.10.97.1',
-    summary: 'Command line for type pipe, with $macros.',
+    summary: 'Program to deliver to.',
     effect: notReadYet,
   },
   'macro-variables-preserve-case': {
@@ -147,7 +146,7 @@ export const domainHandlingDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.97.2',
-    summary: 'Do not lower-case $from and $to.',
+    summary: 'Keep the case of addresses in macros.',
     effect: notReadYet,
   },
   'http-delivery-url': {
@@ -156,7 +155,7 @@ export const domainHandlingDirectives = {
     required: 'with type http-delivery',
     tier: 'common',
     section: '3.3.10.98.1; 10.20',
-    summary: 'Endpoint for type http-delivery.',
+    summary: 'Where messages are posted to.',
     effect: notReadYet,
   },
   'http-delivery-extra-headers': {
@@ -164,7 +163,7 @@ export const domainHandlingDirectives = {
     type: file,
     tier: 'rare',
     section: '3.3.10.98.2',
-    summary: 'File of extra request headers for type http-delivery.',
+    summary: 'File of headers for those requests.',
     effect: notReadYet,
   },
   'add-x-msys-api-header': {
@@ -173,7 +172,7 @@ export const domainHandlingDirectives = {
     default: 'false',
     tier: 'core',
     section: '3.3.10.99.1',
-    summary: 'Add the X-MSYS-API header with SparkPost options and campaign.',
+    summary: "Add X-MSYS-API with SparkPost's options.",
     effect: notReadYet,
   },
   'sparkpost-sandbox': {
@@ -182,7 +181,7 @@ export const domainHandlingDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.99.2',
-    summary: "Set SparkPost's sandbox option.",
+    summary: "Use SparkPost's sandbox.",
     effect: notReadYet,
   },
   'sparkpost-ip-pool': {
@@ -191,7 +190,7 @@ export const domainHandlingDirectives = {
     emptyClears: true,
     tier: 'rare',
     section: '3.3.10.99.3',
-    summary: 'IP pool SparkPost should send from.',
+    summary: "SparkPost's IP pool to send from.",
     effect: notReadYet,
   },
 } as const satisfies Declarations;

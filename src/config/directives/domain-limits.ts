@@ -14,7 +14,7 @@ export const domainLimitsDirectives = {
     default: 'true',
     tier: 'rare',
     section: '3.3.10.13',
-    summary: "Let higher-priority queues take this queue's connections.",
+    summary: 'More urgent queues may take connections from this one.',
     effect: notReadYet,
   },
   'queue-priority': {
@@ -23,7 +23,7 @@ export const domainLimitsDirectives = {
     default: '50',
     tier: 'common',
     section: '3.3.10.15; 10.10',
-    summary: 'Rank used when connection slots run out.',
+    summary: 'Rank among queues when connections run short.',
     effect: notReadYet,
   },
   'delivery-priority': {
@@ -33,7 +33,7 @@ export const domainLimitsDirectives = {
     aliasOf: 'queue-priority',
     tier: 'rare',
     section: '3.3.10.17',
-    summary: 'Old name.',
+    summary: 'Rank among queues.',
     effect: notReadYet,
   },
   'source-ip-max-msg-rate': {
@@ -43,7 +43,7 @@ export const domainLimitsDirectives = {
     repeatable: true,
     tier: 'common',
     section: '3.3.10.32; 3.3.10.82',
-    summary: 'Recipient attempts per period from each matching local address, per queue.',
+    summary: 'Recipients per time from each source address.',
     effect: notReadYet,
   },
   'max-msg-rate': {
@@ -52,7 +52,7 @@ export const domainLimitsDirectives = {
     default: 'unlimited',
     tier: 'core',
     section: '3.3.10.33',
-    summary: 'Recipient attempts per period, successes and failures alike.',
+    summary: 'Recipients per time of the queue.',
     effect: notReadYet,
   },
   'backoff-max-msg-rate': {
@@ -62,7 +62,7 @@ export const domainLimitsDirectives = {
     defaultFrom: 'max-msg-rate',
     tier: 'core',
     section: '3.3.10.34',
-    summary: 'Replaces max-msg-rate while the queue is in backoff mode.',
+    summary: 'Recipients per time in backoff mode.',
     effect: notReadYet,
   },
   'max-msg-per-hour': {
@@ -73,7 +73,7 @@ export const domainLimitsDirectives = {
     translate: perHour,
     tier: 'rare',
     section: '3.3.10.35',
-    summary: 'Old hourly cap.',
+    summary: 'Recipients per hour.',
     effect: notReadYet,
   },
   'backoff-max-msg-per-hour': {
@@ -84,7 +84,7 @@ export const domainLimitsDirectives = {
     translate: perHour,
     tier: 'rare',
     section: '3.3.10.36',
-    summary: 'Old hourly cap for backoff mode.',
+    summary: 'Recipients per hour in backoff mode.',
     effect: notReadYet,
   },
   'max-data-volume-rate': {
@@ -93,7 +93,7 @@ export const domainLimitsDirectives = {
     default: 'unlimited',
     tier: 'rare',
     section: '3.3.10.37',
-    summary: 'Bytes successfully delivered per period.',
+    summary: 'Bytes per time of the queue.',
     effect: notReadYet,
   },
   'backoff-max-data-volume-rate': {
@@ -103,7 +103,7 @@ export const domainLimitsDirectives = {
     defaultFrom: 'max-data-volume-rate',
     tier: 'rare',
     section: '3.3.10.38',
-    summary: 'Replaces max-data-volume-rate in backoff mode.',
+    summary: 'Bytes per time in backoff mode.',
     effect: notReadYet,
   },
   'max-cold-virtual-mta-msg': {
@@ -112,8 +112,7 @@ export const domainLimitsDirectives = {
     default: '0/d',
     tier: 'common',
     section: '3.3.10.48; 10.7',
-    summary:
-      'Daily number of messages per domain diverted to each cold VMTA; a list gives day 1, day 2, ... and its last value repeats.',
+    summary: 'Messages a day, by day, for each VMTA being warmed up.',
     effect: notReadYet,
   },
   'allow-cancel-during-transfer': {
@@ -122,7 +121,7 @@ export const domainLimitsDirectives = {
     default: 'true',
     tier: 'rare',
     section: '3.3.10.52',
-    summary: 'Permit cancelling a connection in the middle of a message.',
+    summary: 'A connection may be cut within a message.',
     effect: notReadYet,
   },
   'max-msg-per-connection': {
@@ -131,7 +130,7 @@ export const domainLimitsDirectives = {
     default: '0',
     tier: 'core',
     section: '3.3.10.71',
-    summary: 'Messages per connection; 0 is unlimited.',
+    summary: 'Messages per connection.',
     effect: notReadYet,
   },
   'max-rcpt-per-transaction': {
@@ -140,7 +139,7 @@ export const domainLimitsDirectives = {
     aliasOf: 'max-rcpt-per-message',
     tier: 'common',
     section: '3.3.10.72',
-    summary: 'Same setting as max-rcpt-per-message.',
+    summary: 'Recipients per transaction.',
     effect: notReadYet,
   },
   'max-rcpt-per-message': {
@@ -149,7 +148,7 @@ export const domainLimitsDirectives = {
     default: '1000',
     tier: 'common',
     section: '3.3.10.73',
-    summary: 'Recipients sent in one SMTP transaction; the rest go in further copies.',
+    summary: 'Recipients per transaction.',
     effect: notReadYet,
   },
   'max-smtp-out': {
@@ -158,7 +157,7 @@ export const domainLimitsDirectives = {
     default: '20',
     tier: 'core',
     section: '3.3.10.74',
-    summary: 'Simultaneous connections of one queue.',
+    summary: 'Connections of the queue.',
     effect: notReadYet,
   },
   'backoff-max-smtp-out': {
@@ -167,7 +166,7 @@ export const domainLimitsDirectives = {
     default: '20',
     tier: 'common',
     section: '3.3.10.75',
-    summary: 'Replaces max-smtp-out in backoff mode.',
+    summary: 'Connections of the queue in backoff mode.',
     effect: notReadYet,
   },
   'max-smtp-out-per-source-ip': {
@@ -178,7 +177,7 @@ export const domainLimitsDirectives = {
     aliasOf: 'source-ip-max-smtp-out',
     tier: 'rare',
     section: '3.3.10.76',
-    summary: 'Old name.',
+    summary: 'Connections from each source address.',
     effect: notReadYet,
   },
   'source-ip-max-smtp-out': {
@@ -188,7 +187,7 @@ export const domainLimitsDirectives = {
     repeatable: true,
     tier: 'common',
     section: '3.3.10.77',
-    summary: 'Simultaneous connections per matching local address.',
+    summary: 'Connections of the queue from each source address.',
     effect: notReadYet,
   },
   'smtp-out-rampup-interval': {
@@ -197,7 +196,7 @@ export const domainLimitsDirectives = {
     default: '0',
     tier: 'rare',
     section: '3.3.10.78',
-    summary: 'Shortest time between opening two connections of the queue.',
+    summary: 'Least time between two new connections.',
     effect: notReadYet,
   },
   'max-connect-rate': {
@@ -206,7 +205,7 @@ export const domainLimitsDirectives = {
     default: 'unlimited',
     tier: 'common',
     section: '3.3.10.79',
-    summary: 'New connections per period.',
+    summary: 'New connections per time.',
     effect: notReadYet,
   },
   'source-ip-max-connect-rate': {
@@ -216,7 +215,7 @@ export const domainLimitsDirectives = {
     repeatable: true,
     tier: 'rare',
     section: '3.3.10.80',
-    summary: 'New connections per period from each matching local address.',
+    summary: 'New connections per time from each source address.',
     effect: notReadYet,
   },
   'connection-idle-timeout': {
@@ -225,7 +224,7 @@ export const domainLimitsDirectives = {
     default: '0',
     tier: 'rare',
     section: '3.3.10.81',
-    summary: 'How long an idle connection waits for further mail.',
+    summary: 'How long an idle connection stays open.',
     effect: notReadYet,
   },
   'source-ip-max-data-volume-rate': {
@@ -235,7 +234,7 @@ export const domainLimitsDirectives = {
     repeatable: true,
     tier: 'rare',
     section: '3.3.10.83',
-    summary: 'Bytes delivered per period from each matching local address.',
+    summary: 'Bytes per time from each source address.',
     effect: notReadYet,
   },
   'backoff-max-connect-rate': {
@@ -245,7 +244,7 @@ export const domainLimitsDirectives = {
     defaultFrom: 'max-connect-rate',
     tier: 'rare',
     section: '3.3.10.84',
-    summary: 'Replaces max-connect-rate in backoff mode.',
+    summary: 'New connections per time in backoff mode.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;

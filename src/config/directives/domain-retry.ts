@@ -11,7 +11,7 @@ export const domainRetryDirectives = {
     default: '4d12h',
     tier: 'core',
     section: '3.3.10.11',
-    summary: 'Age at which undelivered messages bounce.',
+    summary: 'How long a message may wait before it bounces.',
     effect: notReadYet,
   },
   'notify-of-delay-every': {
@@ -20,7 +20,7 @@ export const domainRetryDirectives = {
     default: '4h',
     tier: 'rare',
     section: '3.3.10.18',
-    summary: 'How often to consider sending delay reports to recipients submitted with NOTIFY=DELAY.',
+    summary: 'How often senders hear of delay, if they asked.',
     effect: notReadYet,
   },
   'retry-after': {
@@ -29,7 +29,7 @@ export const domainRetryDirectives = {
     default: '10m',
     tier: 'core',
     section: '3.3.10.39; 10.15',
-    summary: 'Pause(s) before a queue in retry mode is tried again; the last value repeats.',
+    summary: 'Waits between attempts of the queue; the last one stays.',
     effect: notReadYet,
   },
   'backoff-retry-after': {
@@ -38,7 +38,7 @@ export const domainRetryDirectives = {
     default: '1h',
     tier: 'core',
     section: '3.3.10.40; 10.15',
-    summary: 'Replaces retry-after in backoff mode.',
+    summary: 'Waits between attempts in backoff mode.',
     effect: notReadYet,
   },
   'retry-recipients-after': {
@@ -47,7 +47,7 @@ export const domainRetryDirectives = {
     default: '10m',
     tier: 'common',
     section: '3.3.10.41',
-    summary: 'Shortest pause for one recipient that got a 4xx, whatever the queue does.',
+    summary: 'Least wait for a recipient that was deferred.',
     effect: notReadYet,
   },
   'backoff-notify': {
@@ -56,7 +56,7 @@ export const domainRetryDirectives = {
     emptyClears: true,
     tier: 'common',
     section: '3.3.10.42',
-    summary: 'Told when a queue enters or leaves backoff mode.',
+    summary: 'Who hears of backoff mode.',
     effect: notReadYet,
   },
   'disabled-source-ip-notify': {
@@ -65,7 +65,7 @@ export const domainRetryDirectives = {
     emptyClears: true,
     tier: 'rare',
     section: '3.3.10.43',
-    summary: 'Told when a source address is disabled or enabled again.',
+    summary: 'Who hears of source addresses switched off.',
     effect: notReadYet,
   },
   'backoff-to-normal-after': {
@@ -74,7 +74,7 @@ export const domainRetryDirectives = {
     default: 'never',
     tier: 'core',
     section: '3.3.10.44',
-    summary: 'Time after which backoff mode ends by itself.',
+    summary: 'When backoff mode ends by itself.',
     effect: notReadYet,
   },
   'backoff-to-normal-after-delivery': {
@@ -83,7 +83,7 @@ export const domainRetryDirectives = {
     default: 'false',
     tier: 'core',
     section: '3.3.10.45',
-    summary: 'Leave backoff mode after one successful delivery.',
+    summary: 'One delivery ends backoff mode.',
     effect: notReadYet,
   },
   'backoff-upon-all-sources-disabled': {
@@ -92,7 +92,7 @@ export const domainRetryDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.46',
-    summary: 'Enter backoff mode when every source address of the queue is disabled.',
+    summary: 'Losing the last source address begins backoff mode.',
     effect: notReadYet,
   },
   'reenable-source-ip-after': {
@@ -101,7 +101,7 @@ export const domainRetryDirectives = {
     default: 'never',
     tier: 'rare',
     section: '3.3.10.47',
-    summary: 'When a disabled source address comes back, unless the rule said reenable-after.',
+    summary: 'When a source address comes back by itself.',
     effect: notReadYet,
   },
   'reroute-to-virtual-mta': {
@@ -110,7 +110,7 @@ export const domainRetryDirectives = {
     emptyClears: true,
     tier: 'rare',
     section: '3.3.10.49',
-    summary: 'Always move messages to that VMTA.',
+    summary: 'Move all mail to another VMTA.',
     effect: notReadYet,
   },
   'backoff-reroute-to-virtual-mta': {
@@ -119,7 +119,7 @@ export const domainRetryDirectives = {
     emptyClears: true,
     tier: 'common',
     section: '3.3.10.50; 10.3.2',
-    summary: 'Move queued and new messages to that VMTA while in backoff mode.',
+    summary: 'Move mail to another VMTA in backoff mode.',
     effect: notReadYet,
   },
   'smtp-553-means-invalid-mailbox': {
@@ -128,7 +128,7 @@ export const domainRetryDirectives = {
     default: 'true',
     tier: 'common',
     section: '3.3.10.57',
-    summary: 'Read a 553 to RCPT without enhanced code as 5.1.1.',
+    summary: 'A bare 553 to RCPT means a bad mailbox.',
     effect: notReadYet,
   },
   'smtp-421-means-mx-unavailable': {
@@ -137,7 +137,7 @@ export const domainRetryDirectives = {
     default: 'false',
     tier: 'core',
     section: '3.3.10.58',
-    summary: 'On 421 drop the connection and go to the next MX, instead of RSET and continuing.',
+    summary: 'A 421 sends us to the next MX.',
     effect: notReadYet,
   },
   'replace-smtp-421-service-response': {
@@ -146,7 +146,7 @@ export const domainRetryDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.59',
-    summary: "Hide the text after a 421 (and its enhanced code) behind 'service unavailable' in reports.",
+    summary: 'Report a 421 without its text.',
     effect: notReadYet,
   },
   'bounce-upon-no-mx': {
@@ -155,7 +155,7 @@ export const domainRetryDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.10.60',
-    summary: 'Bounce when the domain has no MX, at once or once queued for the interval.',
+    summary: 'Bounce when there is no MX, at once or after a while.',
     effect: notReadYet,
   },
   'bounce-upon-5xx-greeting': {
@@ -164,7 +164,7 @@ export const domainRetryDirectives = {
     default: 'true',
     tier: 'common',
     section: '3.3.10.61',
-    summary: 'Bounce the whole queue on a 5xx greeting.',
+    summary: 'A 5xx greeting bounces the queue.',
     effect: notReadYet,
   },
   'bounce-upon-pix-transfer-failure': {
@@ -173,7 +173,7 @@ export const domainRetryDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.62',
-    summary: 'As bounce-upon-transfer-failure, only behind a PIX firewall.',
+    summary: 'Bounce on broken transfers behind a PIX.',
     effect: notReadYet,
   },
   'bounce-upon-transfer-failure': {
@@ -182,7 +182,7 @@ export const domainRetryDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.63',
-    summary: 'Bounce a message whose transfer broke instead of retrying.',
+    summary: 'Bounce on broken transfers.',
     effect: notReadYet,
   },
   'retry-upon-new-mail': {
@@ -191,7 +191,7 @@ export const domainRetryDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.10.85',
-    summary: 'New mail wakes a queue that is in retry mode.',
+    summary: 'New mail ends the wait for the next attempt.',
     effect: notReadYet,
   },
   'smtp-pattern-list': {
@@ -200,7 +200,7 @@ export const domainRetryDirectives = {
     emptyClears: true,
     tier: 'core',
     section: '3.3.10.90',
-    summary: 'Reply rules for this destination.',
+    summary: "Rules for the destination's replies.",
     effect: notReadYet,
   },
   'discard-as-bounce': {
@@ -209,7 +209,7 @@ export const domainRetryDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.95.1',
-    summary: 'Record discarded mail as b instead of d.',
+    summary: 'Record discarded mail as bounced.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;

@@ -11,7 +11,7 @@ export const domainSigningDirectives = {
     default: 'no',
     tier: 'core',
     section: '3.3.10.19',
-    summary: 'Sign messages to this destination, optionally only when X-DKIM-Options is present.',
+    summary: 'Sign with DKIM.',
     effect: notReadYet,
   },
   'dkim-add-body-limit': {
@@ -20,7 +20,7 @@ export const domainSigningDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.20',
-    summary: 'Add the l= tag.',
+    summary: "Sign the body's length (l=).",
     effect: notReadYet,
   },
   'dkim-add-timestamp': {
@@ -29,7 +29,7 @@ export const domainSigningDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.21',
-    summary: 'Add the t= tag.',
+    summary: 'Sign the time (t=).',
     effect: notReadYet,
   },
   'dkim-algorithm': {
@@ -38,7 +38,7 @@ export const domainSigningDirectives = {
     default: 'rsa-sha256',
     tier: 'common',
     section: '3.3.10.22',
-    summary: 'Signing algorithm.',
+    summary: 'Algorithm of the signature.',
     effect: notReadYet,
   },
   'dkim-body-canon': {
@@ -47,7 +47,7 @@ export const domainSigningDirectives = {
     default: 'relaxed',
     tier: 'common',
     section: '3.3.10.23',
-    summary: 'Body canonicalisation.',
+    summary: 'How the body may change on its way.',
     effect: notReadYet,
   },
   'dkim-headers-canon': {
@@ -56,7 +56,7 @@ export const domainSigningDirectives = {
     default: 'relaxed',
     tier: 'common',
     section: '3.3.10.24',
-    summary: 'Header canonicalisation.',
+    summary: 'How headers may change on their way.',
     effect: notReadYet,
   },
   'dkim-expire-after': {
@@ -65,7 +65,7 @@ export const domainSigningDirectives = {
     default: 'never',
     tier: 'rare',
     section: '3.3.10.25',
-    summary: 'Add the x= tag with this life time.',
+    summary: 'How long the signature holds (x=).',
     effect: notReadYet,
   },
   'dkim-query-method': {
@@ -73,7 +73,7 @@ export const domainSigningDirectives = {
     type: text(),
     tier: 'rare',
     section: '3.3.10.26',
-    summary: 'Value of the q= tag.',
+    summary: 'How the key is found (q=).',
     effect: notReadYet,
   },
   'dkim-headers': {
@@ -82,7 +82,7 @@ export const domainSigningDirectives = {
     emptyClears: true,
     tier: 'common',
     section: '3.3.10.27',
-    summary: 'Headers to sign in addition to the fixed set.',
+    summary: 'Further headers to sign.',
     effect: notReadYet,
   },
   'dkim-identity': {
@@ -91,7 +91,7 @@ export const domainSigningDirectives = {
     default: 'sender-or-from',
     tier: 'core',
     section: '3.3.10.28',
-    summary: 'Identity whose domain selects the key and which becomes i=.',
+    summary: 'Who signs; decides the key.',
     effect: notReadYet,
   },
   'dkim-identity-fallback': {
@@ -99,7 +99,7 @@ export const domainSigningDirectives = {
     type: dkimFallback,
     tier: 'common',
     section: '3.3.10.29',
-    summary: 'Identity to use when no key fits dkim-identity.',
+    summary: 'Who signs when there is no key for the first.',
     effect: notReadYet,
   },
   'dkim-disallow-adding-headers': {
@@ -108,7 +108,7 @@ export const domainSigningDirectives = {
     emptyClears: true,
     tier: 'rare',
     section: '3.3.10.30',
-    summary: 'Headers listed one extra time in h= so that later additions break the signature.',
+    summary: 'Headers that nobody may add later.',
     effect: notReadYet,
   },
   'second-dkim-sign': {
@@ -117,8 +117,7 @@ export const domainSigningDirectives = {
     default: 'no',
     tier: 'rare',
     section: '10.6.4',
-    summary:
-      'Second signature: sign messages to this destination, optionally only when X-DKIM-Options is present.',
+    summary: 'Sign a second time.',
     effect: notReadYet,
   },
   'second-dkim-add-body-limit': {
@@ -127,7 +126,7 @@ export const domainSigningDirectives = {
     default: 'false',
     tier: 'rare',
     section: '10.6.4',
-    summary: 'Second signature: add the l= tag.',
+    summary: "The second signature's l=.",
     effect: notReadYet,
   },
   'second-dkim-add-timestamp': {
@@ -136,7 +135,7 @@ export const domainSigningDirectives = {
     default: 'false',
     tier: 'rare',
     section: '10.6.4',
-    summary: 'Second signature: add the t= tag.',
+    summary: "The second signature's t=.",
     effect: notReadYet,
   },
   'second-dkim-algorithm': {
@@ -145,7 +144,7 @@ export const domainSigningDirectives = {
     default: 'rsa-sha256',
     tier: 'rare',
     section: '10.6.4',
-    summary: 'Second signature: signing algorithm.',
+    summary: "The second signature's algorithm.",
     effect: notReadYet,
   },
   'second-dkim-body-canon': {
@@ -154,7 +153,7 @@ export const domainSigningDirectives = {
     default: 'relaxed',
     tier: 'rare',
     section: '10.6.4',
-    summary: 'Second signature: body canonicalisation.',
+    summary: 'How the body may change, for the second signature.',
     effect: notReadYet,
   },
   'second-dkim-headers-canon': {
@@ -163,7 +162,7 @@ export const domainSigningDirectives = {
     default: 'relaxed',
     tier: 'rare',
     section: '10.6.4',
-    summary: 'Second signature: header canonicalisation.',
+    summary: 'How headers may change, for the second signature.',
     effect: notReadYet,
   },
   'second-dkim-expire-after': {
@@ -172,7 +171,7 @@ export const domainSigningDirectives = {
     default: 'never',
     tier: 'rare',
     section: '10.6.4',
-    summary: 'Second signature: add the x= tag with this life time.',
+    summary: 'How long the second signature holds.',
     effect: notReadYet,
   },
   'second-dkim-query-method': {
@@ -180,7 +179,7 @@ export const domainSigningDirectives = {
     type: text(),
     tier: 'rare',
     section: '10.6.4',
-    summary: 'Second signature: value of the q= tag.',
+    summary: "The second signature's q=.",
     effect: notReadYet,
   },
   'second-dkim-headers': {
@@ -189,7 +188,7 @@ export const domainSigningDirectives = {
     emptyClears: true,
     tier: 'rare',
     section: '10.6.4',
-    summary: 'Second signature: headers to sign in addition to the fixed set.',
+    summary: 'Further headers of the second signature.',
     effect: notReadYet,
   },
   'second-dkim-identity': {
@@ -198,7 +197,7 @@ export const domainSigningDirectives = {
     default: 'sender-or-from',
     tier: 'rare',
     section: '10.6.4',
-    summary: 'Second signature: identity whose domain selects the key and which becomes i=.',
+    summary: 'Who signs second.',
     effect: notReadYet,
   },
   'second-dkim-identity-fallback': {
@@ -206,7 +205,7 @@ export const domainSigningDirectives = {
     type: dkimFallback,
     tier: 'rare',
     section: '10.6.4',
-    summary: 'Second signature: identity to use when no key fits dkim-identity.',
+    summary: 'Who signs second when there is no key.',
     effect: notReadYet,
   },
   'second-dkim-disallow-adding-headers': {
@@ -215,8 +214,7 @@ export const domainSigningDirectives = {
     emptyClears: true,
     tier: 'rare',
     section: '10.6.4',
-    summary:
-      'Second signature: headers listed one extra time in h= so that later additions break the signature.',
+    summary: 'Headers the second signature locks.',
     effect: notReadYet,
   },
   'dk-sign': {
@@ -225,7 +223,7 @@ export const domainSigningDirectives = {
     deprecated: true,
     documented: false,
     tier: 'common',
-    summary: 'Field use only: sign with the obsolete DomainKeys scheme.',
+    summary: 'The forerunner of DKIM.',
     effect: obsolete,
   },
 } as const satisfies Declarations;

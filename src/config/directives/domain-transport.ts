@@ -11,7 +11,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.2; 10.5',
-    summary: 'Evaluate our own SPF before sending: Pass sends, TempError retries, anything else bounces.',
+    summary: 'Check our own SPF before sending.',
     effect: notReadYet,
   },
   'queue-to': {
@@ -20,7 +20,7 @@ export const domainTransportDirectives = {
     emptyClears: true,
     tier: 'core',
     section: '3.3.10.31; 10.9',
-    summary: "Put the messages in another domain's queue.",
+    summary: "Join another domain's queue.",
     effect: notReadYet,
   },
   type: {
@@ -30,7 +30,7 @@ export const domainTransportDirectives = {
     reload: 'restart when the queue holds messages',
     tier: 'core',
     section: '3.3.10.51',
-    summary: 'Delivery method of the queue.',
+    summary: 'Way of delivery.',
     effect: notReadYet,
   },
   'auth-username': {
@@ -39,7 +39,7 @@ export const domainTransportDirectives = {
     emptyClears: true,
     tier: 'core',
     section: '3.3.10.53; 10.4.3',
-    summary: 'User name for SMTP AUTH at the destination.',
+    summary: 'Name to log in with at the destination.',
     effect: notReadYet,
   },
   'smtp-data-termination-timeout': {
@@ -48,7 +48,7 @@ export const domainTransportDirectives = {
     default: '10m',
     tier: 'common',
     section: '3.3.10.54',
-    summary: 'Wait for the reply to the end of data.',
+    summary: 'Longest wait for the answer to a message.',
     effect: notReadYet,
   },
   'auth-password': {
@@ -57,7 +57,7 @@ export const domainTransportDirectives = {
     emptyClears: true,
     tier: 'core',
     section: '3.3.10.55',
-    summary: 'Password for SMTP AUTH at the destination.',
+    summary: 'Password to log in with at the destination.',
     effect: notReadYet,
   },
   'use-unencrypted-plain-auth': {
@@ -66,7 +66,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.10.56',
-    summary: 'Allow PLAIN and LOGIN without TLS.',
+    summary: 'Log in at the destination in the clear.',
     effect: notReadYet,
   },
   'connect-timeout': {
@@ -75,7 +75,7 @@ export const domainTransportDirectives = {
     default: '2m',
     tier: 'common',
     section: '3.3.10.64',
-    summary: 'Wait for an outgoing connection.',
+    summary: 'Longest wait for a connection.',
     effect: notReadYet,
   },
   'smtp-greeting-timeout': {
@@ -84,7 +84,7 @@ export const domainTransportDirectives = {
     default: '5m',
     tier: 'common',
     section: '3.3.10.65',
-    summary: 'Wait for the greeting.',
+    summary: 'Longest wait for the greeting.',
     effect: notReadYet,
   },
   'data-send-timeout': {
@@ -93,7 +93,7 @@ export const domainTransportDirectives = {
     default: '3m',
     tier: 'common',
     section: '3.3.10.66',
-    summary: 'Wait for a chunk of message data to be sent.',
+    summary: 'Longest wait while data is sent.',
     effect: notReadYet,
   },
   'ignore-8bitmime': {
@@ -102,7 +102,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.10.67',
-    summary: 'Do not pass BODY=8BITMIME on.',
+    summary: 'Act as if 8BITMIME were not offered.',
     effect: notReadYet,
   },
   'ignore-chunking': {
@@ -111,7 +111,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.68',
-    summary: 'Do not use CHUNKING.',
+    summary: 'Act as if CHUNKING were not offered.',
     effect: notReadYet,
   },
   'ignore-pipelining': {
@@ -120,7 +120,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.69',
-    summary: 'Do not use PIPELINING.',
+    summary: 'Act as if PIPELINING were not offered.',
     effect: notReadYet,
   },
   'ignore-dsn': {
@@ -129,7 +129,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.70',
-    summary: 'Do not use DSN parameters.',
+    summary: 'Act as if DSN were not offered.',
     effect: notReadYet,
   },
   'pix-bug-workaround': {
@@ -138,7 +138,7 @@ export const domainTransportDirectives = {
     default: 'true',
     tier: 'rare',
     section: '3.3.10.86',
-    summary: 'Behind a PIX (ten asterisks in the greeting) send the final dot line in its own segment.',
+    summary: 'Work around a fault of PIX firewalls.',
     effect: notReadYet,
   },
   route: {
@@ -149,7 +149,7 @@ export const domainTransportDirectives = {
     aliasOf: 'smtp-hosts',
     tier: 'common',
     section: '3.3.10.87',
-    summary: 'Old spelling of smtp-hosts.',
+    summary: 'Fixed hosts.',
     effect: notReadYet,
   },
   'default-smtp-port': {
@@ -158,7 +158,7 @@ export const domainTransportDirectives = {
     default: '25',
     tier: 'rare',
     section: '3.3.10.88',
-    summary: 'Destination port unless smtp-hosts names one.',
+    summary: 'Port to connect to.',
     effect: notReadYet,
   },
   'smtp-hosts': {
@@ -167,7 +167,7 @@ export const domainTransportDirectives = {
     emptyClears: true,
     tier: 'core',
     section: '3.3.10.89',
-    summary: 'Fixed hosts by preference level, or another domain whose MX to use.',
+    summary: 'Fixed hosts, or a domain whose MX to use.',
     effect: notReadYet,
   },
   'assume-delivery-upon-data-termination-timeout': {
@@ -176,7 +176,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.91',
-    summary: 'Count a missing final reply as success.',
+    summary: 'No answer to a message means delivered.',
     effect: notReadYet,
   },
   'disable-mx-rollup': {
@@ -185,7 +185,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.92',
-    summary: 'Keep the domain out of MX rollup.',
+    summary: 'Keep out of rolled-up queues.',
     effect: notReadYet,
   },
   'use-starttls': {
@@ -194,7 +194,7 @@ export const domainTransportDirectives = {
     default: 'true',
     tier: 'core',
     section: '3.3.10.94.1',
-    summary: 'Use STARTTLS when offered.',
+    summary: 'Encrypt where offered.',
     effect: notReadYet,
   },
   'require-starttls': {
@@ -203,7 +203,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'core',
     section: '3.3.10.94.2',
-    summary: 'Abort rather than send without TLS; effective only with use-starttls.',
+    summary: 'Send nothing in the clear.',
     effect: notReadYet,
   },
   'use-dane': {
@@ -212,7 +212,7 @@ export const domainTransportDirectives = {
     default: 'true',
     tier: 'common',
     section: '3.3.10.94.3; 10.21',
-    summary: 'Look up TLSA records and enforce them.',
+    summary: 'Look up and obey TLSA records.',
     effect: notReadYet,
   },
   'reuse-ssl-session': {
@@ -221,7 +221,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.94.4',
-    summary: 'Resume TLS sessions with the same host.',
+    summary: 'Resume TLS sessions.',
     effect: notReadYet,
   },
   'smtp-tls-allow-tlsv1': {
@@ -230,7 +230,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.10.94.5',
-    summary: 'Permit that protocol version on outbound TLS.',
+    summary: 'Use TLS 1.0 to destinations.',
     effect: notReadYet,
   },
   'smtp-tls-allow-tlsv1.1': {
@@ -239,7 +239,7 @@ export const domainTransportDirectives = {
     default: 'true',
     tier: 'common',
     section: '3.3.10.94.6',
-    summary: 'Permit that protocol version on outbound TLS.',
+    summary: 'Use TLS 1.1 to destinations.',
     effect: notReadYet,
   },
   'smtp-tls-allow-tlsv1.2': {
@@ -248,7 +248,7 @@ export const domainTransportDirectives = {
     default: 'true',
     tier: 'common',
     section: '3.3.10.94.7',
-    summary: 'Permit that protocol version on outbound TLS.',
+    summary: 'Use TLS 1.2 to destinations.',
     effect: notReadYet,
   },
   'smtp-tls-allow-sslv3': {
@@ -257,7 +257,7 @@ export const domainTransportDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.10.94.8',
-    summary: 'Permit that protocol version on outbound TLS.',
+    summary: 'Use SSLv3 to destinations.',
     effect: notReadYet,
   },
   'smtp-tls-ca-file': {
@@ -265,8 +265,7 @@ export const domainTransportDirectives = {
     type: file,
     tier: 'common',
     section: '3.3.10.94.9',
-    summary:
-      "Roots to verify the destination's certificate chain; failure downgrades to clear text, or is a 4xx when TLS is required.",
+    summary: 'Authorities that destinations are checked against.',
     effect: notReadYet,
   },
   'smtp-tls-ciphers': {
@@ -275,7 +274,7 @@ export const domainTransportDirectives = {
     default: 'HIGH:!ADH:@STRENGTH',
     tier: 'rare',
     section: '3.3.10.94.10',
-    summary: 'Cipher string for outbound TLS.',
+    summary: 'Ciphers to destinations.',
     effect: notReadYet,
   },
   'mx-connection-attempts': {
@@ -284,7 +283,7 @@ export const domainTransportDirectives = {
     default: '10',
     tier: 'rare',
     section: '6.3.15',
-    summary: 'Appears in the settings dump and in the field: connection attempts per MX run.',
+    summary: 'Connection attempts in one run over the MX hosts.',
     effect: notReadYet,
   },
   'smtp-client-certificate': {
@@ -293,7 +292,7 @@ export const domainTransportDirectives = {
     emptyClears: true,
     tier: 'rare',
     section: '6.3.15',
-    summary: 'Appears only in the settings dump: certificate presented to the destination.',
+    summary: 'Certificate shown to destinations.',
     effect: notReadYet,
   },
   'smtp-multiple-line-response-timeout': {
@@ -302,7 +301,7 @@ export const domainTransportDirectives = {
     default: '5m',
     tier: 'rare',
     section: '6.3.15',
-    summary: 'Appears only in the settings dump: wait for the rest of a multi-line reply.',
+    summary: 'Longest wait for the rest of a reply.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;

@@ -14,7 +14,7 @@ export const globalHttpDirectives = {
     type: ip,
     tier: 'rare',
     section: '3.3.1.35.1',
-    summary: 'Address of the black-hole SMTP sink.',
+    summary: 'Address of the built-in black hole.',
     effect: notReadYet,
   },
   'dummy-smtp-port': {
@@ -23,7 +23,7 @@ export const globalHttpDirectives = {
     default: '0',
     tier: 'rare',
     section: '3.3.1.35.2',
-    summary: 'Port of the black-hole SMTP sink; 0 keeps it off.',
+    summary: 'Port of the built-in black hole; 0 is off.',
     effect: notReadYet,
   },
   'dummy-smtp-await-slot': {
@@ -32,7 +32,7 @@ export const globalHttpDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.1.35.3',
-    summary: 'As smtp-await-slot, for the sink.',
+    summary: 'Let clients of the black hole wait for a free connection.',
     effect: notReadYet,
   },
   'dummy-smtp-has-chunking': {
@@ -41,7 +41,7 @@ export const globalHttpDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.1.35.4',
-    summary: 'Sink advertises CHUNKING.',
+    summary: 'The black hole offers CHUNKING.',
     effect: notReadYet,
   },
   'dummy-smtp-has-pipelining': {
@@ -50,7 +50,7 @@ export const globalHttpDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.1.35.5',
-    summary: 'Sink advertises PIPELINING.',
+    summary: 'The black hole offers PIPELINING.',
     effect: notReadYet,
   },
   'dummy-smtp-has-verp': {
@@ -59,7 +59,7 @@ export const globalHttpDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.1.35.6',
-    summary: 'Sink advertises VERP.',
+    summary: 'The black hole offers VERP.',
     effect: notReadYet,
   },
   'dummy-smtp-latency': {
@@ -69,7 +69,7 @@ export const globalHttpDirectives = {
     unit: 'ms',
     tier: 'rare',
     section: '3.3.1.35.7',
-    summary: 'Simulated network delay of the sink.',
+    summary: 'Delay that the black hole pretends.',
     effect: notReadYet,
   },
   'dummy-smtp-update-stats': {
@@ -78,7 +78,7 @@ export const globalHttpDirectives = {
     default: 'true',
     tier: 'rare',
     section: '3.3.1.35.8',
-    summary: 'Count sink traffic in the server statistics.',
+    summary: 'Count black-hole traffic.',
     effect: notReadYet,
   },
   'dummy-smtp-has-mailmerge': {
@@ -86,7 +86,7 @@ export const globalHttpDirectives = {
     type: boolean,
     documented: false,
     tier: 'rare',
-    summary: 'Field use only: option of the sink.',
+    summary: 'The black hole offers mail merge.',
     effect: notReadYet,
   },
   'dummy-smtp-log-blacklist': {
@@ -94,7 +94,7 @@ export const globalHttpDirectives = {
     type: boolean,
     documented: false,
     tier: 'rare',
-    summary: 'Field use only: option of the sink.',
+    summary: 'Log what the black hole refuses.',
     effect: notReadYet,
   },
   'dummy-smtp-blacklist': {
@@ -102,7 +102,7 @@ export const globalHttpDirectives = {
     type: file,
     documented: false,
     tier: 'rare',
-    summary: 'Field use only: file of addresses the sink refuses.',
+    summary: 'Addresses that the black hole refuses.',
     effect: notReadYet,
   },
   'dummy-smtp-blacklist-bounce-method': {
@@ -110,7 +110,7 @@ export const globalHttpDirectives = {
     type: string,
     documented: false,
     tier: 'rare',
-    summary: "Field use only: how the sink picks what to refuse (value 'random').",
+    summary: 'How the black hole chooses what to refuse.',
     effect: notReadYet,
   },
   'dummy-smtp-blacklist-bounce-percent': {
@@ -119,7 +119,7 @@ export const globalHttpDirectives = {
     documented: false,
     unit: '%',
     tier: 'rare',
-    summary: 'Field use only: share of mail the sink refuses.',
+    summary: 'How much the black hole refuses.',
     effect: notReadYet,
   },
   'http-mgmt-port': {
@@ -129,7 +129,7 @@ export const globalHttpDirectives = {
     reload: 'restart of the pmtahttp service',
     tier: 'core',
     section: '3.3.1.36.1',
-    summary: 'Port of the web monitor; 0 turns it off.',
+    summary: 'Port of the monitor; 0 is off.',
     effect: notReadYet,
   },
   'http-redirect-to-https': {
@@ -138,7 +138,7 @@ export const globalHttpDirectives = {
     default: 'true',
     tier: 'common',
     section: '3.3.1.36.2',
-    summary: 'Send plain HTTP monitor requests to HTTPS.',
+    summary: 'Send plain visitors of the monitor to HTTPS.',
     effect: notReadYet,
   },
   'http-access': {
@@ -148,7 +148,7 @@ export const globalHttpDirectives = {
     repeatable: true,
     tier: 'core',
     section: '3.3.1.36.3',
-    summary: 'Access level for web-monitor clients; first matching line in file order decides.',
+    summary: 'Who may do what in the monitor; the first line that fits counts.',
     effect: notReadYet,
   },
   'http-csrf-protection': {
@@ -157,7 +157,7 @@ export const globalHttpDirectives = {
     default: 'true',
     tier: 'rare',
     section: '3.3.1.36.4',
-    summary: 'Refuse state-changing GETs and demand an API key or CSRF token on POSTs to the monitor.',
+    summary: "Guard the monitor's actions against forged requests.",
     effect: notReadYet,
   },
   'http-api-key': {
@@ -166,7 +166,7 @@ export const globalHttpDirectives = {
     repeatable: true,
     tier: 'rare',
     section: '3.3.1.36.5',
-    summary: 'Key that grants admin access to the monitor when sent in X-API-Key.',
+    summary: 'A key for programs that use the monitor.',
     effect: notReadYet,
   },
   'http-strict-transport-security-max-age': {
@@ -176,7 +176,7 @@ export const globalHttpDirectives = {
     unit: 's',
     tier: 'rare',
     section: '3.3.1.36.6',
-    summary: 'max-age of the HSTS header in monitor replies.',
+    summary: 'How long browsers must insist on HTTPS.',
     effect: notReadYet,
   },
   'http-mgmt-source': {
@@ -188,7 +188,7 @@ export const globalHttpDirectives = {
     translate: toMonitor,
     tier: 'rare',
     section: '3.3.1.36.7',
-    summary: 'Former monitor access rule.',
+    summary: 'Networks that may look at the monitor.',
     effect: notReadYet,
   },
   'no-http-mgmt-source': {
@@ -200,7 +200,7 @@ export const globalHttpDirectives = {
     translate: toNone,
     tier: 'rare',
     section: '3.3.1.36.7',
-    summary: 'Former monitor denial rule.',
+    summary: 'Networks that may not look at the monitor.',
     effect: notReadYet,
   },
   'http-tls-allow-sslv3': {
@@ -209,7 +209,7 @@ export const globalHttpDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.1.36.8',
-    summary: 'Permit that protocol version on web-monitor TLS.',
+    summary: "Let the monitor's visitors use SSLv3.",
     effect: notReadYet,
   },
   'http-tls-allow-tlsv1': {
@@ -218,7 +218,7 @@ export const globalHttpDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.1.36.9',
-    summary: 'Permit that protocol version on web-monitor TLS.',
+    summary: "Let the monitor's visitors use TLS 1.0.",
     effect: notReadYet,
   },
   'http-tls-allow-tlsv1.1': {
@@ -227,7 +227,7 @@ export const globalHttpDirectives = {
     default: 'true',
     tier: 'rare',
     section: '3.3.1.36.10',
-    summary: 'Permit that protocol version on web-monitor TLS.',
+    summary: "Let the monitor's visitors use TLS 1.1.",
     effect: notReadYet,
   },
   'http-tls-allow-tlsv1.2': {
@@ -236,7 +236,7 @@ export const globalHttpDirectives = {
     default: 'true',
     tier: 'rare',
     section: '3.3.1.36.11',
-    summary: 'Permit that protocol version on web-monitor TLS.',
+    summary: "Let the monitor's visitors use TLS 1.2.",
     effect: notReadYet,
   },
   'http-tls-ciphers': {
@@ -245,7 +245,7 @@ export const globalHttpDirectives = {
     default: 'HIGH:!ADH:@STRENGTH',
     tier: 'rare',
     section: '3.3.1.36.12',
-    summary: 'Cipher string for web-monitor TLS.',
+    summary: 'Ciphers of the monitor.',
     effect: notReadYet,
   },
   'http-tls-ca-file': {
@@ -253,7 +253,7 @@ export const globalHttpDirectives = {
     type: file,
     tier: 'rare',
     section: '3.3.1.36.13',
-    summary: 'PEM bundle to verify client certificates on the web monitor.',
+    summary: 'Authorities for client certificates in the monitor.',
     effect: notReadYet,
   },
   'http-log-tls': {
@@ -262,7 +262,7 @@ export const globalHttpDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.1.36.14',
-    summary: 'Log TLS negotiation of the web monitor.',
+    summary: 'Log TLS of the monitor.',
     effect: notReadYet,
   },
   'http-log-data': {
@@ -271,7 +271,7 @@ export const globalHttpDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.1.36.15',
-    summary: 'Log web-monitor exchanges in full.',
+    summary: 'Log everything the monitor exchanges.',
     effect: notReadYet,
   },
   'http-log-requests': {
@@ -280,7 +280,7 @@ export const globalHttpDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.1.36.16',
-    summary: 'Log web-monitor requests.',
+    summary: 'Log requests to the monitor.',
     effect: notReadYet,
   },
   'http-default-max-items': {
@@ -289,7 +289,7 @@ export const globalHttpDirectives = {
     default: '10',
     tier: 'rare',
     section: '3.3.1.36.17',
-    summary: "Rows shown by default in the monitor's top lists.",
+    summary: 'Rows of a list in the monitor.',
     effect: notReadYet,
   },
   'http-default-sort-order': {
@@ -298,7 +298,7 @@ export const globalHttpDirectives = {
     default: 'rcpt',
     tier: 'rare',
     section: '3.3.1.36.18',
-    summary: "Default ordering of the monitor's top lists.",
+    summary: 'Order of lists in the monitor.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;

@@ -10,6 +10,7 @@ import { domainSigningDirectives } from './domain-signing.ts';
 import { domainTransportDirectives } from './domain-transport.ts';
 import { globalDirectives } from './global.ts';
 import { globalHttpDirectives } from './global-http.ts';
+import { globalIntakeDirectives } from './global-intake.ts';
 import {
   dnsDirectives,
   proxyDirectives,
@@ -32,14 +33,17 @@ import {
 import { signalsDirectives, signalsFilterDirectives } from './signals.ts';
 import { sourceDirectives } from './source.ts';
 import { sourceChecksDirectives } from './source-checks.ts';
+import { sourceHeadersDirectives } from './source-headers.ts';
 import { tags } from './tags.ts';
 import { virtualMtaDirectives } from './virtual-mta.ts';
 
 const tables = [
   globalDirectives,
   globalHttpDirectives,
+  globalIntakeDirectives,
   sourceDirectives,
   sourceChecksDirectives,
+  sourceHeadersDirectives,
   virtualMtaDirectives,
   domainHandlingDirectives,
   domainLimitsDirectives,

@@ -11,7 +11,7 @@ export const smtpUserDirectives = {
     type: secret,
     tier: 'core',
     section: '3.3.8.1',
-    summary: 'Clear-text password of the user.',
+    summary: 'The password, in the clear.',
     effect: notReadYet,
   },
   'authentication-method': {
@@ -20,7 +20,7 @@ export const smtpUserDirectives = {
     default: 'password',
     tier: 'common',
     section: '3.3.8.2',
-    summary: 'How the user proves identity; system is Linux only.',
+    summary: 'How the user proves who they are.',
     effect: notReadYet,
   },
   'tls-certificate': {
@@ -28,7 +28,7 @@ export const smtpUserDirectives = {
     type: file,
     tier: 'rare',
     section: '3.3.8.3',
-    summary: 'Certificate the client has to present.',
+    summary: 'Certificate the user must show.',
     effect: notReadYet,
   },
   source: {
@@ -37,7 +37,7 @@ export const smtpUserDirectives = {
     default: '{auth}',
     tier: 'core',
     section: '3.3.8.4; 10.4.2',
-    summary: 'Named source whose settings apply once this user has logged in.',
+    summary: 'Settings that apply after login.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -50,7 +50,7 @@ export const smtpListenerDirectives = {
     required: 'in <transmissions-api-listener>',
     tier: 'common',
     section: '3.3.17.4; 3.3.21.1',
-    summary: 'Certificate plus key (PEM) and pass phrase.',
+    summary: 'Certificate with key of this listener.',
     effect: notReadYet,
   },
   source: {
@@ -58,7 +58,7 @@ export const smtpListenerDirectives = {
     type: name('source'),
     tier: 'common',
     section: '3.3.17.3',
-    summary: 'Named source whose settings override those of the client address.',
+    summary: 'The source whose settings apply here.',
     effect: notReadYet,
   },
   'await-slot': {
@@ -68,7 +68,7 @@ export const smtpListenerDirectives = {
     defaultFrom: 'global:smtp-await-slot',
     tier: 'rare',
     section: '3.3.17.1',
-    summary: 'As smtp-await-slot, for this listener.',
+    summary: 'Let clients of this listener wait for a free connection.',
     effect: notReadYet,
   },
   'immediate-tls': {
@@ -77,7 +77,7 @@ export const smtpListenerDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.17.2',
-    summary: 'Start TLS right after accept (SMTPS).',
+    summary: 'Begin with TLS at once.',
     effect: notReadYet,
   },
   'tls-allow-tlsv1.2': {
@@ -87,7 +87,7 @@ export const smtpListenerDirectives = {
     defaultFrom: 'global:smtp-server-tls-allow-tlsv1.2',
     tier: 'rare',
     section: '3.3.17.5; 3.3.21.2',
-    summary: 'Permit that protocol version on this listener.',
+    summary: 'Let clients use TLS 1.2 here.',
     effect: notReadYet,
   },
   'tls-allow-tlsv1.1': {
@@ -97,7 +97,7 @@ export const smtpListenerDirectives = {
     defaultFrom: 'global:smtp-server-tls-allow-tlsv1.1',
     tier: 'rare',
     section: '3.3.17.6; 3.3.21.3',
-    summary: 'Permit that protocol version on this listener.',
+    summary: 'Let clients use TLS 1.1 here.',
     effect: notReadYet,
   },
   'tls-allow-tlsv1': {
@@ -107,7 +107,7 @@ export const smtpListenerDirectives = {
     defaultFrom: 'global:smtp-server-tls-allow-tlsv1',
     tier: 'rare',
     section: '3.3.17.7; 3.3.21.4',
-    summary: 'Permit that protocol version on this listener.',
+    summary: 'Let clients use TLS 1.0 here.',
     effect: notReadYet,
   },
   'tls-allow-sslv3': {
@@ -117,7 +117,7 @@ export const smtpListenerDirectives = {
     defaultFrom: 'global:smtp-server-tls-allow-sslv3',
     tier: 'rare',
     section: '3.3.17.8; 3.3.21.5',
-    summary: 'Permit that protocol version on this listener.',
+    summary: 'Let clients use SSLv3 here.',
     effect: notReadYet,
   },
   'tls-ciphers': {
@@ -127,7 +127,7 @@ export const smtpListenerDirectives = {
     defaultFrom: 'global:smtp-server-tls-ciphers',
     tier: 'rare',
     section: '3.3.17.9; 3.3.21.6',
-    summary: 'Cipher string for this listener.',
+    summary: 'Ciphers of this listener.',
     effect: notReadYet,
   },
   'tls-ca-file': {
@@ -136,7 +136,7 @@ export const smtpListenerDirectives = {
     defaultFrom: 'global:smtp-server-tls-ca-file',
     tier: 'rare',
     section: '3.3.17.10; 3.3.21.7',
-    summary: 'PEM bundle to verify client certificates.',
+    summary: 'Authorities for client certificates here.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -148,7 +148,7 @@ export const sourceGroupDirectives = {
     default: 'unlimited',
     tier: 'rare',
     section: '3.3.9.1',
-    summary: 'Inbound connections allowed to the whole group.',
+    summary: 'Most inbound connections of the group.',
     effect: notReadYet,
   },
   'reserved-smtp-in': {
@@ -157,7 +157,7 @@ export const sourceGroupDirectives = {
     default: '0',
     tier: 'rare',
     section: '3.3.9.2',
-    summary: 'Inbound connections kept free for the group.',
+    summary: 'Inbound connections kept for the group.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -168,7 +168,7 @@ export const dnsDirectives = {
     type: file,
     tier: 'rare',
     section: '3.3.16.1; 10.13',
-    summary: 'Domains, one per line, whose DNS data is kept warm.',
+    summary: 'Domains whose DNS is kept fresh.',
     effect: notReadYet,
   },
   'precached-refresh-interval': {
@@ -177,7 +177,7 @@ export const dnsDirectives = {
     default: '5m',
     tier: 'rare',
     section: '3.3.16.2',
-    summary: "Refresh period; replaces the records' TTL.",
+    summary: 'How often it is refreshed.',
     effect: notReadYet,
   },
   'precached-max-domains': {
@@ -186,7 +186,7 @@ export const dnsDirectives = {
     default: '500',
     tier: 'rare',
     section: '3.3.16.3',
-    summary: 'How many leading lines of the file to use.',
+    summary: 'How many lines of that file count.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -197,7 +197,7 @@ export const transmissionsApiListenerDirectives = {
     type: file,
     tier: 'rare',
     section: '10.19.1',
-    summary: 'Mentioned once in a comment as a further tls- option.',
+    summary: 'A further option seen once in the guide.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -209,7 +209,7 @@ export const transmissionsApiDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.20.1',
-    summary: 'Log API exchanges.',
+    summary: 'Log requests.',
     effect: notReadYet,
   },
   'api-key': {
@@ -218,7 +218,7 @@ export const transmissionsApiDirectives = {
     repeatable: true,
     tier: 'core',
     section: '3.3.20.1.1; 10.19.3',
-    summary: 'Key accepted in the Authorization header; case-sensitive.',
+    summary: 'A key that clients must send.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -239,7 +239,7 @@ export const proxyDirectives = {
     required: 'yes',
     tier: 'rare',
     section: '10.2.1.1.2',
-    summary: 'Address the proxy must connect from (port 0 by default) and its host name.',
+    summary: 'Address and name the proxy sends with.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;

@@ -22,7 +22,7 @@ export const bounceProcessorDirectives = {
     default: 'true',
     tier: 'common',
     section: '3.3.3.1; 3.3.4.1',
-    summary: 'Deliver mail in the address list that was not recognised as a report; otherwise discard it.',
+    summary: 'Deliver mail that is no report; else drop it.',
     effect: notReadYet,
   },
   'deliver-matched-email': {
@@ -31,7 +31,7 @@ export const bounceProcessorDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.3.2; 3.3.4.2',
-    summary: 'Deliver recognised reports as well as recording them; otherwise discard them.',
+    summary: 'Deliver reports too after they were read.',
     effect: notReadYet,
   },
   'deliver-email': {
@@ -40,7 +40,7 @@ export const bounceProcessorDirectives = {
     deprecated: true,
     tier: 'rare',
     section: '3.3.3.3; 3.3.4.3',
-    summary: 'Old combined switch.',
+    summary: 'An old switch for both.',
     effect: {
       none: 'its meaning beside the two newer switches is not known; use deliver-matched-email and deliver-unmatched-email',
     },
@@ -51,7 +51,7 @@ export const bounceProcessorDirectives = {
     repeatable: true,
     tier: 'common',
     section: '3.3.3.4; 3.3.4.4',
-    summary: 'Send a copy of unrecognised mail to this address.',
+    summary: 'Who gets a copy of mail that is no report.',
     effect: notReadYet,
   },
   'forward-errors-to': {
@@ -60,7 +60,7 @@ export const bounceProcessorDirectives = {
     repeatable: true,
     tier: 'common',
     section: '3.3.3.5; 3.3.4.5',
-    summary: 'Send mail whose parsing failed to this address.',
+    summary: 'Who gets reports that could not be read.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -72,7 +72,7 @@ export const addressListDirectives = {
     repeatable: true,
     tier: 'common',
     section: '3.3.5.1; 10.16',
-    summary: 'One address, one bare local part, or a regex over the address.',
+    summary: 'An address, a local part, or a regex over addresses.',
     effect: notReadYet,
   },
   'address-file': {
@@ -81,7 +81,7 @@ export const addressListDirectives = {
     repeatable: true,
     tier: 'common',
     section: '3.3.5.2',
-    summary: 'File of addresses or local parts, one per line.',
+    summary: 'A file of addresses and local parts.',
     effect: notReadYet,
   },
   domain: {
@@ -90,7 +90,7 @@ export const addressListDirectives = {
     repeatable: true,
     tier: 'common',
     section: '3.3.5.3',
-    summary: 'Every address at exactly this domain.',
+    summary: 'All addresses of one domain.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -102,7 +102,7 @@ export const emailPatternsDirectives = {
     repeatable: true,
     tier: 'rare',
     section: '3.3.6.1; 12.10',
-    summary: 'File with a regex whose named groups fill accounting fields from a report body.',
+    summary: 'A file with a regex for reports of unusual form.',
     effect: notReadYet,
   },
   'log-match-info': {
@@ -111,7 +111,7 @@ export const emailPatternsDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.6.2',
-    summary: 'Log which pattern file matched and what was taken from the report.',
+    summary: 'Log which pattern file fitted a report.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -123,7 +123,7 @@ export const patternListDirectives = {
     repeatable: true,
     tier: 'core',
     section: '3.3.14.1',
-    summary: 'Rule on the raw content of a header.',
+    summary: 'Looks at a header.',
     effect: notReadYet,
   },
   'mail-from': {
@@ -132,7 +132,7 @@ export const patternListDirectives = {
     repeatable: true,
     tier: 'core',
     section: '3.3.14.2',
-    summary: 'Rule on the envelope sender.',
+    summary: 'Looks at the sender.',
     effect: notReadYet,
   },
   'rcpt-to': {
@@ -141,7 +141,7 @@ export const patternListDirectives = {
     repeatable: true,
     tier: 'core',
     section: '3.3.14.3',
-    summary: 'Rule on the envelope recipient.',
+    summary: 'Looks at the recipient.',
     effect: notReadYet,
   },
   '*': {
@@ -150,7 +150,7 @@ export const patternListDirectives = {
     repeatable: true,
     tier: 'common',
     section: '3.3.14.3; 8.4.2',
-    summary: 'Catch-all rule inside a nested list.',
+    summary: 'Fits always.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -162,7 +162,7 @@ export const rewriteListDirectives = {
     repeatable: true,
     tier: 'core',
     section: '3.3.18.1',
-    summary: 'Envelope sender rewrite rule.',
+    summary: 'Rewrites the envelope sender.',
     effect: notReadYet,
   },
   'from-domain': {
@@ -171,7 +171,7 @@ export const rewriteListDirectives = {
     repeatable: true,
     tier: 'rare',
     section: '3.3.18.2',
-    summary: 'Rewrites the domain of the From header address.',
+    summary: 'Rewrites the domain in From.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -183,7 +183,7 @@ export const smtpPatternListDirectives = {
     repeatable: true,
     tier: 'core',
     section: '3.3.15; 10.3.2',
-    summary: 'Action(s) when a remote reply matches.',
+    summary: 'Looks at a reply.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -195,7 +195,7 @@ export const bounceCategoryPatternsDirectives = {
     repeatable: true,
     tier: 'core',
     section: '10.8',
-    summary: 'Line form of the category table: no keyword, regex first.',
+    summary: 'Looks at a bounce and names its category.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -207,7 +207,7 @@ export const mxRollupListDirectives = {
     repeatable: true,
     tier: 'common',
     section: '10.17',
-    summary: 'Assigns an MX name or wildcard to a rollup queue.',
+    summary: 'Sends mail for an MX host to a common queue.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;

@@ -13,7 +13,7 @@ export const signalsDirectives = {
     reload: 'reload (restart recommended)',
     tier: 'core',
     section: '10.1.4.2.1',
-    summary: 'Collector API key.',
+    summary: 'Key for the collector.',
     effect: notReadYet,
   },
   'upload-url': {
@@ -23,7 +23,7 @@ export const signalsDirectives = {
     reload: 'reload (restart recommended)',
     tier: 'core',
     section: '10.1.4.2.2',
-    summary: 'Collector URL.',
+    summary: 'Where events are sent.',
     effect: notReadYet,
   },
   'engagement-tracking': {
@@ -33,7 +33,7 @@ export const signalsDirectives = {
     reload: 'reload (restart recommended)',
     tier: 'core',
     section: '10.1.4.2.3',
-    summary: 'Declares that open and click events will also be reported, which enables the health score.',
+    summary: 'Who tracks opens and clicks.',
     effect: notReadYet,
   },
   'customer-id': {
@@ -42,7 +42,7 @@ export const signalsDirectives = {
     documented: false,
     tier: 'core',
     section: 'maintenance releases after 5.0r1; set-up guides for Signals and migration',
-    summary: 'Numeric account id put into tracked links; required with engagement-tracking sparkpost.',
+    summary: 'Account number in tracked links.',
     effect: notReadYet,
   },
   'tracking-domain': {
@@ -51,7 +51,7 @@ export const signalsDirectives = {
     documented: false,
     tier: 'core',
     section: 'maintenance releases after 5.0r1; set-up guides for Signals and migration',
-    summary: 'Host name of wrapped links and pixels; a CNAME of the operator’s own domain to the tracker.',
+    summary: 'Host of tracked links.',
     effect: notReadYet,
   },
   'custom-message-id-header': {
@@ -60,7 +60,7 @@ export const signalsDirectives = {
     reload: 'reload (restart recommended)',
     tier: 'common',
     section: '10.1.4.2.4',
-    summary: 'Header whose value becomes custom_message_id (at most 512 ASCII characters).',
+    summary: "Header with a message ID of the sender's own.",
     effect: notReadYet,
   },
   'process-x-sp-subaccount-id': {
@@ -80,7 +80,7 @@ export const signalsDirectives = {
     reload: 'reload (restart recommended)',
     tier: 'rare',
     section: '10.1.4.2.6',
-    summary: 'Keep that header after processing.',
+    summary: 'Leave that header in.',
     effect: notReadYet,
   },
   'log-verbose': {
@@ -90,7 +90,7 @@ export const signalsDirectives = {
     reload: 'reload (restart recommended)',
     tier: 'core',
     section: '10.1.4.2.7',
-    summary: 'Log each upload instead of periodic summaries.',
+    summary: 'Log every upload.',
     effect: notReadYet,
   },
   'min-free-space': {
@@ -100,7 +100,7 @@ export const signalsDirectives = {
     reload: 'reload (restart recommended)',
     tier: 'core',
     section: '10.1.4.2.8',
-    summary: 'Free-disk floor below which unsent event files are deleted.',
+    summary: 'Free space below which unsent events go.',
     effect: notReadYet,
   },
   'privacy-policy': {
@@ -110,7 +110,7 @@ export const signalsDirectives = {
     reload: 'reload (restart recommended)',
     tier: 'common',
     section: '10.1.4.2.9',
-    summary: 'Send the recipient address, or the SHA-1 of its lower-cased form.',
+    summary: 'Send recipients, or their digests.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;
@@ -123,7 +123,7 @@ export const signalsFilterDirectives = {
     reload: 'reload (restart recommended)',
     tier: 'common',
     section: '10.1.4.3.1',
-    summary: 'Rule on the domain of the Sender, else From, header.',
+    summary: 'Whether a sender domain is reported.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;

@@ -10,7 +10,7 @@ export const sourceChecksDirectives = {
     default: 'true',
     tier: 'common',
     section: '3.3.7.6',
-    summary: 'Offer SMTP AUTH.',
+    summary: 'Offer AUTH.',
     effect: notReadYet,
   },
   'smtp-max-auth-failure-rate': {
@@ -19,8 +19,7 @@ export const sourceChecksDirectives = {
     default: 'unlimited',
     tier: 'rare',
     section: '3.3.7.7',
-    summary:
-      'Failed logins tolerated per period; then logins are refused until the period that began with the first failure ends.',
+    summary: 'Failed logins after which logins are refused for a while.',
     effect: notReadYet,
   },
   'require-auth': {
@@ -29,7 +28,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'core',
     section: '3.3.7.9',
-    summary: 'Refuse mail until the client has authenticated.',
+    summary: 'Take no mail without login.',
     effect: notReadYet,
   },
   'allow-unencrypted-plain-auth': {
@@ -38,7 +37,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'core',
     section: '3.3.7.11',
-    summary: 'Accept AUTH PLAIN without TLS.',
+    summary: 'Take passwords in the clear.',
     effect: notReadYet,
   },
   'allow-starttls': {
@@ -47,7 +46,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'core',
     section: '3.3.7.12',
-    summary: 'Offer STARTTLS to clients.',
+    summary: 'Offer STARTTLS.',
     effect: notReadYet,
   },
   'require-starttls-before-auth': {
@@ -56,7 +55,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.7.13',
-    summary: 'Refuse AUTH before STARTTLS.',
+    summary: 'Take no login in the clear.',
     effect: notReadYet,
   },
   'broken-auth-clients': {
@@ -65,7 +64,7 @@ export const sourceChecksDirectives = {
     deprecated: true,
     tier: 'rare',
     section: '3.3.7.14',
-    summary: 'Obsolete.',
+    summary: 'Nothing.',
     effect: obsolete,
   },
   'check-dkim-inbound': {
@@ -74,7 +73,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.7.16',
-    summary: 'Verify DKIM signatures and record the outcome in Authentication-Results.',
+    summary: 'Verify DKIM on arrival and note the result.',
     effect: notReadYet,
   },
   'trace-dkim-check': {
@@ -83,7 +82,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.7.17',
-    summary: 'Include the DNS lookups of the DKIM check in Authentication-Results.',
+    summary: 'Note the DNS look-ups of the DKIM check.',
     effect: notReadYet,
   },
   'trace-spf-check': {
@@ -92,7 +91,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.7.18',
-    summary: 'Include the DNS lookups of the SPF check in Authentication-Results.',
+    summary: 'Note the DNS look-ups of the SPF check.',
     effect: notReadYet,
   },
   'trace-iprev-check': {
@@ -101,7 +100,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.7.23',
-    summary: 'Include the DNS lookups of the IPREV check in Authentication-Results.',
+    summary: 'Note the DNS look-ups of the reverse DNS check.',
     effect: notReadYet,
   },
   'check-spf-inbound': {
@@ -110,7 +109,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.7.19',
-    summary: 'Evaluate SPF for the client and record the outcome.',
+    summary: 'Check SPF on arrival and note the result.',
     effect: notReadYet,
   },
   'check-spf-inbound-best-guess': {
@@ -119,7 +118,7 @@ export const sourceChecksDirectives = {
     deprecated: true,
     tier: 'rare',
     section: '3.3.7.20',
-    summary: 'Obsolete.',
+    summary: 'Nothing.',
     effect: obsolete,
   },
   'check-spf-inbound-max-void-lookups': {
@@ -128,7 +127,7 @@ export const sourceChecksDirectives = {
     default: '2',
     tier: 'rare',
     section: '3.3.7.21',
-    summary: 'Void DNS answers allowed before SPF becomes permerror.',
+    summary: 'Empty DNS answers an SPF check bears.',
     effect: notReadYet,
   },
   'check-iprev-inbound': {
@@ -137,7 +136,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.7.22',
-    summary: 'Check the client address and EHLO name against reverse DNS.',
+    summary: "Check the client's name by reverse DNS.",
     effect: notReadYet,
   },
   'reject-iprev-check-temperror': {
@@ -146,7 +145,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.7.24',
-    summary: 'Refuse when the reverse DNS check ends in temperror.',
+    summary: 'Refuse when reverse DNS is out of order for now.',
     effect: notReadYet,
   },
   'reject-iprev-check-permerror': {
@@ -155,7 +154,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.7.25',
-    summary: 'Refuse when the reverse DNS check ends in permerror.',
+    summary: 'Refuse when reverse DNS is broken.',
     effect: notReadYet,
   },
   'reject-iprev-check-fail': {
@@ -164,7 +163,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'rare',
     section: '3.3.7.26',
-    summary: 'Refuse when the reverse DNS check fails.',
+    summary: 'Refuse when reverse DNS does not confirm the client.',
     effect: notReadYet,
   },
   'log-tls': {
@@ -173,7 +172,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.7.30; 3.3.10.94.11; 3.3.20.1.3',
-    summary: 'Log TLS negotiation.',
+    summary: 'Log TLS.',
     effect: notReadYet,
   },
   'smtp-data-timeout': {
@@ -182,7 +181,7 @@ export const sourceChecksDirectives = {
     default: '10m',
     tier: 'rare',
     section: '3.3.7.52',
-    summary: 'Wait for message data from the client.',
+    summary: 'Longest wait for message data.',
     effect: notReadYet,
   },
   'smtp-command-timeout': {
@@ -191,7 +190,7 @@ export const sourceChecksDirectives = {
     default: '10m',
     tier: 'rare',
     section: '3.3.7.53',
-    summary: 'Wait for the next command from the client.',
+    summary: 'Longest wait for a command.',
     effect: notReadYet,
   },
   'log-connections': {
@@ -200,7 +199,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'core',
     section: '3.3.7.60; 4.2.2',
-    summary: 'Log the start and end of connections.',
+    summary: 'Log connections.',
     effect: notReadYet,
   },
   'log-commands': {
@@ -209,7 +208,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'core',
     section: '3.3.7.61; 4.2.2',
-    summary: 'Log SMTP commands and replies.',
+    summary: 'Log commands and replies.',
     effect: notReadYet,
   },
   'log-data': {
@@ -218,7 +217,7 @@ export const sourceChecksDirectives = {
     default: 'false',
     tier: 'common',
     section: '3.3.7.62; 3.3.20.1.2',
-    summary: 'Log everything transferred, in text and hex.',
+    summary: 'Log all that is sent and received.',
     effect: notReadYet,
   },
   'reject-spf-check-temperror': {
@@ -227,7 +226,7 @@ export const sourceChecksDirectives = {
     default: 'true',
     tier: 'rare',
     section: '3.3.7.65',
-    summary: 'Refuse MAIL with 4xx on SPF temperror.',
+    summary: 'Defer when SPF cannot be checked for now.',
     effect: notReadYet,
   },
   'reject-spf-check-permerror': {
@@ -236,7 +235,7 @@ export const sourceChecksDirectives = {
     default: 'true',
     tier: 'rare',
     section: '3.3.7.66',
-    summary: 'Refuse MAIL with 5xx on SPF permerror.',
+    summary: 'Refuse when the SPF record is broken.',
     effect: notReadYet,
   },
   'reject-spf-check-fail': {
@@ -245,7 +244,7 @@ export const sourceChecksDirectives = {
     default: 'true',
     tier: 'rare',
     section: '3.3.7.67',
-    summary: 'Refuse MAIL with 5xx on SPF fail.',
+    summary: 'Refuse when SPF fails.',
     effect: notReadYet,
   },
   'check-mfrom-inbound': {
@@ -254,7 +253,7 @@ export const sourceChecksDirectives = {
     deprecated: true,
     documented: false,
     tier: 'rare',
-    summary: 'Field use only: older sender check.',
+    summary: 'An old check of senders.',
     effect: obsolete,
   },
 } as const satisfies Declarations;

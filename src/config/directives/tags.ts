@@ -9,8 +9,7 @@ export const tags = {
     repeat: 'merge',
     tier: 'core',
     section: '3.3.7',
-    summary:
-      'Settings for mail arriving from a client address or range, or (when named) settings pulled in by a listener, an SMTP user, the pickup directory or the HTTP API.',
+    summary: 'What a client, listener, user or door may do.',
   },
   domain: {
     parents: ['global', 'virtual-mta', 'virtual-mta-pool'],
@@ -19,7 +18,7 @@ export const tags = {
     repeat: 'merge',
     tier: 'core',
     section: '3.3.10; 3.3.13.2',
-    summary: 'Delivery settings for the queues whose recipient domain matches the pattern.',
+    summary: 'How mail to a domain is delivered.',
   },
   'virtual-mta': {
     parents: ['global'],
@@ -28,8 +27,7 @@ export const tags = {
     repeat: 'unique',
     tier: 'core',
     section: '3.3.12; 8.2',
-    summary:
-      'Defines a sending identity: source addresses, EHLO name, DKIM keys, limits and its own <domain> overrides.',
+    summary: 'A sending identity.',
   },
   'virtual-mta-pool': {
     parents: ['global'],
@@ -38,8 +36,7 @@ export const tags = {
     repeat: 'unique',
     tier: 'core',
     section: '3.3.13; 8.3',
-    summary:
-      'Groups VMTAs so that one name selects among them in round-robin order; may carry settings its members inherit.',
+    summary: 'VMTAs that take turns.',
   },
   'acct-file': {
     parents: ['global'],
@@ -48,8 +45,7 @@ export const tags = {
     repeat: 'independent',
     tier: 'core',
     section: '3.3.11; 11.3',
-    summary:
-      'Declares one accounting output, either a rotating CSV file or a long-running program fed on standard input.',
+    summary: 'A file of records, or a program that reads them.',
   },
   spool: {
     parents: ['global'],
@@ -59,7 +55,7 @@ export const tags = {
     required: 'at least one <spool> (or the old spool directive)',
     tier: 'core',
     section: '3.3.2',
-    summary: 'One directory of the message spool.',
+    summary: 'A folder where accepted mail waits.',
   },
   'bounce-processor': {
     parents: ['global'],
@@ -68,7 +64,7 @@ export const tags = {
     reload: 'restart',
     tier: 'common',
     section: '3.3.3; 12.6',
-    summary: 'Turns on recognition of asynchronous bounces and status reports in incoming mail.',
+    summary: 'Reads bounces that come back later.',
   },
   'feedback-loop-processor': {
     parents: ['global'],
@@ -76,7 +72,7 @@ export const tags = {
     repeat: 'merge',
     tier: 'common',
     section: '3.3.4; 12.7',
-    summary: 'Turns on recognition of abuse (feedback loop) reports in incoming mail.',
+    summary: 'Reads complaints.',
   },
   'address-list': {
     parents: ['global', 'bounce-processor', 'feedback-loop-processor', 'aliases'],
@@ -85,8 +81,7 @@ export const tags = {
     repeat: 'unique',
     tier: 'common',
     section: '3.3.5; 10.16',
-    summary:
-      'A set of domains, addresses and address regexes; named at global level for suppression lists, anonymous inside the inbound processors.',
+    summary: 'A set of addresses.',
   },
   'email-patterns': {
     parents: ['bounce-processor', 'feedback-loop-processor'],
@@ -94,7 +89,7 @@ export const tags = {
     repeat: 'merge',
     tier: 'rare',
     section: '3.3.6; 12.10',
-    summary: 'Holds body patterns used to pull fields out of reports that are not in a standard format.',
+    summary: 'Patterns for unusual reports.',
   },
   'smtp-user': {
     parents: ['global'],
@@ -103,7 +98,7 @@ export const tags = {
     repeat: 'unique',
     tier: 'core',
     section: '3.3.8; 10.4.2',
-    summary: 'A user name accepted by inbound SMTP AUTH.',
+    summary: 'Someone who may log in.',
   },
   'source-group': {
     parents: ['global'],
@@ -112,7 +107,7 @@ export const tags = {
     repeat: 'unique',
     tier: 'rare',
     section: '3.3.9; 3.3.7.51',
-    summary: 'Named resource pool (inbound connection quota) shared by the sources that refer to it.',
+    summary: 'Sources that share a connection quota.',
   },
   'pattern-list': {
     parents: ['global', 'pattern-list'],
@@ -121,8 +116,7 @@ export const tags = {
     repeat: 'unique',
     tier: 'core',
     section: '3.3.14; 8.4.2',
-    summary:
-      'Ordered rules that pick a VMTA and/or recipient priority from the originator, the recipient or a header.',
+    summary: 'Rules that choose VMTA and priority.',
   },
   'smtp-pattern-list': {
     parents: ['global'],
@@ -131,7 +125,7 @@ export const tags = {
     repeat: 'unique',
     tier: 'core',
     section: '3.3.15; 10.3.2',
-    summary: 'Ordered regex rules matched against remote SMTP replies, each triggering queue actions.',
+    summary: 'Rules on replies.',
   },
   dns: {
     parents: ['global'],
@@ -139,7 +133,7 @@ export const tags = {
     repeat: 'merge',
     tier: 'rare',
     section: '3.3.16; 10.13',
-    summary: 'Options of the DNS pre-cache.',
+    summary: 'Keeping DNS fresh.',
   },
   'smtp-listener': {
     parents: ['global'],
@@ -148,7 +142,7 @@ export const tags = {
     repeat: 'independent',
     tier: 'common',
     section: '3.3.17',
-    summary: 'Block form of the smtp-listener directive with per-listener TLS and source options.',
+    summary: 'An address to accept mail on.',
   },
   'rewrite-list': {
     parents: ['global'],
@@ -157,7 +151,7 @@ export const tags = {
     repeat: 'unique',
     tier: 'core',
     section: '3.3.18',
-    summary: 'Named rules that rewrite the envelope sender and/or the domain of the From header.',
+    summary: 'Rules that rewrite senders.',
   },
   'domain-key-list': {
     parents: ['global'],
@@ -166,7 +160,7 @@ export const tags = {
     repeat: 'unique',
     tier: 'rare',
     section: '3.3.19',
-    summary: 'Named set of DKIM keys that X-DKIM-Options can restrict the key search to.',
+    summary: 'Keys that a message may ask for by name.',
   },
   'transmissions-api': {
     parents: ['global'],
@@ -174,7 +168,7 @@ export const tags = {
     repeat: 'merge',
     tier: 'common',
     section: '3.3.20; 10.19',
-    summary: 'Switches and keys of the HTTP submission API.',
+    summary: 'The HTTP submission API.',
   },
   'transmissions-api-listener': {
     parents: ['global'],
@@ -183,7 +177,7 @@ export const tags = {
     repeat: 'independent',
     tier: 'common',
     section: '3.3.21; 10.19',
-    summary: 'One HTTPS listening address of the HTTP submission API.',
+    summary: 'An address of that API.',
   },
   // The guide spells it so once.
   'transmission-api-listener': {
@@ -203,8 +197,7 @@ export const tags = {
     reload: 'reload (restart recommended)',
     tier: 'common',
     section: '10.1.4.2',
-    summary:
-      'Connection to the SparkPost Signals event collector; its presence makes enable-signals default to true.',
+    summary: 'Reporting events to a collector.',
   },
   'sparkpost-analytics': {
     parents: ['global'],
@@ -215,7 +208,7 @@ export const tags = {
     reload: 'reload (restart recommended)',
     tier: 'rare',
     section: '10.1.4',
-    summary: 'Former name of <signals>.',
+    summary: 'Old name of signals.',
   },
   'signals-filter': {
     parents: ['global'],
@@ -224,7 +217,7 @@ export const tags = {
     repeat: 'unique',
     tier: 'common',
     section: '10.1.4.3',
-    summary: 'Per sending-domain allow/deny table that enable-signals can name.',
+    summary: 'Which sender domains are reported.',
   },
   proxy: {
     parents: ['global'],
@@ -233,7 +226,7 @@ export const tags = {
     repeat: 'unique',
     tier: 'rare',
     section: '10.2.1.1',
-    summary: 'One outbound proxy that speaks HAProxy PROXY protocol version 1; needs both server and client.',
+    summary: 'A proxy for outbound connections.',
   },
   'mx-rollup-list': {
     parents: ['global'],
@@ -241,7 +234,7 @@ export const tags = {
     repeat: 'append',
     tier: 'common',
     section: '10.17',
-    summary: 'Maps MX host names to shared rollup queues.',
+    summary: 'MX hosts whose domains share a queue.',
   },
   'bounce-category-patterns': {
     parents: ['global'],
@@ -249,7 +242,7 @@ export const tags = {
     repeat: 'append',
     tier: 'core',
     section: '10.8; 11.6',
-    summary: 'Regex table that sets the bounceCat accounting field; searched before the shipped table.',
+    summary: 'Categories of bounces.',
   },
   aliases: {
     parents: ['global'],
@@ -257,7 +250,7 @@ export const tags = {
     repeat: 'append',
     tier: 'rare',
     section: '12.9',
-    summary: 'Groups alias lines.',
+    summary: 'Groups aliases.',
   },
   'suppression-list': {
     parents: ['global'],
@@ -268,7 +261,7 @@ export const tags = {
     deprecated: true,
     tier: 'rare',
     section: '3.3.7.38',
-    summary: 'Appears once in place of <address-list>; treat as the same thing.',
+    summary: 'Old name of address-list.',
   },
   'gm-imprinter': {
     parents: ['global'],
@@ -277,6 +270,6 @@ export const tags = {
     deprecated: true,
     documented: false,
     tier: 'rare',
-    summary: 'Obsolete Goodmail token service block from older sample configs.',
+    summary: 'A service that no longer exists.',
   },
 } as const satisfies Readonly<Record<string, Tag>>;

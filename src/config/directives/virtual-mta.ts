@@ -14,8 +14,7 @@ export const virtualMtaDirectives = {
     inherits: 'vmta, global',
     tier: 'core',
     section: '3.3.1.16; 8.2',
-    summary:
-      'Local address (or every local address inside a range) to connect from, and the host name that goes with it; several are used round-robin.',
+    summary: 'An address to send from and the name that belongs to it.',
     effect: notReadYet,
   },
   'host-name': {
@@ -26,8 +25,7 @@ export const virtualMtaDirectives = {
     inherits: 'vmta, global',
     tier: 'core',
     section: '3.3.1.25; 3.3.12.5',
-    summary:
-      'Fully qualified name of this host; the first one is used in greeting and EHLO, all of them are local domains accepted like relay-domain.',
+    summary: 'A name of this host; mail to it is local, the first one greets.',
     effect: notReadYet,
   },
   'domain-key': {
@@ -37,7 +35,7 @@ export const virtualMtaDirectives = {
     inherits: 'vmta, pool, global',
     tier: 'core',
     section: '3.3.1.33.1; 3.3.12.6; 3.3.13.3; 3.3.19.1; 10.6.2',
-    summary: 'A DKIM private key with its selector and domain.',
+    summary: 'A key to sign with: selector, domain and file.',
     effect: notReadYet,
   },
   'include-headers-from': {
@@ -46,7 +44,7 @@ export const virtualMtaDirectives = {
     inherits: 'all of vmta, pool, global',
     tier: 'rare',
     section: '3.3.1.33.3; 3.3.12.7; 3.3.13.4',
-    summary: 'File of RFC 5322 header lines put right after the Received header added here.',
+    summary: 'File of header lines to put into messages.',
     effect: notReadYet,
   },
   'use-proxy': {
@@ -55,7 +53,7 @@ export const virtualMtaDirectives = {
     inherits: 'vmta, global',
     tier: 'rare',
     section: '3.3.1.39; 3.3.12.1',
-    summary: 'Proxies to connect through, strictly in order as failover; never load-balanced.',
+    summary: 'Proxies to connect through; the next when one is out of reach.',
     effect: notReadYet,
   },
   'enable-signals': {
@@ -66,7 +64,7 @@ export const virtualMtaDirectives = {
     reload: 'reload (restart recommended)',
     tier: 'core',
     section: '10.1.4.1.1',
-    summary: 'Turns event reporting on, off or filter-driven at this scope.',
+    summary: 'Whether events are reported, for whom, or by which filter.',
     effect: notReadYet,
   },
   'rewrite-list': {
@@ -75,7 +73,7 @@ export const virtualMtaDirectives = {
     inherits: 'vmta, pool',
     tier: 'core',
     section: '3.3.18; 3.3.12.9; 3.3.13.7',
-    summary: 'Apply this address rewrite list.',
+    summary: 'Rules that rewrite sender addresses.',
     effect: notReadYet,
   },
   'max-smtp-msg-rate': {
@@ -85,7 +83,7 @@ export const virtualMtaDirectives = {
     inherits: 'vmta, pool',
     tier: 'common',
     section: '3.3.12.2; 3.3.13.5',
-    summary: 'Recipient attempts per period for the whole VMTA.',
+    summary: 'Recipients per time of the whole VMTA.',
     effect: notReadYet,
   },
   'max-smtp-data-volume-rate': {
@@ -95,7 +93,7 @@ export const virtualMtaDirectives = {
     inherits: 'vmta, pool',
     tier: 'rare',
     section: '3.3.12.3; 3.3.13.8',
-    summary: 'Bytes delivered per period for the whole VMTA.',
+    summary: 'Bytes per time of the whole VMTA.',
     effect: notReadYet,
   },
   'cold-virtual-mta': {
@@ -105,8 +103,7 @@ export const virtualMtaDirectives = {
     inherits: 'vmta, pool',
     tier: 'common',
     section: '3.3.12.4; 10.7; 3.3.13',
-    summary:
-      'VMTA being warmed up that receives the first messages of each day; several are used round-robin.',
+    summary: 'A VMTA to warm up with the first mail of each day.',
     effect: notReadYet,
   },
   'max-smtp-out': {
@@ -116,7 +113,7 @@ export const virtualMtaDirectives = {
     inherits: 'vmta, pool',
     tier: 'common',
     section: '3.3.12.8; 3.3.13.6',
-    summary: 'Connections over all queues of the VMTA.',
+    summary: 'Connections of the whole VMTA.',
     effect: notReadYet,
   },
   'auto-cold-virtual-mta': {
@@ -124,7 +121,7 @@ export const virtualMtaDirectives = {
     type: ipAndHost,
     documented: false,
     tier: 'rare',
-    summary: 'Field use only: cold VMTA generated from an address and host name.',
+    summary: 'A VMTA to warm up, made from address and name.',
     effect: notReadYet,
   },
   'virtual-mta': {
@@ -133,7 +130,7 @@ export const virtualMtaDirectives = {
     repeatable: true,
     tier: 'core',
     section: '3.3.13.1',
-    summary: 'Adds a member to the pool.',
+    summary: 'A member; one turn in the rotation per line.',
     effect: notReadYet,
   },
 } as const satisfies Declarations;

@@ -121,25 +121,46 @@ export async function searchMessages(
     );
   }
   paging.add('sign = 1');
-  const [counted, rows] = await Promise.all([
+  // First the keys alone, in the order of the table, so that the engine stops early and reads no event's text. Of an
+  // event enriched later there are two rows, never more.
+  const [counted, keys] = await Promise.all([
     engine.read<{ n: number }>(
       `SELECT sum(toInt64(sign)) AS n FROM events ${counting.where}`,
       counting.parameters,
     ),
-    engine.read<{ ms: number; event_id: string; data: string }>(
-      `SELECT toUnixTimestamp64Milli(ts) AS ms, event_id, data FROM events ${paging.where}
-       ORDER BY ts DESC, event_id DESC, version DESC LIMIT 1 BY ts, event_id LIMIT ${perPage + 1} OFFSET ${offset}`,
+    engine.read<Key>(
+      `SELECT toUnixTimestamp64Milli(ts) AS ms, event_id FROM events ${paging.where}
+       ORDER BY ts DESC, event_id DESC LIMIT ${2 * (offset + perPage + 1)}`,
       paging.parameters,
     ),
   ]);
-  const shown = rows.slice(0, perPage);
-  const last = shown.at(-1);
+  const distinct = keys.filter(
+    (k, i) => i === 0 || k.event_id !== keys[i - 1]!.event_id || k.ms !== keys[i - 1]!.ms,
+  );
+  const first = distinct[offset];
+  const last = distinct[Math.min(offset + perPage, distinct.length) - 1];
+  if (!first || !last) return { events: [], totalCount: counted[0]?.n ?? 0, next: null };
+  const text = conditionsOf(query, onlySubaccount);
+  text.within('ts', last.ms, first.ms + 1);
+  text.add('sign = 1');
+  const key = (k: Key) =>
+    `(fromUnixTimestamp64Milli(${text.bind('Int64', k.ms)}, 'UTC'), ${text.bind('String', k.event_id)})`;
+  text.add(`(ts, event_id) <= ${key(first)}`);
+  text.add(`(ts, event_id) >= ${key(last)}`);
+  const rows = await engine.read<{ data: string }>(
+    `SELECT data FROM events ${text.where}
+     ORDER BY ts DESC, event_id DESC, version DESC LIMIT 1 BY ts, event_id`,
+    text.parameters,
+  );
+  const hasMore = distinct.length > offset + perPage;
   return {
-    events: shown.map((row) => row.data),
+    events: rows.map((row) => row.data),
     totalCount: counted[0]?.n ?? 0,
-    next:
-      rows.length > perPage && last
-        ? nextLink(path, query, { ts: last.ms, id: last.event_id }, window)
-        : null,
+    next: hasMore ? nextLink(path, query, { ts: last.ms, id: last.event_id }, window) : null,
   };
+}
+
+interface Key {
+  readonly ms: number;
+  readonly event_id: string;
 }

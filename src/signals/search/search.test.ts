@@ -115,6 +115,11 @@ test('every filter: values of one are joined by OR, filters by AND', async () =>
     ['nonsense=1&events=', ['1', '2', '3', '4']],
     [`reasons=${encodeURIComponent(`') OR 1=1 --`)}`, []],
     [`campaigns=${encodeURIComponent('%')}`, []],
+    [`campaigns=${encodeURIComponent('.*')}`, []],
+    [`subjects=${encodeURIComponent('20%')}`, ['1']],
+    [`subjects=${encodeURIComponent('off - SPRING')}`, ['1']],
+    [`reasons=${encodeURIComponent('...@...')}`, ['2']],
+    ['reasons=5x4x7', []],
   ];
   for (const [query, expected] of cases) assert.deepEqual(await ids(query), expected, query);
 });

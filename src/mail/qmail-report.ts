@@ -17,6 +17,8 @@ const LONGEST_TEXT = 8 * 1024 * 1024;
 const MOST_RECIPIENTS = 10_000;
 const LONGEST_PARAGRAPH = 64 * 1024;
 const LONGEST_LINE = 8 * 1024;
+/** Lines before the copy of the message. */
+const MOST_LINES = 100_000;
 /** The words to people before the first recipient. */
 const MOST_OPENING_PARAGRAPHS = 4;
 
@@ -46,6 +48,7 @@ export function readQmailReport(report: OpenedReport): DeliveryReport | null {
   let openingParagraphs = 0;
   let copyAt = -1;
   for (const paragraph of paragraphs(text)) {
+    if (paragraph === null) return null;
     const first = paragraph.lines[0]!;
     if (first.startsWith('<') && first.includes('>:')) {
       if (openingParagraphs === 0 || recipients.length === MOST_RECIPIENTS) return null;
@@ -100,13 +103,19 @@ interface Paragraph {
   readonly secondLine: number;
 }
 
-function* paragraphs(text: Buffer): Generator<Paragraph> {
+/** The text's paragraphs; `null` as the last of them if there are too many lines to be a notice. */
+function* paragraphs(text: Buffer): Generator<Paragraph | null> {
+  let count = 0;
   let lines: string[] = [];
   let size = 0;
   let secondLine = 0;
   for (let at = 0; at < text.length; ) {
     const lf = text.indexOf(0x0a, at);
     const end = lf < 0 ? text.length : lf;
+    if (++count > MOST_LINES) {
+      yield null;
+      return;
+    }
     // Beyond the bound a line is only asked whether it ends the paragraph.
     const most = size > LONGEST_PARAGRAPH ? 1 : LONGEST_LINE;
     const line = headerText(text.subarray(at, Math.min(end, at + most))).trimEnd();

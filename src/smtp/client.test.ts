@@ -125,6 +125,10 @@ test('what the server can not do is said before anything is sent', async (t) => 
   assert.equal(await needs({ params: { body: '8BITMIME' }, require8BitMime: true }), '8BITMIME');
   assert.equal(await needs({ content: Buffer.alloc(11, 'x') }), 'SIZE');
   assert.equal(client.transactions, 0);
+  assert.equal(await needs({ from: 'a@bücher.example', recipients: to('x@пример.example') }), null);
+  const envelope = server.messages[0]?.envelope;
+  assert.equal(envelope?.from.address, 'a@xn--bcher-kva.example');
+  assert.equal(envelope?.recipients[0]?.address, 'x@xn--e1afmkfd.example');
   assert.equal(await needs({ params: { body: '8BITMIME' } }), null);
   assert.equal(client.sizeLimit, 10);
 });

@@ -1,3 +1,4 @@
+import { domainToAscii } from '../mail/address.ts';
 import type { Clock } from '../system/clock.ts';
 import type {
   ConnectionFacts,
@@ -68,10 +69,7 @@ export class SmtpClient {
 
   /** What of the message this server can not do; null when nothing stands in the way. */
   needs(message: OutgoingMessage): SendResult['needs'] {
-    const beyondAscii =
-      message.params?.smtputf8 === true ||
-      NON_ASCII.test(message.from) ||
-      message.recipients.some((recipient) => NON_ASCII.test(recipient.address));
+    const beyondAscii = needsSmtpUtf8(message);
     if (beyondAscii && !this.offers('SMTPUTF8')) return 'SMTPUTF8';
     if (message.require8BitMime && message.params?.body === '8BITMIME' && !this.offers('8BITMIME')) {
       return '8BITMIME';
@@ -102,9 +100,10 @@ export class SmtpClient {
 
   #envelopeLines(message: OutgoingMessage): { mail: string; rcpt: string[] } {
     return {
-      mail: `MAIL FROM:<${checked(message.from)}>${this.#mailParams(message)}\r\n`,
+      mail: `MAIL FROM:<${checked(wireAddress(message.from))}>${this.#mailParams(message)}\r\n`,
       rcpt: message.recipients.map(
-        ({ address, params }) => `RCPT TO:<${checked(address)}>${params ? this.#rcptParams(params) : ''}\r\n`,
+        ({ address, params }) =>
+          `RCPT TO:<${checked(wireAddress(address))}>${params ? this.#rcptParams(params) : ''}\r\n`,
       ),
     };
   }
@@ -114,11 +113,7 @@ export class SmtpClient {
     let out = '';
     if (this.offers('SIZE')) out += ` SIZE=${message.content.length}`;
     if (params.body && this.offers('8BITMIME')) out += ` BODY=${params.body}`;
-    if (this.offers('SMTPUTF8')) {
-      const beyondAscii = params.smtputf8 || NON_ASCII.test(message.from);
-      if (beyondAscii || message.recipients.some(({ address }) => NON_ASCII.test(address)))
-        out += ' SMTPUTF8';
-    }
+    if (this.offers('SMTPUTF8') && needsSmtpUtf8(message)) out += ' SMTPUTF8';
     if (this.offers('DSN')) {
       if (params.ret) out += ` RET=${params.ret}`;
       if (params.envid) out += ` ENVID=${encodeXtext(params.envid)}`;
@@ -361,6 +356,22 @@ function chunkOf(content: Buffer): Buffer {
   return content[end - 1] === 0x0d
     ? Buffer.concat([content, CRLF.subarray(1)])
     : Buffer.concat([content, CRLF]);
+}
+
+/** An internationalized domain goes in A-labels, which every server takes; only a local part can need SMTPUTF8. */
+function wireAddress(address: string): string {
+  if (!NON_ASCII.test(address)) return address;
+  const at = address.lastIndexOf('@');
+  const domain = at === -1 ? null : domainToAscii(address.slice(at + 1));
+  return domain === null ? address : address.slice(0, at + 1) + domain;
+}
+
+function needsSmtpUtf8({ params, from, recipients }: OutgoingMessage): boolean {
+  return (
+    params?.smtputf8 === true ||
+    NON_ASCII.test(wireAddress(from)) ||
+    recipients.some(({ address }) => NON_ASCII.test(wireAddress(address)))
+  );
 }
 
 /** A line end in an address would be a command of its own; nothing that read the address may have let it through. */

@@ -120,7 +120,7 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       if (request.method !== 'POST') return answers.confirm(response);
       return readForm(request, (form) => {
         if (form !== 'one-click') counts.unusual_forms++;
-        if (form === 'too long') response.shouldKeepAlive = false;
+        if (closing || form === 'too long') response.shouldKeepAlive = false;
         record(token, sealed, request, now);
         answers.unsubscribed(response);
       });
@@ -213,13 +213,20 @@ export async function startTracker(options: TrackerOptions): Promise<Tracker> {
       closing = true;
       reload.close();
       const ended = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeIdleConnections();
-      const cancel = clock.after(CLOSE_MS, () => {
+      const cancelLast = clock.after(CLOSE_MS, () => {
         parseErrors.close();
         server.closeAllConnections();
       });
+      // An answer that had promised to keep its connection leaves it idle.
+      let cancelIdle = () => {};
+      const closeIdle = () => {
+        server.closeIdleConnections();
+        cancelIdle = clock.after(50, closeIdle);
+      };
+      closeIdle();
       await ended;
-      cancel();
+      cancelLast();
+      cancelIdle();
     },
   };
 }
@@ -259,9 +266,8 @@ function headerSize(request: IncomingMessage): number {
   return size;
 }
 
-/** A body that nobody asked for is read to its end only if that is near. */
+/** To keep the connection, the body must be read to its end; only if that is near. */
 function sendsMuch(request: IncomingMessage): boolean {
-  if (request.method === 'POST') return false;
   const { 'content-length': length, 'transfer-encoding': encoding } = request.headers;
   return encoding !== undefined || (length !== undefined && Number(length) > 65_536);
 }

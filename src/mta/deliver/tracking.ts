@@ -42,9 +42,9 @@ export class Tracking {
   ): TrackingFlags {
     const { signals } = config;
     const mode = signals?.get('engagement-tracking');
-    if (!signals || mode === 'false') return UNTRACKED;
+    if (!signals || mode === 'no') return UNTRACKED;
     // Somebody else has tracked the message: it is not touched, only marked.
-    if (mode === 'true') return { openTracking: true, initialPixel: false, clickTracking: true };
+    if (mode === 'yes') return { openTracking: true, initialPixel: false, clickTracking: true };
     const settings = trackingSettings(config, config.tracking(message), message.sender);
     if (!settings || !this.#ring?.active) return UNTRACKED;
     const plan = planTracking(message.content, settings);

@@ -21,6 +21,7 @@ export class Renderer {
   readonly #dkim: DkimSigner;
   readonly #tracking: Tracking;
   readonly #clock: Clock;
+  readonly #edited = new WeakMap<Buffer, Buffer>();
 
   constructor(dkim: DkimSigner, tracking: Tracking, clock: Clock) {
     this.#dkim = dkim;
@@ -38,11 +39,20 @@ export class Renderer {
    * what goes out. The same message gives the same bytes on every attempt, times in signatures aside.
    */
   async render({ envelope, content, index, queue, settings, config }: RenderRequest): Promise<Buffer> {
-    let raw = content;
-    const remove = [...envelope.removeHeaders, ...settings.get('remove-header')];
-    if (remove.length > 0) raw = editHeaders(raw, { remove });
+    let raw = this.#withoutHeaders(content, [...envelope.removeHeaders, ...settings.get('remove-header')]);
     if (this.isPerRecipient(envelope)) raw = this.#tracking.apply(raw, config, envelope, index, queue.domain);
     const signatures = await this.#dkim.signatures(raw, config, settings, queue.vmta, this.#clock.now());
     return signatures.length > 0 ? Buffer.concat([Buffer.from(signatures.join('')), raw]) : raw;
+  }
+
+  /** The same for all recipients of one reading of the message, so it is made once. */
+  #withoutHeaders(content: Buffer, remove: readonly string[]): Buffer {
+    if (remove.length === 0) return content;
+    let edited = this.#edited.get(content);
+    if (!edited) {
+      edited = editHeaders(content, { remove });
+      this.#edited.set(content, edited);
+    }
+    return edited;
   }
 }

@@ -8,7 +8,7 @@ import type { Envelope } from '../../spool/stored-message.ts';
 import type { Log } from '../../system/log.ts';
 import { type KeyRing, openKeyRing } from '../../tracking/key-ring.ts';
 import { applyTracking } from '../../tracking/rewrite-message.ts';
-import { planTracking, type TrackingSettings } from '../../tracking/tracking-plan.ts';
+import { planTracking, type TrackingPlan, type TrackingSettings } from '../../tracking/tracking-plan.ts';
 
 export interface TrackingFlags {
   readonly openTracking: boolean;
@@ -22,6 +22,7 @@ export class Tracking {
   readonly #log: Log;
   /** null when the MTA itself does not track. */
   readonly #ring: KeyRing | null;
+  readonly #plans = new WeakMap<Buffer, TrackingPlan>();
 
   constructor(ring: KeyRing | null, log: Log) {
     this.#ring = ring;
@@ -49,7 +50,7 @@ export class Tracking {
     if (!settings || !this.#ring?.active) return UNTRACKED;
     const plan = planTracking(message.content, settings);
     if (plan.error) this.#log.warn(`a message is not tracked: ${(plan.error as Error).message}`);
-    if (plan.skipped || plan.changes.length === 0) return UNTRACKED;
+    if (plan.skipped || !plan.changes.some(({ kind }) => kind === 'body')) return UNTRACKED;
     return {
       openTracking: settings.opens,
       initialPixel: settings.initialOpens,
@@ -66,22 +67,29 @@ export class Tracking {
     if (!settings || !this.#ring) return raw;
     const { subaccount } = config.signalsDecision(facts.vmta, facts.senderDomain);
     const expiryMs = facts.receivedAt + switches.get('tracking-link-expiry');
-    return applyTracking(
-      planTracking(raw, {
+    return applyTracking(this.#plan(raw, settings, facts), {
+      ring: this.#ring,
+      messageId: facts.customMessageId || recipient.messageId,
+      recipient: recipient.address,
+      subaccount: facts.subaccountId || subaccount || 0,
+      campaign: facts.jobId,
+      expiry: Math.floor(expiryMs / 1000),
+    }).content;
+  }
+
+  /** Reading a message is most of the work; its recipients share it. */
+  #plan(raw: Buffer, settings: TrackingSettings, facts: Envelope['facts']): TrackingPlan {
+    let plan = this.#plans.get(raw);
+    if (!plan) {
+      plan = planTracking(raw, {
         ...settings,
         opens: facts.openTracking,
         initialOpens: facts.initialPixel,
         clicks: facts.clickTracking,
-      }),
-      {
-        ring: this.#ring,
-        messageId: facts.customMessageId || recipient.messageId,
-        recipient: recipient.address,
-        subaccount: facts.subaccountId || subaccount || 0,
-        campaign: facts.jobId,
-        expiry: Math.floor(expiryMs / 1000),
-      },
-    ).content;
+      });
+      this.#plans.set(raw, plan);
+    }
+    return plan;
   }
 }
 

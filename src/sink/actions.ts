@@ -47,6 +47,7 @@ export class Actions {
   readonly #options: ActionsOptions;
   readonly #queue = new DueQueue();
   #running = 0;
+  #finishing = 0;
   #cancel: (() => void) | null = null;
   #wakesAt = Number.POSITIVE_INFINITY;
   #closed = false;
@@ -56,6 +57,11 @@ export class Actions {
 
   constructor(options: ActionsOptions) {
     this.#options = options;
+  }
+
+  /** Copies whose plan is done and that are being cleared away. */
+  get finishing(): number {
+    return this.#finishing;
   }
 
   /** Takes up a copy's plan, or what is left of it after a restart. */
@@ -142,18 +148,20 @@ export class Actions {
       fault: result.fault,
       tries: chain.tries,
     };
+    const last = chain.left.length === 1;
+    if (last) this.#finishing++;
     try {
       await ledger.append(done);
+      if (last) await finished(chain.record);
     } catch (error) {
       log.error('an action could not be recorded', { reason: (error as Error).message });
+    } finally {
+      if (last) this.#finishing--;
     }
+    if (last) return;
     chain.left.shift();
     chain.tries = 0;
     chain.doubted = false;
-    if (chain.left.length === 0) {
-      await finished(chain.record);
-      return;
-    }
     chain.due = chain.left[0]!.action.due;
     this.#queue.push(chain);
   }

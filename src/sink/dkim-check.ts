@@ -8,7 +8,8 @@ export interface DkimCheckOptions {
   readonly now: () => number;
   /** TXT records of a name; empty when there are none. */
   readonly texts: (name: string) => readonly string[];
-  readonly result: (id: string, dkim: 'pass' | 'fail' | 'none') => void;
+  /** Writes the result down; until that is done the message counts as busy. */
+  readonly result: (id: string, dkim: 'pass' | 'fail' | 'none') => Promise<void>;
 }
 
 /** Messages that wait to be looked at; beyond, mail is left unchecked rather than memory filled. */
@@ -53,8 +54,9 @@ export class DkimChecks {
     await new Promise((resolve) => setImmediate(resolve));
     for (let next = this.#waiting.shift(); next && !this.#closed; next = this.#waiting.shift()) {
       this.#bytes -= next.content.length;
-      const dkim = await this.#verify(next.content);
-      if (!this.#closed) this.#options.result(next.id, dkim);
+      // A message that the verifier cannot read at all carries no valid signature either.
+      const dkim = await this.#verify(next.content).catch(() => 'fail' as const);
+      if (!this.#closed) await this.#options.result(next.id, dkim);
     }
     this.#running = null;
   }

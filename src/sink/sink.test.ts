@@ -394,38 +394,41 @@ test('bounces and complaints come back over SMTP, and a refused first try is rep
   );
   const port = await inbound.listen('127.0.0.1', 0, 'test');
   const deliverVia = { host: '127.0.0.1', port };
-  await withSink({ deliverVia, complaintTo: 'fbl@fbl.test' }, async ({ sink, dir }) => {
-    const content = mail('<p>hello</p>', ['X-MSFBL: abc']);
-    await send(sink, ['x@oob.sink.test', 'y@fbl.sink.test', 'z@autoreply.sink.test'], content);
-    await send(sink, ['n@oob.sink.test'], mail(), '');
-    const { oob, fbl } = await settled(sink);
-    assert.deepEqual([oob, fbl], [1, 1], 'nobody answers the null sender');
-    const bounce = got.find(({ content: c }) => c.includes('report-type=delivery-status'))!;
-    assert.deepEqual([bounce.from, bounce.to], ['', 'b@bounces.test']);
-    const parts = [...leaves(parseMime(bounce.content))];
-    assert.deepEqual(
-      parts.map(({ type }) => type),
-      ['text/plain', 'message/delivery-status', 'message/rfc822'],
-    );
-    const body = (i: number) => bounce.content.subarray(parts[i]!.bodyStart, parts[i]!.bodyEnd).toString();
-    assert.match(body(1), /^Final-Recipient: rfc822;x@oob\.sink\.test\r$/m);
-    assert.match(body(1), /^Status: 5\.1\.1\r$/m);
-    assert.equal(body(2), content.toString());
-    const complaint = got.find(({ content: c }) => c.includes('report-type=feedback-report'))!;
-    assert.deepEqual([complaint.from, complaint.to], ['feedback@fbl.sink.test', 'fbl@fbl.test']);
-    assert.match(
-      complaint.content.toString(),
-      /^Feedback-Type: abuse\r\n(?:.*\r\n)*Original-Rcpt-To: <y@fbl\.sink\.test>\r$/m,
-    );
-    assert.ok(complaint.content.includes('X-MSFBL: abc'));
-    assert.equal(got.length, 3, 'and an absence notice');
-    assert.deepEqual(
-      await readdir(path.join(dir, 'originals')),
-      [],
-      'originals are gone when nobody needs them',
-    );
-  });
-  await inbound.close(0);
+  try {
+    await withSink({ deliverVia, complaintTo: 'fbl@fbl.test' }, async ({ sink, dir }) => {
+      const content = mail('<p>hello</p>', ['X-MSFBL: abc']);
+      await send(sink, ['x@oob.sink.test', 'y@fbl.sink.test', 'z@autoreply.sink.test'], content);
+      await send(sink, ['n@oob.sink.test'], mail(), '');
+      const { oob, fbl } = await settled(sink);
+      assert.deepEqual([oob, fbl], [1, 1], 'nobody answers the null sender');
+      const bounce = got.find(({ content: c }) => c.includes('report-type=delivery-status'))!;
+      assert.deepEqual([bounce.from, bounce.to], ['', 'b@bounces.test']);
+      const parts = [...leaves(parseMime(bounce.content))];
+      assert.deepEqual(
+        parts.map(({ type }) => type),
+        ['text/plain', 'message/delivery-status', 'message/rfc822'],
+      );
+      const body = (i: number) => bounce.content.subarray(parts[i]!.bodyStart, parts[i]!.bodyEnd).toString();
+      assert.match(body(1), /^Final-Recipient: rfc822;x@oob\.sink\.test\r$/m);
+      assert.match(body(1), /^Status: 5\.1\.1\r$/m);
+      assert.equal(body(2), content.toString());
+      const complaint = got.find(({ content: c }) => c.includes('report-type=feedback-report'))!;
+      assert.deepEqual([complaint.from, complaint.to], ['feedback@fbl.sink.test', 'fbl@fbl.test']);
+      assert.match(
+        complaint.content.toString(),
+        /^Feedback-Type: abuse\r\n(?:.*\r\n)*Original-Rcpt-To: <y@fbl\.sink\.test>\r$/m,
+      );
+      assert.ok(complaint.content.includes('X-MSFBL: abc'));
+      assert.equal(got.length, 3, 'and an absence notice');
+      assert.deepEqual(
+        await readdir(path.join(dir, 'originals')),
+        [],
+        'originals are gone when nobody needs them',
+      );
+    });
+  } finally {
+    await inbound.close(0);
+  }
 });
 
 test('without a way back nothing is sent, and that is counted', async () => {

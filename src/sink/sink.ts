@@ -151,9 +151,10 @@ export async function startSink(options: SinkOptions): Promise<Sink> {
       seed,
       now: clock.now,
       texts: (name) => zone.texts(name),
-      result: (id, dkim) => {
-        ledger.append({ k: 'auth', at: clock.now(), id, dkim }).catch(() => {});
-      },
+      result: (id, dkim) =>
+        ledger
+          .append({ k: 'auth', at: clock.now(), id, dkim })
+          .catch((error: Error) => log.error('a check could not be recorded', { reason: error.message })),
     });
     closing.push(() => checks.close());
     const judge = new Judge(
@@ -201,7 +202,7 @@ export async function startSink(options: SinkOptions): Promise<Sink> {
       files,
       ledger: () => ledger.file,
       startedAt: clock.now(),
-      busy: () => checks.busy,
+      busy: () => checks.busy + actions.finishing,
       reset: async () => {
         actions.forget();
         judge.reset();

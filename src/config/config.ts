@@ -1,122 +1,39 @@
 import path from 'node:path';
-import { Block } from './block.ts';
+import type { Block } from './block.ts';
 import { Fault, type Findings, type Origin } from './diagnostic.ts';
-import { directive } from './directives/index.ts';
 import type { Disk } from './disk.ts';
 import { DomainBlocks } from './domain-blocks.ts';
 import { canonicalQueueDomain, type DomainPattern, DomainTable } from './domain-pattern.ts';
-import { AddressList, type DomainKey, fillAddressList, type Lists, readLists, withOrigin } from './lists.ts';
+import { type DomainKey, type Lists, readLists, withOrigin } from './lists.ts';
 import { Macros } from './macros.ts';
+import type {
+  AcctFile,
+  Alias,
+  ApiListener,
+  Listener,
+  OutboundProxy,
+  Pool,
+  Processor,
+  SmtpUser,
+  Spool,
+  Vmta,
+} from './parts.ts';
 import { sparkpostPreset } from './presets.ts';
+import { readListeners, readProcessor, readSpools } from './read-parts.ts';
+import { readVmtas, type VmtaBlocks } from './read-vmtas.ts';
 import { LayeredSettings, type Settings } from './settings.ts';
 import { SourceBlocks } from './source-blocks.ts';
 import {
   type AddressTest,
   type AliasFrom,
   type EnableSignals,
-  type ListenerAddress,
   readListenerAddress,
 } from './values/compound.ts';
-import { type Cidr, canonicalDomain, formatAddress, type HostPort, readCidr } from './values/network.ts';
+import { canonicalDomain, formatAddress } from './values/network.ts';
 import { resolvePath } from './values/scalars.ts';
 
-/** Queue domains whose settings are remembered by name; the oldest is forgotten first. */
+/** Queue domains whose settings are remembered by name; beyond, they are forgotten together. */
 const REMEMBERED = 200_000;
-
-export interface Listener extends ListenerAddress {
-  /** Name of the source that this listener binds. */
-  readonly source: string | null;
-  readonly settings: Settings<'smtp-listener'>;
-  /** Null for the listener that exists when none is configured. */
-  readonly origin: Origin | null;
-}
-
-export interface ApiListener extends ListenerAddress {
-  readonly settings: Settings<'transmissions-api-listener'>;
-  readonly origin: Origin;
-}
-
-export interface Spool {
-  readonly dir: string;
-  readonly settings: Settings<'spool'>;
-  readonly origin: Origin;
-}
-
-export interface AcctFile {
-  /** An absolute path, or `|` and a command line. */
-  readonly target: string;
-  readonly settings: Settings<'acct-file'>;
-  readonly origin: Origin;
-}
-
-export interface SmtpUser {
-  readonly name: string;
-  readonly password: string | null;
-  /** Name of the source whose settings apply after login. */
-  readonly source: string;
-  readonly settings: Settings<'smtp-user'>;
-  readonly origin: Origin;
-}
-
-export interface SourceHost {
-  readonly cidr: Cidr;
-  readonly host: string;
-  readonly origin: Origin;
-}
-
-export interface Pool {
-  readonly name: string;
-  /** Members as slots of the rotation: in order, a name as often as it was written. */
-  readonly members: readonly string[];
-  readonly settings: Settings<'virtual-mta-pool'>;
-  readonly origin: Origin;
-}
-
-export interface Vmta {
-  readonly name: string;
-  /** The VMTA's own values, else those of its pools, else those of the file level. */
-  readonly settings: Settings<'virtual-mta'>;
-  /** The pool whose `<domain>` blocks apply to this VMTA. */
-  readonly pool: Pool | null;
-  /** Every pool it is a member of, in file order. */
-  readonly pools: readonly Pool[];
-  /** Addresses to send from with their names; empty when the operating system chooses. */
-  readonly sourceHosts: readonly SourceHost[];
-  /** The name in EHLO when the source address has none of its own. */
-  readonly hostName: string;
-  /** Null for `{default}`. */
-  readonly origin: Origin | null;
-}
-
-export interface Proxy {
-  readonly name: string;
-  readonly server: HostPort;
-  readonly client: { readonly ip: string; readonly port: number; readonly host: string };
-  readonly origin: Origin;
-}
-
-export interface Alias {
-  readonly from: AliasFrom;
-  readonly to: readonly string[];
-  readonly origin: Origin;
-}
-
-export interface Processor {
-  readonly settings: Settings<'bounce-processor'>;
-  /** Whether mail to this envelope recipient is to be examined. */
-  matches(address: string): boolean;
-  readonly bodyPatternFiles: readonly { readonly file: string; readonly origin: Origin }[];
-  readonly logMatchInfo: boolean;
-  readonly origin: Origin;
-}
-
-/** Blocks of a VMTA or pool with what `<domain>` they hold. */
-interface VmtaBlocks {
-  readonly block: Block | null;
-  readonly pools: readonly Block[];
-  readonly domains: DomainBlocks | null;
-  readonly poolDomains: DomainBlocks | null;
-}
 
 /** A whole configuration, resolved. Nothing in it changes; a reload makes a new one. */
 export class Config {
@@ -136,7 +53,7 @@ export class Config {
   readonly pools: ReadonlyMap<string, Pool>;
   readonly lists: Lists;
   readonly aliases: readonly Alias[];
-  readonly proxies: ReadonlyMap<string, Proxy>;
+  readonly proxies: ReadonlyMap<string, OutboundProxy>;
   readonly signals: Settings<'signals'> | null;
   readonly bounceProcessor: Processor | null;
   readonly feedbackLoopProcessor: Processor | null;
@@ -144,7 +61,7 @@ export class Config {
   readonly hostNames: readonly string[];
   readonly sources: SourceBlocks;
 
-  readonly #vmtaBlocks = new Map<string, VmtaBlocks>();
+  readonly #vmtaBlocks: ReadonlyMap<string, VmtaBlocks>;
   readonly #globalDomains: DomainBlocks;
   readonly #localNames: ReadonlySet<string>;
   readonly #relayDomains = new DomainTable<true>();
@@ -240,9 +157,10 @@ export class Config {
 
     const macros = new Macros(root, findings);
     this.#globalDomains = new DomainBlocks(root, macros, findings);
-    const { pools, vmtas } = this.#readVmtas(root, macros, findings);
+    const { pools, vmtas, blocks } = readVmtas(root, macros, findings, this.hostNames[0]!);
     this.pools = pools;
     this.vmtas = vmtas;
+    this.#vmtaBlocks = blocks;
   }
 
   get patternLists(): Lists['patternLists'] {
@@ -420,172 +338,4 @@ export class Config {
       ...(domain === '{sparkpost}' ? [sparkpostPreset] : []),
     ];
   }
-
-  #readVmtas(root: Block, macros: Macros, findings: Findings) {
-    addColdVmtas(root);
-    const pools = new Map<string, Pool>();
-    const poolsOf = new Map<string, { pool: Pool; block: Block; domains: DomainBlocks }[]>();
-    for (const block of root.blocksOf('virtual-mta-pool')) {
-      const pool: Pool = {
-        name: block.argument,
-        members: block.lines('virtual-mta').map((l) => l.value as string),
-        settings: new LayeredSettings('virtual-mta-pool', [block, root], root),
-        origin: block.origin,
-      };
-      pools.set(block.argument.toLowerCase(), pool);
-      const domains = new DomainBlocks(block, macros, findings);
-      for (const member of new Set(pool.members.map((m) => m.toLowerCase()))) {
-        const list = poolsOf.get(member) ?? [];
-        list.push({ pool, block, domains });
-        poolsOf.set(member, list);
-      }
-    }
-    const vmtas = new Map<string, Vmta>();
-    const add = (name: string, block: Block | null) => {
-      const key = name.toLowerCase();
-      const memberships = block ? (poolsOf.get(key) ?? []) : [];
-      const withDomains = memberships.filter((m) => !m.domains.isEmpty);
-      if (withDomains.length > 1) {
-        findings.error(withDomains[1]!.block.origin, `VMTA ${name} is in two pools with <domain> blocks`, {
-          text: name,
-          hint: `${withDomains.map((m) => m.pool.name).join(' and ')}; put the blocks in one of them`,
-        });
-      }
-      const layers = [...(block ? [block] : []), ...memberships.map((m) => m.block), root];
-      const domains = block ? new DomainBlocks(block, macros, findings) : null;
-      this.#vmtaBlocks.set(key, {
-        block,
-        pools: memberships.map((m) => m.block),
-        domains: domains?.isEmpty === false ? domains : null,
-        poolDomains: withDomains[0]?.domains ?? null,
-      });
-      const settings = new LayeredSettings('virtual-mta', layers, root);
-      vmtas.set(key, {
-        name,
-        settings,
-        pool: withDomains[0]?.pool ?? null,
-        pools: memberships.map((m) => m.pool),
-        sourceHosts: settings.get('smtp-source-host'),
-        hostName: settings.get('host-name')[0] ?? this.hostNames[0]!,
-        origin: block?.origin ?? null,
-      });
-    };
-    add('{default}', null);
-    for (const block of root.blocksOf('virtual-mta')) {
-      if (block.argument.toLowerCase() === '{default}') {
-        findings.error(block.origin, 'the name {default} is reserved', {
-          text: block.argument,
-          hint: 'it has the values of the file level',
-        });
-      } else add(block.argument, block);
-    }
-    return { pools, vmtas };
-  }
-}
-
-/** `auto-cold-virtual-mta IP HOST` in a VMTA stands for a second VMTA with that address, being warmed up. */
-function addColdVmtas(root: Block): void {
-  const names = new Set(root.blocksOf('virtual-mta').map((b) => b.argument.toLowerCase()));
-  for (const warm of root.blocksOf('virtual-mta')) {
-    const line = warm.lines('auto-cold-virtual-mta').at(-1);
-    if (!line) continue;
-    const name = `${warm.argument}-cold`;
-    if (names.has(name.toLowerCase())) continue;
-    const { ip, host } = line.value as { ip: string; host: string };
-    const cold = new Block('virtual-mta', name, line.origin, root);
-    const cidr = readCidr(ip);
-    const source = { ...line, value: { cidr, host } };
-    cold.settings.set('smtp-source-host', {
-      declaration: directive('virtual-mta', 'smtp-source-host')!,
-      lines: [source],
-    });
-    root.blocks.push(cold);
-    const known = warm.settings.get('cold-virtual-mta');
-    const more = { ...line, value: name };
-    if (known) known.lines.push(more);
-    else {
-      const declaration = directive('virtual-mta', 'cold-virtual-mta')!;
-      warm.settings.set('cold-virtual-mta', { declaration, lines: [more] });
-    }
-  }
-}
-
-function readListeners(root: Block, findings: Findings): Listener[] {
-  const none = (origin: Origin) => new Block('smtp-listener', '', origin, root);
-  const found: Listener[] = [];
-  type Line = ListenerAddress & { source: string | null };
-  for (const { origin, ...line } of withOrigin<Line>(root, 'smtp-listener')) {
-    const settings = new LayeredSettings('smtp-listener', [none(origin)], root);
-    found.push({ ...line, settings, origin });
-  }
-  for (const block of root.blocksOf('smtp-listener')) {
-    const address = readListenerAddress(block.argument);
-    if (address instanceof Fault) {
-      findings.error(block.origin, `<smtp-listener>: ${address.message}`, {
-        text: block.argument,
-        ...(address.hint ? { hint: address.hint } : {}),
-      });
-      continue;
-    }
-    const settings = new LayeredSettings('smtp-listener', [block], root);
-    found.push({ ...address, source: settings.get('source'), settings, origin: block.origin });
-  }
-  if (found.length > 0) return found.sort(byLine);
-  const port = root.lines('smtp-port').at(-1);
-  const ips = root.lines('smtp-ip');
-  const implicit = (address: string, origin: Origin | null): Listener => ({
-    address,
-    port: (port?.value as number | undefined) ?? 25,
-    source: null,
-    settings: new LayeredSettings('smtp-listener', [], root),
-    origin: origin ?? port?.origin ?? null,
-  });
-  return ips.length > 0 ? ips.map((l) => implicit(l.value as string, l.origin)) : [implicit('0.0.0.0', null)];
-}
-
-const byLine = (a: Listener, b: Listener): number =>
-  a.origin && b.origin && a.origin.file === b.origin.file ? a.origin.line - b.origin.line : 0;
-
-function readSpools(root: Block, file: string): Spool[] {
-  const old = root.lines('spool').map((l) => ({ dir: l.value as string, block: null, origin: l.origin }));
-  const blocks = root
-    .blocksOf('spool')
-    .map((b) => ({ dir: resolvePath(b.argument, path.dirname(file)), block: b, origin: b.origin }));
-  // spool-min-free-space counts megabytes and holds for every spool that has no value of its own.
-  const floor = root.lines('spool-min-free-space').at(-1);
-  const general = new Block('spool', '', floor?.origin ?? { file, line: 0 }, root);
-  if (floor) {
-    general.settings.set('min-free-space', {
-      declaration: directive('spool', 'min-free-space')!,
-      lines: [{ ...floor, value: (floor.value as number) * 1024 * 1024 }],
-    });
-  }
-  return [...old, ...blocks].map(({ dir, block, origin }) => ({
-    dir,
-    settings: new LayeredSettings('spool', block ? [block, general] : [general], root),
-    origin,
-  }));
-}
-
-/** The two processors have the same directives, so one type serves both. */
-function readProcessor(
-  scope: 'bounce-processor' | 'feedback-loop-processor',
-  root: Block,
-  disk: Disk,
-  findings: Findings,
-): Processor | null {
-  const block = root.blocksOf(scope)[0];
-  if (!block) return null;
-  const list = new AddressList('', block.origin);
-  for (const b of block.blocksOf('address-list')) fillAddressList(list, b, disk, findings);
-  const patterns = block.blocksOf('email-patterns');
-  return {
-    settings: new LayeredSettings('bounce-processor', [block], root),
-    matches: (address) => list.matches(address),
-    bodyPatternFiles: patterns.flatMap((b) =>
-      b.lines('body-pattern-file').map((l) => ({ file: l.value as string, origin: l.origin })),
-    ),
-    logMatchInfo: patterns.some((b) => b.lines('log-match-info').at(-1)?.value === true),
-    origin: block.origin,
-  };
 }

@@ -1,16 +1,3 @@
-export type {
-  AcctFile,
-  Alias,
-  ApiListener,
-  Listener,
-  Pool,
-  Processor,
-  Proxy,
-  SmtpUser,
-  SourceHost,
-  Spool,
-  Vmta,
-} from './config.ts';
 export { Config } from './config.ts';
 export type { Effect, Scope } from './declaration.ts';
 export { type Diagnostic, formatDiagnostic, formatOrigin, type Origin } from './diagnostic.ts';
@@ -30,6 +17,19 @@ export type {
   SmtpPatternList,
 } from './lists.ts';
 export { type Loaded, type LoadOptions, loadConfig } from './load.ts';
+export type {
+  AcctFile,
+  Alias,
+  ApiListener,
+  Listener,
+  OutboundProxy,
+  Pool,
+  Processor,
+  SmtpUser,
+  SourceHost,
+  Spool,
+  Vmta,
+} from './parts.ts';
 export type { Pattern } from './pattern/pattern.ts';
 export { printFile, printResolved } from './print.ts';
 export { completionData, coverage, referencePage } from './reference.ts';
@@ -43,7 +43,8 @@ export type {
   QueueFilterItem,
   RecordType,
 } from './values/accounting.ts';
-export type { DkimIdentity, EnableSignals, HttpAccess, SmtpHost } from './values/compound.ts';
+export type { EnableSignals, HttpAccess } from './values/compound.ts';
+export type { DkimIdentity, SmtpHost } from './values/delivery.ts';
 export { type Cidr, canonicalDomain, canonicalIp, cidrContains, ipBytes } from './values/network.ts';
 export type { Rate } from './values/quantities.ts';
 export type {

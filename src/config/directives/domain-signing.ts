@@ -1,5 +1,5 @@
 import { type Declarations, notReadYet, obsolete } from '../declaration.ts';
-import { dkimFallback, dkimIdentity, headersOrPatterns } from '../values/compound.ts';
+import { dkimFallback, dkimIdentity, headersOrPatterns } from '../values/delivery.ts';
 import { interval } from '../values/quantities.ts';
 import { boolean, booleanOr, headers, oneOf, text } from '../values/scalars.ts';
 

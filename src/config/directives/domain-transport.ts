@@ -1,5 +1,5 @@
 import { type Declarations, notReadYet } from '../declaration.ts';
-import { queueDomain, smtpHosts } from '../values/compound.ts';
+import { queueDomain, smtpHosts } from '../values/delivery.ts';
 import { interval } from '../values/quantities.ts';
 import { boolean, file, integer, oneOf, port, secret, string } from '../values/scalars.ts';
 

@@ -1,5 +1,6 @@
 import { type Declarations, notReadYet } from '../declaration.ts';
-import { certificate, proxyClient } from '../values/compound.ts';
+import { certificate } from '../values/compound.ts';
+import { proxyClient } from '../values/delivery.ts';
 import { hostPort } from '../values/network.ts';
 import { interval } from '../values/quantities.ts';
 import { accessKey, boolean, file, integer, limit, name, oneOf, secret, string } from '../values/scalars.ts';

@@ -45,7 +45,8 @@ const contexts: BrowserContext[] = [];
 
 async function tabIn(context: BrowserContext, wrong: string[] = []): Promise<Tab> {
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  // Long, for machines with much else to do: nothing waits this long when it works.
+  page.setDefaultTimeout(45_000);
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') wrong.push(message.text());
   });

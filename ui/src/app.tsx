@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { announcement } from './announce.ts';
 import { Dialog } from './components/dialog.tsx';
 import { Horn, Icon, type IconName } from './components/icon.tsx';
@@ -61,7 +61,7 @@ function Shell({ found }: { found: Found }) {
       .filter(Boolean)
       .join(' · ');
   }, [name, found.id]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (changes === 0) return;
     scrollTo(0, 0);
     title.current?.focus({ preventScroll: true });

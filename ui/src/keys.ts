@@ -1,6 +1,6 @@
 /** Keys: which do what on the present page, and the one listener that runs them. */
 import { signal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 
 export interface Binding {
   /** A key as `KeyboardEvent.key` names it, or two after another: `g o`. `mod+k` is Ctrl or Command. */
@@ -40,7 +40,8 @@ export function useKeys(list: readonly Binding[]): void {
   const shape = list.map((b) => b.keys).join('|');
   const latest = useRef(list);
   latest.current = list;
-  useEffect(() => {
+  // Before the paint: what can be seen can be pressed.
+  useLayoutEffect(() => {
     const bound = list.map((b, i) => ({
       ...b,
       run: (event: KeyboardEvent) => latest.current[i]?.run(event),

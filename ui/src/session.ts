@@ -64,6 +64,10 @@ export async function startSession(now: number): Promise<void> {
     if (data?.kind === 'ask' && present && !interrupted.peek())
       tabs.postMessage({ kind: 'session', session: present });
     if (data?.kind === 'signed-out' && present) forget();
+    // An answer that a busy tab gives late is still one.
+    const late =
+      data?.kind === 'session' && !present && sessionKnown.peek() ? readSession(data.session, now) : null;
+    if (late) signedIn(late);
   });
   const own = stored(now);
   const found = own ?? (await fromOtherTab(now));

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import type { Filter } from '../address.ts';
 import { announce } from '../announce.ts';
 import type { EventRow } from '../api.ts';
@@ -37,7 +37,7 @@ export function EventDetail({
   const title = useRef<HTMLHeadingElement>(null);
   const explain = useSignal(false);
   const id = textOf(event, 'event_id');
-  useEffect(() => {
+  useLayoutEffect(() => {
     title.current?.focus({ preventScroll: true });
     title.current?.scrollIntoView({ block: 'nearest' });
   }, [id]);

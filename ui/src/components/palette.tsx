@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { readQuery } from '../facets.ts';
 import { visible } from '../outside-text.ts';
 import { navigate, place } from '../router.ts';
@@ -19,7 +19,7 @@ interface Target extends Choice {
 export function Palette({ onClose }: { onClose: () => void }) {
   const text = useSignal('');
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  useLayoutEffect(() => field.current?.focus(), []);
 
   const go = (target: Target, beside = false) => {
     onClose();

@@ -1,6 +1,6 @@
 import { useSignal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId, useRef } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef } from 'preact/hooks';
 
 /** A button that opens a small panel beside itself. Escape, a click elsewhere and leaving with Tab close it. */
 export function Popover({
@@ -30,7 +30,7 @@ export function Popover({
     open.value = false;
   };
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open.value) return;
     const away = (event: Event) => {
       if (event.target instanceof Node && !host.current?.contains(event.target)) open.value = false;

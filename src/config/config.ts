@@ -1,6 +1,8 @@
 import path from 'node:path';
 import type { Block } from './block.ts';
 import { Fault, type Findings, type Origin } from './diagnostic.ts';
+import type { additionalDirectives } from './directives/additional.ts';
+import type { ValueOf } from './directives/index.ts';
 import type { Disk } from './disk.ts';
 import { DomainBlocks } from './domain-blocks.ts';
 import { canonicalQueueDomain, type DomainPattern, DomainTable } from './domain-pattern.ts';
@@ -34,6 +36,14 @@ import { resolvePath } from './values/scalars.ts';
 
 /** Queue domains whose settings are remembered by name; beyond, they are forgotten together. */
 const REMEMBERED = 200_000;
+
+type TrackingName = Exclude<keyof typeof additionalDirectives, 'state-dir' | 'process-x-msys-api'>;
+
+/** The switches that VMTA, pool, domain, source and file level may all set. */
+export interface TrackingSettings {
+  get<N extends TrackingName>(name: N): ValueOf<'virtual-mta', N>;
+  origin(name: TrackingName): Origin | null;
+}
 
 /** A whole configuration, resolved. Nothing in it changes; a reload makes a new one. */
 export class Config {
@@ -282,7 +292,7 @@ export class Config {
     readonly vmta: string;
     readonly domain: string;
     readonly source: Settings<'source'> | null;
-  }): Settings<'virtual-mta'> {
+  }): TrackingSettings {
     const own = this.#vmtaBlocks.get(message.vmta.toLowerCase());
     const source = message.source instanceof LayeredSettings ? message.source.layers : [this.root];
     return new LayeredSettings(

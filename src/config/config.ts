@@ -1,8 +1,6 @@
 import path from 'node:path';
 import type { Block } from './block.ts';
 import { Fault, type Findings, type Origin } from './diagnostic.ts';
-import type { additionalDirectives } from './directives/additional.ts';
-import type { ValueOf } from './directives/index.ts';
 import type { Disk } from './disk.ts';
 import { DomainBlocks } from './domain-blocks.ts';
 import { canonicalQueueDomain, type DomainPattern, DomainTable } from './domain-pattern.ts';
@@ -36,14 +34,6 @@ import { resolvePath } from './values/scalars.ts';
 
 /** Queue domains whose settings are remembered by name; beyond, they are forgotten together. */
 const REMEMBERED = 200_000;
-
-type TrackingName = Exclude<keyof typeof additionalDirectives, 'state-dir' | 'process-x-msys-api'>;
-
-/** The switches that VMTA, pool, domain, source and file level may all set. */
-export interface TrackingSettings {
-  get<N extends TrackingName>(name: N): ValueOf<'virtual-mta', N>;
-  origin(name: TrackingName): Origin | null;
-}
 
 /** A whole configuration, resolved. Nothing in it changes; a reload makes a new one. */
 export class Config {
@@ -287,12 +277,15 @@ export class Config {
     return rule?.send ? { send: true, subaccount: rule.subaccount } : drop;
   }
 
-  /** Tracking switches for one message: VMTA, pool, domain, source, file level, in this order. */
+  /**
+   * Tracking switches for one message: VMTA, pool, domain, source, file level, in this order. To be asked for
+   * directives that all of these know (`track-…`, `tracking-…`, `add-list-unsubscribe`) and for no others.
+   */
   tracking(message: {
     readonly vmta: string;
     readonly domain: string;
     readonly source: Settings<'source'> | null;
-  }): TrackingSettings {
+  }): Settings<'virtual-mta'> {
     const own = this.#vmtaBlocks.get(message.vmta.toLowerCase());
     const source = message.source instanceof LayeredSettings ? message.source.layers : [this.root];
     return new LayeredSettings(

@@ -1,4 +1,4 @@
-export { Config, type TrackingSettings } from './config.ts';
+export { Config } from './config.ts';
 export type { Effect, Scope } from './declaration.ts';
 export { type Diagnostic, formatDiagnostic, formatOrigin, type Origin } from './diagnostic.ts';
 export type { NameOf, ValueOf } from './directives/index.ts';

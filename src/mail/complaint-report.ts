@@ -56,7 +56,6 @@ const JMRP_FIELD = 'x-hmxmroriginalrecipient';
  */
 export function readComplaint(raw: Buffer): ComplaintReport | UnrecognisedReport | DamagedReport {
   const report = openReport(raw);
-  if (!report) return { kind: 'damaged', reason: 'a Content-Transfer-Encoding field is too long' };
   const part = report.leaves.find((leaf) => leaf.type === 'message/feedback-report');
   if (part) return readArf(report, part);
   const announced = announcedReport(report.root, 'feedback-report');

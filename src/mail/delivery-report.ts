@@ -75,7 +75,6 @@ const STATUS_TYPES = new Set(['message/delivery-status', 'message/global-deliver
  */
 export function readDeliveryReport(raw: Buffer): DeliveryReport | UnrecognisedReport | DamagedReport {
   const report = openReport(raw);
-  if (!report) return { kind: 'damaged', reason: 'a Content-Transfer-Encoding field is too long' };
   if (announcedReport(report.root, 'feedback-report')) return { kind: 'unrecognised' };
   const announced = announcedReport(report.root, 'delivery-status');
   const part = report.leaves.find((leaf) => STATUS_TYPES.has(leaf.type)) ?? untypedStatus(report, announced);

@@ -68,7 +68,7 @@ function readPart(
     disposition: disposition?.value ?? '',
     filename: disposition?.parameters.get('filename') ?? type?.parameters.get('name') ?? '',
     encoding: (header.get('content-transfer-encoding') ?? '')
-      .replace(/\([^)]*\)/g, '')
+      .replace(/\([^()]*\)/g, '')
       .trim()
       .toLowerCase(),
     bodyStart,

@@ -129,13 +129,13 @@ const hostile: [name: string, raw: () => string | Buffer, expected: string][] = 
     'an open comment of 64 KiB for an encoding, in 90 parts',
     () =>
       `${DSN}${`--b\r\nContent-Transfer-Encoding: ${'('.repeat(65_000)}\r\n\r\n`.repeat(90)}${STATUS}${BLOCK}${END}`,
-    'damaged damaged',
+    '1 unrecognised',
   ],
   [
     'the same, folded',
     () =>
       `${DSN}--b\r\nContent-Transfer-Encoding:${`\r\n ${'('.repeat(60)}`.repeat(1000)}\r\n\r\n${STATUS}${BLOCK}${END}`,
-    'damaged damaged',
+    '1 unrecognised',
   ],
   [
     'qmail: 10,000 recipients',

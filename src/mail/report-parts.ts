@@ -17,10 +17,9 @@ const LIMITS = { nesting: 8, parts: 100 };
 
 /**
  * Opens a mail from outside. A report that was cut off in transport lacks its last delimiter; what stands before the
- * cut is still read, because it names the recipient. `null` for a mail made to keep the reader busy.
+ * cut is still read, because it names the recipient.
  */
-export function openReport(raw: Buffer): OpenedReport | null {
-  if (hasOverlongEncoding(raw)) return null;
+export function openReport(raw: Buffer): OpenedReport {
   let whole = raw;
   let root = parseMime(raw, LIMITS);
   if (root.fault === 'no close delimiter') {
@@ -28,24 +27,6 @@ export function openReport(raw: Buffer): OpenedReport | null {
     root = parseMime(whole, LIMITS);
   }
   return { raw: whole, root, leaves: [...leaves(root)] };
-}
-
-const LONGEST_ENCODING_FIELD = 998;
-
-/**
- * Whether a Content-Transfer-Encoding field, wherever it stands, is far too long for the few words it may hold. The
- * MIME reader takes comments out of it at a cost that grows with the square of its length, so a small mail with many
- * such parts would hold up everything else for minutes.
- */
-function hasOverlongEncoding(raw: Buffer): boolean {
-  for (const { index } of raw.toString('latin1').matchAll(/^content-transfer-encoding[ \t]*:/gim)) {
-    const field = raw.subarray(index, index + LONGEST_ENCODING_FIELD);
-    let end = field.indexOf(0x0a);
-    while (end >= 0 && (field[end + 1] === 0x20 || field[end + 1] === 0x09))
-      end = field.indexOf(0x0a, end + 1);
-    if (end < 0 && index + LONGEST_ENCODING_FIELD < raw.length) return true;
-  }
-  return false;
 }
 
 /** The part that announces a report of this type (`multipart/report; report-type=…`), `null` if none does. */

@@ -1,7 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { categories, categorise, categoryOf, matchText, patternsWith } from './category.ts';
-import { stockPatterns } from './category-patterns.ts';
+import { type Config, loadConfig } from '../../config/index.ts';
+import { categories, categorise, categoryOf, matchText } from './category.ts';
+
+/** Rules in force under a configuration with these lines. */
+function rules(lines = ''): Config['bounceCategories'] {
+  const text = lines === '' ? '' : `<bounce-category-patterns>\n${lines}\n</bounce-category-patterns>\n`;
+  const { config } = loadConfig('/etc/pmta/config', {
+    readFile: () => text,
+    exists: (file) => file === '/etc/pmta/config',
+  });
+  return config!.bounceCategories;
+}
+
+const stock = rules();
 
 /** Status, text of ours, reply → category. */
 const table: readonly (readonly [status: string, text: string, reply: string, category: string])[] = [
@@ -60,7 +72,7 @@ test('the stock list, row by row', () => {
   const wrong: string[] = [];
   for (const [status, text, reply, category] of table) {
     const subject = matchText(status, text, reply === '' ? '' : `smtp;${reply}`);
-    const got = categorise(subject);
+    const got = categorise(subject, stock);
     if (got.category !== category)
       wrong.push(`${subject}\n   expected ${category}, got ${got.category} (${got.pattern})`);
   }
@@ -77,22 +89,17 @@ test('the text begins with the status and has the reply behind it', () => {
 });
 
 test("the configuration's patterns come first; a catch-all among them ends the list; custom names pass through", () => {
-  const pattern = (source: string, category: string, flags = 'i') => {
-    const regex = new RegExp(source, flags);
-    return { source, category, test: (text: string) => regex.test(text) };
-  };
-  const own = [pattern('^5\\.1\\.1.*no such', 'dead address'), pattern('SPAM', 'shouted', '')];
-  assert.equal(categoryOf('5.1.1 (x) smtp;550 no such user', patternsWith(own)), 'dead address');
-  assert.equal(categoryOf('5.7.1 (x) smtp;550 spam', patternsWith(own)), 'spam-related');
-  assert.equal(categoryOf('5.7.1 (x) smtp;550 SPAM', patternsWith(own)), 'shouted');
-  const all = patternsWith([...own, pattern('', 'rest')]);
+  const own = rules('/^5\\.1\\.1.*no such/ dead-address\n/(?-i)SPAM/ shouted');
+  assert.equal(categoryOf('5.1.1 (x) smtp;550 no such user', own), 'dead-address');
+  assert.equal(categoryOf('5.7.1 (x) smtp;550 spam', own), 'spam-related');
+  assert.equal(categoryOf('5.7.1 (x) smtp;550 SPAM', own), 'shouted');
+  const all = rules('/(?-i)SPAM/ shouted\n// rest');
   assert.equal(categoryOf('5.7.1 (x) smtp;550 spam', all), 'rest');
-  assert.equal(patternsWith([]), stockPatterns);
   assert.equal(categoryOf('x', []), 'other');
 });
 
 test('the stock list gives documented categories, each of them, and success', () => {
-  const given = new Set(stockPatterns.map((p) => p.category));
+  const given = new Set(stock.map((rule) => rule.category));
   assert.deepEqual(
     [...given].filter((c) => !categories.has(c)),
     ['success'],

@@ -1,4 +1,4 @@
-import { type CategoryPattern, stockPatterns } from './category-patterns.ts';
+import type { BounceRule } from '../../config/index.ts';
 import { statusWithText } from './dsn-text.ts';
 
 /** PowerMTA's categories (guide 11.6) and what each means to an operator. Any other name is one of the operator's. */
@@ -35,24 +35,19 @@ export function matchText(status: string, statusText: string, diagnostic: string
   return `${own}${diagnostic === '' || expired ? '' : ` ${diagnostic}`}`.slice(0, LONGEST).trim();
 }
 
-/** The patterns that are in force: the configuration's, then the stock list. */
-export function patternsWith(own: readonly CategoryPattern[]): readonly CategoryPattern[] {
-  return own.length === 0 ? stockPatterns : [...own, ...stockPatterns];
-}
-
 export interface Categorised {
   readonly category: string;
   /** The pattern that decided, as between slashes; '' when none did. */
   readonly pattern: string;
 }
 
-/** The category of a bounce and the pattern that decided. `text` as from `matchText`. */
-export function categorise(text: string, patterns: readonly CategoryPattern[] = stockPatterns): Categorised {
-  const found = patterns.find((p) => p.test(text));
-  return { category: found?.category ?? 'other', pattern: found?.source ?? '' };
+/** The category of a bounce and the pattern that decided. `text` as from `matchText`, rules in their order of search. */
+export function categorise(text: string, rules: readonly BounceRule[]): Categorised {
+  const found = rules.find(({ pattern }) => pattern.test(text));
+  return { category: found?.category ?? 'other', pattern: found?.pattern.source ?? '' };
 }
 
 /** The category of a bounce. */
-export function categoryOf(text: string, patterns: readonly CategoryPattern[] = stockPatterns): string {
-  return categorise(text, patterns).category;
+export function categoryOf(text: string, rules: readonly BounceRule[]): string {
+  return categorise(text, rules).category;
 }

@@ -5,8 +5,6 @@ import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import { createAcctFile } from './acct-file.ts';
 import { createAcctPipe } from './acct-pipe.ts';
-import { patternsWith } from './category.ts';
-import type { CategoryPattern } from './category-patterns.ts';
 import { expandColumns, type RecordType } from './columns.ts';
 import type { PrivacyPolicy } from './privacy.ts';
 import type { RecordOptions } from './rows.ts';
@@ -55,25 +53,6 @@ export function headersInColumns(config: Config): ReadonlySet<string> {
     }
   }
   return names;
-}
-
-const patternsOf = new WeakMap<Config, readonly CategoryPattern[]>();
-
-/** Bounce category patterns in force: the operator's own, then the stock list. */
-export function categoryPatterns(config: Config): readonly CategoryPattern[] {
-  let patterns = patternsOf.get(config);
-  if (!patterns) {
-    const own = config.lists.bounceCategories.filter(({ origin }) => config.files.includes(origin.file));
-    patterns = patternsWith(
-      own.map(({ pattern, category }) => ({
-        source: pattern.source,
-        category,
-        test: (text) => pattern.test(text),
-      })),
-    );
-    patternsOf.set(config, patterns);
-  }
-  return patterns;
 }
 
 function recordOptions(config: Config, { settings }: AcctFile): RecordOptions {

@@ -2,6 +2,7 @@ import { isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Clock } from '../system/clock.ts';
 import type { SmtpClientTls } from './client-types.ts';
+import { Deadline } from './deadline.ts';
 import { ReplyReader, type SmtpReply } from './reply-reader.ts';
 
 /** Why a connection is of no more use. */
@@ -17,19 +18,16 @@ const MOST_UNASKED_REPLIES = 20;
 
 /** A socket that speaks in replies: waits for a number of them, with a time limit that each reply renews. */
 export class Wire {
-  readonly #clock: Clock;
+  readonly #deadline: Deadline;
   #socket: Socket;
   #reader = new ReplyReader();
   #fault: WireFault | null = null;
   #wanted = 0;
   #timeoutMs = 0;
   #wake: (() => void) | null = null;
-  #deadline = Number.POSITIVE_INFINITY;
-  #cancelTimer: (() => void) | null = null;
-  #timerAt = 0;
 
   constructor(socket: Socket, clock: Clock) {
-    this.#clock = clock;
+    this.#deadline = new Deadline(clock, () => this.fail({ error: 'timeout', code: 'ETIMEDOUT' }));
     this.#socket = socket;
     this.#listen();
   }
@@ -69,7 +67,7 @@ export class Wire {
       this.fail({ error: 'more replies than commands', code: 'EPROTOCOL' });
     } else if (this.#wake) {
       if (now >= this.#wanted) this.#wakeUp();
-      else if (now > before) this.#deadline = this.#clock.now() + this.#timeoutMs;
+      else if (now > before) this.#deadline.set(this.#timeoutMs);
     }
   };
 
@@ -86,14 +84,14 @@ export class Wire {
     if (this.#fault) return;
     this.#fault = fault;
     this.#socket.destroy();
-    this.#stopTimer();
+    this.#deadline.stop();
     this.#wakeUp();
   }
 
   #wakeUp(): void {
     const wake = this.#wake;
     this.#wake = null;
-    this.#deadline = Number.POSITIVE_INFINITY;
+    this.#deadline.lift();
     wake?.();
   }
 
@@ -107,7 +105,6 @@ export class Wire {
    */
   async expect(count: number, timeoutMs: number): Promise<void> {
     this.#wanted = count;
-    this.#timeoutMs = timeoutMs;
     if (this.#fault || this.#reader.replies.length >= count) return;
     await this.#until(timeoutMs);
   }
@@ -128,29 +125,9 @@ export class Wire {
   #until(timeoutMs: number): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = resolve;
-      this.#deadline = this.#clock.now() + timeoutMs;
-      this.#arm(timeoutMs);
+      this.#timeoutMs = timeoutMs;
+      this.#deadline.set(timeoutMs);
     });
-  }
-
-  /** Only an earlier deadline moves the timer; one that fires too early is set anew for what is left. */
-  #arm(ms: number): void {
-    if (this.#cancelTimer && this.#timerAt <= this.#deadline) return;
-    this.#cancelTimer?.();
-    this.#timerAt = this.#deadline;
-    this.#cancelTimer = this.#clock.after(ms, () => {
-      this.#cancelTimer = null;
-      const left = this.#deadline - this.#clock.now();
-      if (left === Number.POSITIVE_INFINITY) return;
-      if (left > 0) this.#arm(left);
-      else this.fail({ error: 'timeout', code: 'ETIMEDOUT' });
-    });
-  }
-
-  /** No timer outlives an idle connection. */
-  #stopTimer(): void {
-    this.#cancelTimer?.();
-    this.#cancelTimer = null;
   }
 
   /**
@@ -210,7 +187,7 @@ export class Wire {
   end(): void {
     if (this.#fault) return;
     this.#fault = { error: 'connection closed', code: 'ECLOSED' };
-    this.#stopTimer();
+    this.#deadline.stop();
     this.#socket.end();
     this.#socket.destroySoon();
   }

@@ -1,5 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { AuthMechanism } from './server-types.ts';
+import type { SmtpServerSession } from './server-session.ts';
+import type { AuthMechanism, MaybeLater, SmtpServerHandlers } from './server-types.ts';
 
 /** What the client claimed, once all its answers are in. */
 export interface Credentials {
@@ -117,4 +118,24 @@ function decode(line: string): string | null {
   if (line.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(line)) return null;
   const text = Buffer.from(line, 'base64').toString('utf8');
   return text.length <= LONGEST_FIELD && !text.includes('\ufffd') ? text : null;
+}
+
+/** Whether the credentials are right, by whichever of the two handlers can tell. */
+export function verifyCredentials(
+  credentials: Credentials,
+  handlers: SmtpServerHandlers,
+  session: SmtpServerSession,
+): MaybeLater<boolean> {
+  const { user, password } = credentials;
+  if (handlers.checkPassword && password !== null) return handlers.checkPassword(user, password, session);
+  const known = handlers.passwordOf?.(user, session) ?? null;
+  return known instanceof Promise
+    ? known.then((clear) => verdict(credentials, clear))
+    : verdict(credentials, known);
+}
+
+/** An unknown user costs the same time as a wrong password. */
+function verdict(credentials: Credentials, known: string | null): boolean {
+  const matches = credentials.matches(known ?? '\u0000');
+  return known !== null && matches;
 }

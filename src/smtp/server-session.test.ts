@@ -357,6 +357,27 @@ const CONVERSATIONS: Conversation[] = [
       S: 250 2.0.0`,
   },
   {
+    name: 'a handler that throws at BDAT costs the chunk, whose bytes are no commands',
+    handlers: {
+      onData: async () => {
+        throw new Error('disk on fire');
+      },
+    },
+    lines: `
+      S: 220 
+      C: EHLO c
+      S: 250 
+      C: MAIL FROM:<a@b.example>
+      S: 250 2.1.0
+      C: RCPT TO:<x@y.example>
+      S: 250 2.1.5
+      C: BDAT 6 LAST
+      C: QUIT
+      S: 451 4.3.0
+      C: RCPT TO:<x@y.example>
+      S: 503 5.5.1`,
+  },
+  {
     name: 'commands of an extension: one in the place of MAIL, one that collects content, one without a reply',
     options: { extraKeywords: ['XMRG'], extensions: new Set(['ENHANCEDSTATUSCODES', 'SIZE']) },
     handlers: {

@@ -3,42 +3,32 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { systemClock } from '../system/clock.ts';
 import { silentLog } from '../system/log.ts';
-import { hasBareLineEnd, MessageCollector, removeStuffing } from './message-data.ts';
 import type { MailCommand, ParamRules } from './path.ts';
 import { isFault, parseMail, parseRcpt } from './path.ts';
 import { formatReply, type Reply, reply } from './reply.ts';
 import {
   type AuthExchange,
   type AuthStep,
-  type Credentials,
   createAuthExchange,
   MAX_AUTH_LINE,
+  verifyCredentials,
 } from './server-auth.ts';
+import { IncomingChunk, IncomingContent } from './server-content.ts';
+import { ehloLines, mechanismsOffered, paramRules } from './server-offer.ts';
 import * as say from './server-replies.ts';
 import type {
   Answer,
-  AuthMechanism,
   CloseReason,
   CommandAnswer,
   Envelope,
-  MaybeLater,
   SmtpServerHandlers,
   SmtpServerOptions,
   SmtpSessionTools,
 } from './server-types.ts';
+import { ServerWire } from './server-wire.ts';
 
-const EMPTY = Buffer.alloc(0);
-const LF = 0x0a;
 const CR = 0x0d;
 
-/** Commands waiting behind a slow handler; above this the socket is paused. */
-const MOST_PENDING_INPUT = 65_536;
-/** Replies waiting for a client that does not read; above this its commands wait too. */
-const MOST_PENDING_OUTPUT = 262_144;
-/** Replies of a batch go out together, but not later than this when one of its handlers takes long. */
-const LONGEST_HELD_REPLY_MS = 200;
-/** What one message may take of this process when the options set no limit. */
-const LARGEST_MESSAGE = 512 * 1024 * 1024;
 /** A wrong password weighs as much as this many wrong commands. */
 const AUTH_FAILURE_WEIGHT = 5;
 
@@ -60,11 +50,8 @@ export interface Endpoints {
   readonly localPort: number;
 }
 
-/**
- * `greet`: nothing said yet. `command`, `auth`: a line is awaited. `data`, `bdat`: content is awaited. `tls`: the
- * handshake runs. `closing`: the last reply is on its way. `closed`: the socket is gone.
- */
-type State = 'greet' | 'command' | 'auth' | 'data' | 'bdat' | 'tls' | 'closing' | 'closed';
+/** `greet`: nothing said yet. `command`, `auth`: a line is awaited. `data`, `chunk`: content is awaited. */
+type State = 'greet' | 'command' | 'auth' | 'data' | 'chunk';
 
 /** Serves one connection from the greeting to its end; needs nothing from the caller but the handlers. */
 export function createSmtpSession(
@@ -93,39 +80,20 @@ export class SmtpServerSession implements Endpoints {
   /** A place for the caller's own facts about this session. */
   context: unknown = undefined;
 
-  #socket: Socket;
-  #options: SmtpServerOptions;
+  readonly #wire: ServerWire;
   readonly #handlers: SmtpServerHandlers;
   readonly #tools: SmtpSessionTools;
+  #options: SmtpServerOptions;
   #rules: ParamRules;
   #enhanced: boolean;
   #state: State = 'greet';
-  /** A handler has not answered yet: nothing more is read from the input until it does. */
-  #busy = false;
   #greetingRefused = false;
   #stopping = false;
-  #inputEnded = false;
-  #input: Buffer = EMPTY;
-  #at = 0;
-  /** Where to look on for the end of an unfinished line. */
-  #scanned = 0;
-  #out = '';
-  #progress = false;
   #errors = 0;
   #rcptTried = false;
   #exchange: AuthExchange | null = null;
-  #collector: MessageCollector | null = null;
-  #collected: ((content: Buffer) => MaybeLater<Answer>) | null = null;
-  #chunkLeft = 0;
-  #chunkIsLast = false;
-  #chunkSize = 0;
-  #chunkReply: Reply | null = null;
-  #startedAt = 0;
-  #deadline = Number.POSITIVE_INFINITY;
-  #cancelTimer: (() => void) | null = null;
-  #timerAt = Number.POSITIVE_INFINITY;
-  #cancelHeld: (() => void) | null = null;
-  #closeReason: CloseReason | null = null;
+  #content: IncomingContent | null = null;
+  #chunk: IncomingChunk | null = null;
 
   constructor(
     socket: Socket,
@@ -133,7 +101,6 @@ export class SmtpServerSession implements Endpoints {
     handlers: SmtpServerHandlers,
     tools: Partial<SmtpSessionTools> & { endpoints?: Endpoints },
   ) {
-    this.#socket = socket;
     this.#options = options;
     this.#handlers = handlers;
     this.#tools = { clock: tools.clock ?? systemClock, log: tools.log ?? silentLog };
@@ -143,14 +110,22 @@ export class SmtpServerSession implements Endpoints {
     this.localPort = tools.endpoints?.localPort ?? socket.localPort ?? 0;
     this.#rules = paramRules(options);
     this.#enhanced = options.extensions.has('ENHANCEDSTATUSCODES');
-    socket.setNoDelay(true);
-    socket.on('error', this.#onError);
-    socket.on('close', this.#onClose);
-    if (options.immediateTls) this.#wrap(socket, false);
-    else {
-      this.#listen();
+    const owner = {
+      step: () => this.#step(),
+      patience: (progress: boolean) => this.#patience(progress),
+      timedOut: () => this.#say(say.TIMED_OUT, 'timeout'),
+      handlerFailed: (error: unknown) => this.#handlerFailed(error),
+      over: () => this.#abandon(),
+      closed: (why: CloseReason) => this.#handlers.onClose?.(why, this),
+    };
+    this.#wire = new ServerWire(socket, owner, this.#tools, this.remoteAddress, options.timeouts.close);
+    if (!options.immediateTls) {
+      this.#wire.listen();
       this.#greet();
+      return;
     }
+    if (!options.tls) throw new Error('an SMTP session with immediateTls needs options.tls');
+    this.#wire.secure(options.tls, options.timeouts.handshake, (secured) => this.#secured(secured, false));
   }
 
   get options(): SmtpServerOptions {
@@ -158,7 +133,7 @@ export class SmtpServerSession implements Endpoints {
   }
 
   get closed(): boolean {
-    return this.#state === 'closed';
+    return this.#wire.isClosed;
   }
 
   /** Changes what the session offers and bears from the next command on. TLS modes already passed stay as they are. */
@@ -171,7 +146,7 @@ export class SmtpServerSession implements Endpoints {
   /** Ends the open transaction, as RSET does; for handlers of extension commands. */
   endTransaction(): void {
     this.envelope = null;
-    this.#collector = null;
+    this.#content = null;
     this.#rcptTried = false;
   }
 
@@ -181,180 +156,79 @@ export class SmtpServerSession implements Endpoints {
    */
   stop(): void {
     this.#stopping = true;
-    if (this.#state === 'tls') this.destroy('shutdown');
-    else if (this.#state !== 'data' && this.#state !== 'bdat') this.#run();
+    if (this.#wire.isSecuring) this.destroy('shutdown');
+    else if (this.#state !== 'data' && this.#state !== 'chunk') this.#wire.run();
   }
 
   /** Cuts the connection now. */
   destroy(why: CloseReason = 'shutdown'): void {
-    this.#closeReason ??= why;
-    this.#socket.destroy();
-    // 'close' comes in a later turn; until then no handler may be called and no timer may fire.
-    this.#ended();
+    this.#wire.destroy(why);
   }
 
   // Input
 
-  #listen(): void {
-    this.#socket.on('data', this.#onData);
-    this.#socket.on('end', this.#onEnd);
-    this.#socket.on('drain', this.#onDrain);
-  }
-
-  readonly #onData = (chunk: Buffer): void => {
-    if (this.#state === 'closing' || this.#state === 'closed' || this.#state === 'tls') return;
-    if (this.#at >= this.#input.length) {
-      this.#input = chunk;
-      this.#at = 0;
-      this.#scanned = 0;
-    } else {
-      this.#scanned -= this.#at;
-      this.#input = Buffer.concat([this.#input.subarray(this.#at), chunk]);
-      this.#at = 0;
-    }
-    if (this.#busy || this.#socket.writableLength > MOST_PENDING_OUTPUT) {
-      if (this.#input.length - this.#at > MOST_PENDING_INPUT) this.#socket.pause();
-      return;
-    }
-    this.#run();
-  };
-
-  readonly #onEnd = (): void => {
-    this.#inputEnded = true;
-    if (!this.#busy) this.#run();
-  };
-
-  readonly #onDrain = (): void => {
-    if (!this.#busy) this.#run();
-  };
-
-  readonly #onError = (error: Error): void => {
-    this.#tools.log.info('connection failed', { client: this.remoteAddress, reason: error.message });
-    this.#closeReason ??= 'error';
-  };
-
-  readonly #onClose = (): void => {
-    this.#closeReason ??= this.#state === 'tls' ? 'error' : 'client-closed';
-    this.#ended();
-  };
-
-  #ended(): void {
-    if (this.#state === 'closed') return;
-    this.#state = 'closed';
-    this.#deadline = Number.POSITIVE_INFINITY;
-    this.#cancelTimer?.();
-    this.#cancelTimer = null;
-    this.#cancelHeld?.();
-    this.#cancelHeld = null;
-    this.#input = EMPTY;
-    this.#abandon();
-    this.#handlers.onClose?.(this.#closeReason ?? 'client-closed', this);
-  }
-
-  /** Does whatever the input allows, then sends all replies in one write. */
-  #run(): void {
-    while (!this.#busy && this.#step()) this.#progress = true;
-    if (this.#state === 'closed' || this.#state === 'closing' || this.#state === 'tls') return;
-    if (this.#busy) {
-      this.#deadline = Number.POSITIVE_INFINITY;
-      if (this.#out !== '') this.#cancelHeld ??= this.#tools.clock.after(LONGEST_HELD_REPLY_MS, this.#flush);
-      return;
-    }
-    this.#flush();
-    if (this.#inputEnded) {
-      this.#finish('client-closed');
-      return;
-    }
-    this.#setDeadline();
-    if (this.#socket.isPaused() && this.#socket.writableLength <= MOST_PENDING_OUTPUT) this.#socket.resume();
-  }
-
-  /** One command line or piece of content; false when more input is needed. */
   #step(): boolean {
     switch (this.#state) {
       case 'command':
       case 'auth':
-        if (this.#stopping) {
-          this.#say(say.SHUTTING_DOWN, 'shutdown');
-          return false;
-        }
-        if (this.#out.length > MOST_PENDING_OUTPUT) this.#flush();
-        if (this.#socket.writableLength > MOST_PENDING_OUTPUT) return false;
-        return this.#stepLine();
+        if (!this.#stopping) return this.#stepLine();
+        this.#say(say.SHUTTING_DOWN, 'shutdown');
+        return false;
       case 'data':
-        return this.#stepData();
-      case 'bdat':
-        return this.#stepChunk();
-      default:
+        if (!this.#content!.readUntilDot(this.#wire)) return false;
+        this.#state = 'command';
+        this.#contentDone(this.#content!);
+        return true;
+      case 'chunk':
+        if (!this.#chunk!.read(this.#wire, this.#content)) return false;
+        this.#state = 'command';
+        this.#chunkDone(this.#chunk!);
+        return true;
+      case 'greet':
         return false;
     }
   }
 
   #stepLine(): boolean {
-    const input = this.#input;
-    const start = this.#at;
-    const end = input.indexOf(LF, Math.max(this.#scanned, start));
-    const limit = this.#state === 'auth' ? MAX_AUTH_LINE : this.#options.maxCommandLine;
-    if (end === -1 ? input.length - start > limit : end - start >= limit) {
+    const line = this.#wire.takeLine(this.#state === 'auth' ? MAX_AUTH_LINE : this.#options.maxCommandLine);
+    if (line === 'incomplete') return false;
+    if (line === 'too long') {
       this.#say(say.LINE_TOO_LONG, 'error');
       return false;
     }
-    if (end === -1) {
-      this.#scanned = input.length;
-      return false;
-    }
-    this.#at = end + 1;
-    this.#scanned = end + 1;
-    const complete = end > start && input[end - 1] === CR;
-    const line = input.toString('latin1', start, complete ? end - 1 : end);
-    if (!complete || CONTROLS.test(line)) this.#fault(say.BAD_LINE);
-    else if (this.#state === 'auth') this.#authLine(line);
-    else if (!NON_ASCII.test(line)) this.#command(line);
-    else if (this.#rules.smtputf8 && isUtf8(input.subarray(start, end))) {
-      this.#command(input.toString('utf8', start, end - 1));
-    } else this.#fault(say.NOT_ASCII);
+    const end = line.length - 2;
+    const text = line[end] === CR ? line.toString('latin1', 0, end) : null;
+    if (text === null || CONTROLS.test(text)) this.#fault(say.BAD_LINE);
+    else if (this.#state === 'auth') this.#authLine(text);
+    else if (!NON_ASCII.test(text)) this.#command(text);
+    else if (this.#rules.smtputf8 && isUtf8(line)) this.#command(line.toString('utf8', 0, end));
+    else this.#fault(say.NOT_ASCII);
     return true;
+  }
+
+  #patience(progress: boolean): number | null {
+    const { timeouts } = this.#options;
+    if (this.#state !== 'data' && this.#state !== 'chunk') return progress ? timeouts.command : null;
+    const now = this.#tools.clock.now();
+    const since = this.#content?.startedAt ?? now;
+    return Math.min(timeouts.data, since + timeouts.message - now);
   }
 
   // Output
 
   /** Queues a reply; `why` tells that the connection ends with it. */
   #say(reply: Reply, why?: CloseReason): undefined {
-    this.#out += formatReply(reply, this.#enhanced);
-    if (why) this.#finish(why);
-    else if (reply.close || reply.code === 421) this.#finish('refused');
+    this.#wire.write(formatReply(reply, this.#enhanced));
+    if (why) this.#wire.finish(why);
+    else if (reply.close || reply.code === 421) this.#wire.finish('refused');
   }
 
   /** A command refused by the protocol itself. */
   #fault(reply: Reply, weight = 1): undefined {
     this.#errors += weight;
-    if (this.#errors >= this.#options.maxErrors) {
-      this.#out += formatReply(reply, this.#enhanced);
-      this.#say(say.TOO_MANY_ERRORS, 'error');
-    } else this.#say(reply);
-  }
-
-  readonly #flush = (): void => {
-    this.#cancelHeld?.();
-    this.#cancelHeld = null;
-    if (this.#out === '') return;
-    const out = this.#out;
-    this.#out = '';
-    if (this.#socket.writable) this.#socket.write(out);
-  };
-
-  /** Sends what is queued and hangs up, reading on for a while so that a reset does not swallow the last reply. */
-  #finish(why: CloseReason): undefined {
-    if (this.#state === 'closing' || this.#state === 'closed') return;
-    this.#closeReason ??= why;
-    this.#flush();
-    this.#state = 'closing';
-    this.#input = EMPTY;
-    this.#at = 0;
-    this.#abandon();
-    this.#socket.end();
-    this.#socket.resume();
-    this.#armTimer(this.#options.timeouts.close);
+    if (this.#errors < this.#options.maxErrors) return this.#say(reply);
+    this.#wire.write(formatReply(reply, this.#enhanced));
+    this.#say(say.TOO_MANY_ERRORS, 'error');
   }
 
   /**
@@ -368,182 +242,77 @@ export class SmtpServerSession implements Endpoints {
     }
     if (answer === 'silent') return true;
     if (answer === 'drop') {
-      this.#closeReason ??= 'dropped';
-      this.#flush();
-      this.#socket.destroySoon();
-      this.#ended();
+      this.#wire.drop();
       return false;
     }
     this.#say(answer);
-    return Math.floor(answer.code / 100) === accepts && !this.#isOver();
+    return Math.floor(answer.code / 100) === accepts && !this.#wire.isOver;
   }
 
-  #isOver(): boolean {
-    return this.#state === 'closing' || this.#state === 'closed';
-  }
-
-  /** Calls a handler and goes on with what it says, at once or when it comes. */
-  #ask<T>(call: () => MaybeLater<T>, then: (value: T) => void): undefined {
-    let value: MaybeLater<T>;
-    try {
-      value = call();
-    } catch (error) {
-      this.#handlerFailed(error);
-      return;
-    }
-    if (!(value instanceof Promise)) {
-      then(value);
-      return;
-    }
-    this.#busy = true;
-    value.then(
-      (result) => {
-        this.#busy = false;
-        if (this.#isOver()) return;
-        then(result);
-        this.#progress = true;
-        this.#run();
-      },
-      (error: unknown) => {
-        this.#busy = false;
-        if (this.#isOver()) return;
-        this.#handlerFailed(error);
-        this.#run();
-      },
-    );
-  }
-
-  #handlerFailed(error: unknown): undefined {
+  #logFailure(error: unknown): void {
     this.#tools.log.error('handler failed', {
       client: this.remoteAddress,
       reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
     });
+  }
+
+  #handlerFailed(error: unknown): undefined {
+    this.#logFailure(error);
     if (this.#state === 'greet') this.#say(say.INTERNAL_ERROR, 'error');
     else this.#say(say.INTERNAL_ERROR);
   }
-
-  // Time
-
-  #setDeadline(): void {
-    const { timeouts } = this.#options;
-    if (this.#state === 'data' || this.#state === 'bdat') {
-      const now = this.#tools.clock.now();
-      this.#armTimer(Math.min(timeouts.data, this.#startedAt + timeouts.message - now));
-    } else if (this.#progress) this.#armTimer(timeouts.command);
-    this.#progress = false;
-  }
-
-  /**
-   * The deadline moves with every command, the timer only when it has fired too early: setting one for each command
-   * would cost more than reading it.
-   */
-  #armTimer(ms: number): void {
-    this.#deadline = this.#tools.clock.now() + ms;
-    if (this.#cancelTimer && this.#timerAt <= this.#deadline) return;
-    this.#cancelTimer?.();
-    this.#timerAt = this.#deadline;
-    this.#cancelTimer = this.#tools.clock.after(ms, this.#onTimer);
-  }
-
-  readonly #onTimer = (): void => {
-    this.#cancelTimer = null;
-    if (this.#state === 'closed') return;
-    const left = this.#deadline - this.#tools.clock.now();
-    if (left > 0) {
-      if (left !== Number.POSITIVE_INFINITY) this.#armTimer(left);
-      return;
-    }
-    if (this.#state === 'closing' || this.#state === 'tls') this.destroy('timeout');
-    else this.#say(say.TIMED_OUT, 'timeout');
-  };
 
   // Greeting and TLS
 
   #greet(): undefined {
     const { banner, hostName } = this.#options;
-    this.#ask(
+    this.#wire.ask(
       () => this.#handlers.onConnect?.(this),
       (answer) => {
         this.#greetingRefused = !this.#answered(answer, { code: 220, text: banner ?? `${hostName} ESMTP` });
-        if (this.#isOver()) return;
-        this.#state = 'command';
-        this.#progress = true;
-        if (!this.#busy) this.#run();
+        this.#expectCommand();
       },
     );
   }
 
-  #startTls(argument: string): undefined {
-    if (!this.#options.tls || !this.#options.extensions.has('STARTTLS')) this.#fault(say.NOT_IMPLEMENTED);
-    else if (this.tls) this.#fault(say.TLS_ALREADY);
-    else if (argument !== '') this.#fault(say.NO_ARGUMENT);
-    else {
-      // Whatever was sent along with STARTTLS came in clear, maybe from somebody between (CVE-2011-0411).
-      this.#input = EMPTY;
-      this.#at = 0;
-      this.#scanned = 0;
-      this.#state = 'tls';
-      const socket = this.#socket;
-      socket.removeListener('data', this.#onData);
-      socket.removeListener('end', this.#onEnd);
-      socket.removeListener('drain', this.#onDrain);
-      socket.pause();
-      this.#abandon();
-      const out = this.#out + formatReply(say.READY_FOR_TLS, this.#enhanced);
-      this.#out = '';
-      this.#armTimer(this.#options.timeouts.handshake);
-      socket.write(out, () => {
-        if (this.#state !== 'tls') return;
-        // Bytes that the socket read meanwhile were in clear as well.
-        while (socket.read() !== null);
-        this.#wrap(socket, true);
-      });
-    }
+  #expectCommand(): void {
+    this.#state = 'command';
+    this.#wire.progressed();
+    this.#wire.run();
   }
 
-  #wrap(raw: Socket, greeted: boolean): void {
-    const tls = this.#options.tls;
-    if (!tls) throw new Error('an SMTP session with immediateTls needs options.tls');
-    this.#state = 'tls';
-    this.#armTimer(this.#options.timeouts.handshake);
-    const secured = new TLSSocket(raw, {
-      isServer: true,
-      secureContext: tls.secureContext,
-      requestCert: tls.requestCertificate === true,
-      rejectUnauthorized: false,
-    });
-    raw.removeListener('close', this.#onClose);
-    secured.on('error', this.#onError);
-    secured.on('_tlsError', this.#onError);
-    secured.on('close', this.#onClose);
-    this.#socket = secured;
-    secured.once('secure', () => {
-      if (this.#state !== 'tls') return;
-      this.tls = { protocol: secured.getProtocol() ?? '', cipher: secured.getCipher()?.name ?? '' };
-      this.heloName = '';
-      this.esmtp = false;
-      this.user = null;
-      this.#state = 'greet';
-      this.#listen();
-      this.#ask(
-        () => this.#handlers.onTls?.(this),
-        () => {
-          if (!greeted) return this.#greet();
-          this.#state = 'command';
-          this.#progress = true;
-          this.#run();
-        },
-      );
-    });
+  #startTls(argument: string): undefined {
+    const { tls, extensions, timeouts } = this.#options;
+    if (!tls || !extensions.has('STARTTLS')) return this.#fault(say.NOT_IMPLEMENTED);
+    if (this.tls) return this.#fault(say.TLS_ALREADY);
+    if (argument !== '') return this.#fault(say.NO_ARGUMENT);
+    this.#abandon();
+    this.#say(say.READY_FOR_TLS);
+    this.#wire.upgrade(tls, timeouts.handshake, (secured) => this.#secured(secured, true));
+  }
+
+  /** RFC 3207 section 4.2: what was said in clear is forgotten. */
+  #secured(secured: TLSSocket, greeted: boolean): undefined {
+    this.tls = { protocol: secured.getProtocol() ?? '', cipher: secured.getCipher()?.name ?? '' };
+    this.heloName = '';
+    this.esmtp = false;
+    this.user = null;
+    this.#state = 'greet';
+    this.#wire.listen();
+    this.#wire.ask(
+      () => this.#handlers.onTls?.(this),
+      () => (greeted ? this.#expectCommand() : this.#greet()),
+    );
   }
 
   /** The client's certificate, when `requestCertificate` was set and it gave one. */
   get clientCertificate(): { verified: boolean; reason: string; subject: string } | null {
-    if (!(this.#socket instanceof TLSSocket)) return null;
-    const certificate = this.#socket.getPeerX509Certificate();
+    const { socket } = this.#wire;
+    if (!(socket instanceof TLSSocket)) return null;
+    const certificate = socket.getPeerX509Certificate();
     if (!certificate) return null;
     // Node judges the certificate in its own TLS server only, not where a socket is upgraded; this is how it does.
-    const { _handle: handle } = this.#socket as unknown as { _handle?: { verifyError(): Error | null } };
+    const { _handle: handle } = socket as unknown as { _handle?: { verifyError(): Error | null } };
     const error = handle ? handle.verifyError() : new Error('the connection is closed');
     return { verified: error === null, reason: error?.message ?? '', subject: certificate.subject };
   }
@@ -575,7 +344,6 @@ export class SmtpServerSession implements Endpoints {
         return this.#say(say.OK);
       case 'QUIT':
         if (argument !== '') return this.#fault(say.NO_ARGUMENT);
-        this.#closeReason ??= 'quit';
         return this.#say(reply(221, '2.0.0', `${this.#options.hostName} closing connection`), 'quit');
       case 'STARTTLS':
         return this.#startTls(argument);
@@ -595,7 +363,7 @@ export class SmtpServerSession implements Endpoints {
   #extension(verb: string, argument: string): undefined {
     const { onCommand } = this.#handlers;
     if (!onCommand || !/^[A-Z0-9]{1,32}$/.test(verb)) return this.#fault(say.UNKNOWN_COMMAND);
-    this.#ask(
+    this.#wire.ask(
       () => onCommand.call(this.#handlers, verb, argument, this),
       (answer: CommandAnswer) => {
         if (answer === 'unknown') this.#fault(say.UNKNOWN_COMMAND);
@@ -603,7 +371,7 @@ export class SmtpServerSession implements Endpoints {
           this.#mail(answer.argument, answer.success ?? say.SENDER_OK);
         } else if (answer && typeof answer === 'object' && 'start' in answer) {
           this.#say(answer.start);
-          if (!this.#isOver()) this.#collect(answer.collected);
+          if (!this.#wire.isOver) this.#collect(answer.collected);
         } else this.#answered(answer, say.OK);
       },
     );
@@ -612,11 +380,11 @@ export class SmtpServerSession implements Endpoints {
   #helo(name: string, esmtp: boolean): undefined {
     if (name === '') return this.#fault(say.ARGUMENT_MISSING);
     if (name.length > 255 || name.includes(' ')) return this.#fault(say.BAD_HELO);
-    this.#ask(
+    this.#wire.ask(
       () => this.#handlers.onEhlo?.(name, this),
       (answer) => {
         const greeting: Reply = esmtp
-          ? { code: 250, text: this.#ehloLines() }
+          ? { code: 250, text: ehloLines(this.#options, this.tls !== null) }
           : { code: 250, text: this.#options.hostName };
         if (!this.#answered(answer, greeting)) return;
         this.#abandon();
@@ -624,32 +392,6 @@ export class SmtpServerSession implements Endpoints {
         this.esmtp = esmtp;
       },
     );
-  }
-
-  #ehloLines(): string[] {
-    const { extensions, hostName, maxMessageSize, extraKeywords } = this.#options;
-    const lines = [hostName];
-    if (extensions.has('PIPELINING')) lines.push('PIPELINING');
-    if (extensions.has('SIZE')) lines.push(`SIZE ${Number.isFinite(maxMessageSize) ? maxMessageSize : 0}`);
-    if (extensions.has('8BITMIME')) lines.push('8BITMIME');
-    if (extensions.has('STARTTLS') && this.#options.tls && !this.tls) lines.push('STARTTLS');
-    const mechanisms = this.#mechanisms();
-    if (mechanisms.length > 0) lines.push(`AUTH ${mechanisms.join(' ')}`);
-    if (extensions.has('ENHANCEDSTATUSCODES')) lines.push('ENHANCEDSTATUSCODES');
-    if (extensions.has('DSN')) lines.push('DSN');
-    if (extensions.has('SMTPUTF8')) lines.push('SMTPUTF8');
-    if (extensions.has('CHUNKING')) lines.push('CHUNKING');
-    return extraKeywords ? [...lines, ...extraKeywords] : lines;
-  }
-
-  /** What AUTH may be tried with on this connection as it is now. */
-  #mechanisms(): AuthMechanism[] {
-    const { extensions, authMechanisms, requireTlsBeforeAuth, requireTls, allowClearPasswords } =
-      this.#options;
-    if (!extensions.has('AUTH')) return [];
-    if (this.tls) return [...authMechanisms];
-    if (requireTlsBeforeAuth || requireTls) return [];
-    return authMechanisms.filter((mechanism) => mechanism === 'CRAM-MD5' || allowClearPasswords);
   }
 
   #mail(argument: string, success: Reply): undefined {
@@ -663,7 +405,7 @@ export class SmtpServerSession implements Endpoints {
     if (mail.params.size !== undefined && mail.params.size > maxMessageSize) return this.#say(say.TOO_BIG);
     const { onMail } = this.#handlers;
     if (!onMail) return this.#mailAccepted(mail, null, success);
-    this.#ask(
+    this.#wire.ask(
       () => onMail.call(this.#handlers, mail, this),
       (answer) => this.#mailAccepted(mail, answer, success),
     );
@@ -678,7 +420,7 @@ export class SmtpServerSession implements Endpoints {
   #rcpt(argument: string): undefined {
     const envelope = this.envelope;
     if (!envelope) return this.#fault(say.MAIL_FIRST);
-    if (this.#collector) return this.#fault(say.WRONG_ORDER);
+    if (this.#content) return this.#fault(say.WRONG_ORDER);
     this.#rcptTried = true;
     const rcpt = parseRcpt(argument, this.#rules, envelope.from.params.smtputf8 === true);
     if (isFault(rcpt)) return this.#fault(rcpt);
@@ -688,7 +430,7 @@ export class SmtpServerSession implements Endpoints {
       envelope.recipients.push(rcpt);
       return this.#say(say.RECIPIENT_OK);
     }
-    this.#ask(
+    this.#wire.ask(
       () => onRcpt.call(this.#handlers, rcpt, this),
       (answer) => {
         if (this.#answered(answer, say.RECIPIENT_OK)) envelope.recipients.push(rcpt);
@@ -708,9 +450,9 @@ export class SmtpServerSession implements Endpoints {
     if (argument !== '') return this.#fault(say.NO_ARGUMENT);
     const why = this.#whyNoContent();
     if (why) return this.#fault(why);
-    if (this.#collector) return this.#fault(say.WRONG_ORDER);
+    if (this.#content) return this.#fault(say.WRONG_ORDER);
     const envelope = this.envelope!;
-    this.#ask(
+    this.#wire.ask(
       () => this.#handlers.onData?.(envelope, this),
       (answer) => {
         if (this.#answered(answer, say.START_MAIL, 3)) this.#collect(null);
@@ -718,136 +460,80 @@ export class SmtpServerSession implements Endpoints {
     );
   }
 
-  #newCollector(): MessageCollector {
-    this.#startedAt = this.#tools.clock.now();
-    const limit = Math.min(this.#options.maxMessageSize, LARGEST_MESSAGE);
-    // Stuffed dots do not count (RFC 1870 section 5), so a little more than the limit is held until they are off.
-    return new MessageCollector(limit + (limit >> 5) + 1024);
-  }
-
-  #collect(collected: ((content: Buffer) => MaybeLater<Answer>) | null): void {
-    this.#collector = this.#newCollector();
-    this.#collected = collected;
+  #collect(collected: IncomingContent['collected']): void {
+    this.#content = new IncomingContent(this.#options.maxMessageSize, this.#tools.clock.now(), collected);
     this.#state = 'data';
   }
 
-  #stepData(): boolean {
-    const input = this.#input;
-    if (this.#at >= input.length) return false;
-    const collector = this.#collector!;
-    const end = collector.pushUntilDot(input, this.#at);
-    if (end === -1) {
-      this.#input = EMPTY;
-      this.#at = 0;
-      this.#scanned = 0;
-      return false;
-    }
-    this.#at = end;
-    this.#scanned = end;
-    this.#state = 'command';
-    const content = collector.overflowed ? null : collector.contentUntilDot();
-    this.#contentDone(content, collector.received, true);
-    return true;
-  }
-
-  /** All content is there; null when it was too much to keep. */
-  #contentDone(raw: Buffer | null, received: number, stuffed: boolean): undefined {
-    const collected = this.#collected;
-    this.#collector = null;
-    this.#collected = null;
-    let refusal: Reply | null = null;
-    let content = raw;
-    if (content === null) refusal = say.TOO_BIG;
-    else if (this.#options.bareLineEnds === 'reject' && hasBareLineEnd(content)) refusal = say.BARE_LINE_END;
-    else {
-      if (stuffed) content = removeStuffing(content);
-      if (content.length > this.#options.maxMessageSize) refusal = say.TOO_BIG;
-    }
-    if (refusal) {
-      this.#tools.log.info('message refused', {
-        client: this.remoteAddress,
-        bytes: received,
-        reason: String(refusal.text),
-      });
-      this.#abandon();
-      return this.#say(refusal);
-    }
-    const envelope = this.envelope!;
-    const message = { envelope, content: content!, startedAt: this.#startedAt };
-    if (collected)
-      return this.#ask(
-        () => collected(content!),
-        (answer) => void this.#answered(answer, say.OK),
-      );
-    this.#ask(
-      () => {
-        this.envelope = null;
-        return this.#handlers.onMessage(message, this);
-      },
-      (answer) => {
-        this.#answered(answer, say.MESSAGE_OK);
-      },
-    );
-  }
-
-  /** RFC 3030: the chunk's bytes follow the line at once, so they are read even when they are not wanted. */
+  /** RFC 3030. */
   #bdat(argument: string): undefined {
     const match = /^(\d{1,15})( +LAST)?$/i.exec(argument);
     // Without a length nobody knows where the next command begins.
     if (!match) return this.#say(say.BAD_BDAT, 'error');
-    this.#chunkLeft = this.#chunkSize = Number(match[1]);
-    this.#chunkIsLast = match[2] !== undefined;
-    this.#chunkReply = null;
-    if (!this.#collector) this.#startedAt = this.#tools.clock.now();
-    const why = this.#options.extensions.has('CHUNKING') ? this.#whyNoContent() : say.NOT_IMPLEMENTED;
-    if (why || this.#collector) {
-      this.#chunkReply = why;
-      this.#state = 'bdat';
-      return;
-    }
+    const chunk = new IncomingChunk(Number(match[1]), match[2] !== undefined);
+    this.#chunk = chunk;
+    chunk.refusal = this.#options.extensions.has('CHUNKING') ? this.#whyNoContent() : say.NOT_IMPLEMENTED;
+    this.#state = 'chunk';
+    if (chunk.refusal || this.#content) return;
     const envelope = this.envelope!;
-    this.#ask(
+    this.#wire.ask(
       () => this.#handlers.onData?.(envelope, this),
       (answer) => {
-        if (answer && typeof answer === 'object' && answer.code < 400) answer = null;
-        if (answer === null || answer === undefined || answer === 'silent')
-          this.#collector = this.#newCollector();
-        else if (answer === 'drop') return void this.#answered(answer, say.OK);
-        else this.#chunkReply = answer;
-        this.#state = 'bdat';
+        if (answer === 'drop') this.#wire.drop();
+        else if (answer && answer !== 'silent' && answer.code >= 400) chunk.refusal = answer;
+        else this.#content = new IncomingContent(this.#options.maxMessageSize, this.#tools.clock.now());
+      },
+      (error) => {
+        // Said when the chunk is through: its bytes must not be taken for commands.
+        chunk.refusal = say.INTERNAL_ERROR;
+        this.#logFailure(error);
       },
     );
   }
 
-  #stepChunk(): boolean {
-    const available = Math.min(this.#chunkLeft, this.#input.length - this.#at);
-    if (available === 0 && this.#chunkLeft > 0) return false;
-    if (available > 0) {
-      if (!this.#chunkReply) this.#collector!.push(this.#input.subarray(this.#at, this.#at + available));
-      this.#at += available;
-      this.#scanned = this.#at;
-      this.#chunkLeft -= available;
-      if (this.#chunkLeft > 0) return false;
+  #chunkDone(chunk: IncomingChunk): undefined {
+    this.#chunk = null;
+    if (chunk.refusal) {
+      this.#abandon();
+      return this.#fault(chunk.refusal);
     }
-    this.#state = 'command';
-    const collector = this.#collector;
-    if (this.#chunkReply) {
-      this.#fault(this.#chunkReply);
-      this.#chunkReply = null;
-      if (!this.#isOver()) this.#abandon();
-    } else if (!this.#chunkIsLast && !collector!.overflowed) {
-      this.#say(reply(250, '2.0.0', `${this.#chunkSize} bytes received`));
-    } else {
-      this.#contentDone(collector!.overflowed ? null : collector!.content(), collector!.received, false);
+    const content = this.#content!;
+    if (chunk.isLast || content.overflowed) this.#contentDone(content);
+    else this.#say(reply(250, '2.0.0', `${chunk.size} bytes received`));
+  }
+
+  /** All content is there, or too much of it. */
+  #contentDone(incoming: IncomingContent): undefined {
+    this.#content = null;
+    const content = incoming.judge(this.#options);
+    if (!Buffer.isBuffer(content)) {
+      this.#tools.log.info('message refused', {
+        client: this.remoteAddress,
+        bytes: incoming.received,
+        reason: String(content.text),
+      });
+      this.#abandon();
+      return this.#say(content);
     }
-    return true;
+    const { collected, startedAt } = incoming;
+    if (collected) {
+      return this.#wire.ask(
+        () => collected(content),
+        (answer) => void this.#answered(answer, say.OK),
+      );
+    }
+    const envelope = this.envelope!;
+    this.endTransaction();
+    this.#wire.ask(
+      () => this.#handlers.onMessage({ envelope, content, startedAt }, this),
+      (answer) => void this.#answered(answer, say.MESSAGE_OK),
+    );
   }
 
   /** Forgets the open transaction, if there is one. */
   #abandon(): void {
     const envelope = this.envelope;
     this.endTransaction();
-    this.#collected = null;
     if (envelope) this.#handlers.onAbandoned?.(envelope, this);
   }
 
@@ -863,7 +549,8 @@ export class SmtpServerSession implements Endpoints {
     const mechanism = authMechanisms.find((m) => m === name.toUpperCase());
     if (more !== undefined || name === '') return this.#fault(say.BAD_AUTH_ARGUMENT);
     if (!mechanism) return this.#fault(say.UNKNOWN_MECHANISM);
-    if (!this.#mechanisms().includes(mechanism)) return this.#fault(say.ENCRYPTION_NEEDED);
+    if (!mechanismsOffered(this.#options, this.tls !== null).includes(mechanism))
+      return this.#fault(say.ENCRYPTION_NEEDED);
     this.#exchange = createAuthExchange(mechanism, this.#options.hostName);
     this.#authStep(this.#exchange.begin(initial));
   }
@@ -884,8 +571,8 @@ export class SmtpServerSession implements Endpoints {
     this.#exchange = null;
     if ('malformed' in step) return this.#fault(say.BAD_AUTH_RESPONSE);
     const { credentials } = step;
-    this.#ask(
-      () => this.#verify(credentials),
+    this.#wire.ask(
+      () => verifyCredentials(credentials, this.#handlers, this),
       (right) => {
         if (!right) {
           this.#tools.log.info('authentication failed', {
@@ -896,7 +583,7 @@ export class SmtpServerSession implements Endpoints {
           return this.#fault(say.AUTH_FAILED, AUTH_FAILURE_WEIGHT);
         }
         const { user, mechanism } = credentials;
-        this.#ask(
+        this.#wire.ask(
           () => this.#handlers.onAuth?.({ user, mechanism }, this),
           (answer) => {
             if (this.#answered(answer, say.AUTHENTICATED)) this.user = user;
@@ -905,40 +592,6 @@ export class SmtpServerSession implements Endpoints {
       },
     );
   }
-
-  #verify(credentials: Credentials): MaybeLater<boolean> {
-    const { checkPassword, passwordOf } = this.#handlers;
-    if (checkPassword && credentials.password !== null) {
-      return checkPassword.call(this.#handlers, credentials.user, credentials.password, this);
-    }
-    const password = passwordOf?.call(this.#handlers, credentials.user, this) ?? null;
-    return password instanceof Promise
-      ? password.then((p) => verdict(p, credentials))
-      : verdict(password, credentials);
-  }
-}
-
-/** An unknown user costs the same time as a wrong password. */
-function verdict(password: string | null, credentials: Credentials): boolean {
-  const matches = credentials.matches(password ?? '\u0000');
-  return password !== null && matches;
-}
-
-const NO_KEYWORDS: ReadonlySet<string> = new Set();
-
-function paramRules(options: SmtpServerOptions): ParamRules {
-  const { extensions } = options;
-  return {
-    size: extensions.has('SIZE'),
-    eightBitMime: extensions.has('8BITMIME'),
-    binaryMime: false,
-    smtputf8: extensions.has('SMTPUTF8'),
-    dsn: extensions.has('DSN'),
-    auth: extensions.has('AUTH') && options.authMechanisms.length > 0,
-    extraMail: options.extraMailParams ?? NO_KEYWORDS,
-    extraRcpt: options.extraRcptParams ?? NO_KEYWORDS,
-    unqualified: options.unqualifiedAddresses,
-  };
 }
 
 /** An IPv4 client of a socket that listens on both families shows as `::ffff:192.0.2.1`. */

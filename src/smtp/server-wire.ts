@@ -329,6 +329,8 @@ export class ServerWire {
   }
 
   readonly #onError = (error: Error): void => {
+    // Many clients cut the connection after QUIT instead of closing it.
+    if (this.isOver) return;
     this.#tools.log.info('connection failed', { client: this.#client, reason: error.message });
     this.#closeReason ??= 'error';
   };

@@ -52,6 +52,8 @@ Exit status: 0 done, 1 failed, 2 wrong usage.
 export async function main(argv: string[]): Promise<void> {
   if (process.env[SUPERVISED]) stopWithParent();
   process.exitCode = await dispatch(argv);
+  // What was begun before a failure (a socket, a timer) must not keep a program alive that has given up.
+  if (process.exitCode !== 0) setTimeout(() => process.exit(), 1000).unref();
 }
 
 /** A program started by `posthorn up` ends when `up` does, however that ended. */

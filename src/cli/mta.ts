@@ -33,7 +33,8 @@ export async function run(args: string[]): Promise<number> {
       json: { type: 'boolean', default: false },
     },
   });
-  const { config, diagnostics } = loadConfig(path.resolve(values.config));
+  const readConfig = () => loadConfig(path.resolve(values.config));
+  const { config, diagnostics } = readConfig();
   if (values.check && values.json) {
     process.stdout.write(`${JSON.stringify(diagnostics)}\n`);
     return config ? 0 : 1;
@@ -50,8 +51,12 @@ export async function run(args: string[]): Promise<number> {
     return 0;
   }
   const log = await openLog(config);
-  const mta = await startMta({ config, version: version(), clock: systemClock, log });
+  const mta = await startMta({ config, readConfig, version: version(), clock: systemClock, log });
   process.stdout.write(`posthorn mta listens on ${mta.addresses.join(', ')}\n`);
+  // What pmta reload does, for those who are used to signals.
+  process.on('SIGHUP', () => {
+    mta.reload().catch((error: Error) => log.error(`reload failed, nothing has changed: ${error.message}`));
+  });
   await untilStopped();
   await mta.stop();
   return 0;

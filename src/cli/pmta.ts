@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatDiagnostic, loadConfig } from '../config/index.ts';
+import { CLIENT_HEADER } from '../mta/monitor/server.ts';
 import { printable } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
 import { guarded } from './main.ts';
@@ -14,7 +15,9 @@ Usage: pmta [--config FILE] [--xml | --dom | --json] COMMAND
   show queues               queues with mail, the fullest first   [--maxitems=N]
   show topqueues            the same
   explain QUEUE             why the mail of domain/vmta waits
+  show settings DOMAIN[/VMTA]   what applies to a queue
   show version
+  reload                    reads the configuration again; a broken one changes nothing
   test config               reads the configuration and prints what is wrong with it
 
 Words may be shortened while they are unique. The MTA's management port is taken from the configuration:
@@ -23,7 +26,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage.
 `;
 
 const DEFAULT_CONFIG = '/etc/pmta/config';
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 60_000;
 
 /** Commands by their words; each answers the exit code. */
 const COMMANDS: readonly { words: readonly string[]; run: (call: Call) => Promise<number> }[] = [
@@ -31,6 +34,8 @@ const COMMANDS: readonly { words: readonly string[]; run: (call: Call) => Promis
   { words: ['show', 'queues'], run: (call) => show(call, '/queues', maxItems(call)) },
   { words: ['show', 'topqueues'], run: (call) => show(call, '/queues', maxItems(call)) },
   { words: ['show', 'version'], run: showVersion },
+  { words: ['show', 'settings'], run: showSettings },
+  { words: ['reload'], run: reload },
   { words: ['explain'], run: explain },
   { words: ['test', 'config'], run: testConfig },
 ];
@@ -84,11 +89,24 @@ function matches(words: readonly string[], typed: readonly string[]): boolean {
   return words.every((word, i) => typed[i] !== undefined && typed[i] !== '' && word.startsWith(typed[i]!));
 }
 
-async function show(call: Call, page: string, query: Record<string, string>): Promise<number> {
+function show(call: Call, page: string, query: Record<string, string>): Promise<number> {
+  return ask(call, page, query, 'GET');
+}
+
+async function ask(
+  call: Call,
+  page: string,
+  query: Record<string, string>,
+  method: 'GET' | 'POST',
+): Promise<number> {
   const url = `${managementUrl(call.configFile)}${page}?${new URLSearchParams({ ...query, format: call.format })}`;
   let response: Response;
   try {
-    response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    response = await fetch(url, {
+      method,
+      headers: { [CLIENT_HEADER]: 'pmta' },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
   } catch (error) {
     throw new UserError(
       `the MTA does not answer at ${new URL(url).host}; is it running with ${call.configFile}?`,
@@ -110,6 +128,16 @@ async function explain(call: Call): Promise<number> {
   const [queue] = call.rest;
   if (queue === undefined) throw new UserError('explain needs a queue, domain/vmta', { exitCode: 2 });
   return await show(call, '/explain', { queue });
+}
+
+async function showSettings(call: Call): Promise<number> {
+  const [queue] = call.rest;
+  if (queue === undefined) throw new UserError('show settings needs DOMAIN or DOMAIN/VMTA', { exitCode: 2 });
+  return await show(call, '/settings', { queue });
+}
+
+async function reload(call: Call): Promise<number> {
+  return await ask(call, '/command', { command: 'reload' }, 'POST');
 }
 
 async function showVersion(): Promise<number> {

@@ -45,7 +45,7 @@ export const spoolDirectives = {
     tier: 'core',
     section: '3.3.2.4',
     summary: 'Free space below which this spool takes no mail.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 
@@ -57,7 +57,7 @@ export const acctFileDirectives = {
     tier: 'core',
     section: '3.3.11.1',
     summary: 'How long finished files are kept.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'move-to': {
     scopes: ['acct-file'],
@@ -65,7 +65,7 @@ export const acctFileDirectives = {
     tier: 'common',
     section: '3.3.11.2',
     summary: 'Folder for finished files.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'move-interval': {
     scopes: ['acct-file'],
@@ -74,7 +74,7 @@ export const acctFileDirectives = {
     tier: 'core',
     section: '3.3.11.3',
     summary: 'How often a new file is begun.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-size': {
     scopes: ['acct-file'],
@@ -83,7 +83,7 @@ export const acctFileDirectives = {
     tier: 'core',
     section: '3.3.11.4',
     summary: 'Size at which a new file is begun.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'queue-filter': {
     scopes: ['acct-file'],
@@ -91,7 +91,7 @@ export const acctFileDirectives = {
     tier: 'rare',
     section: '3.3.11.5',
     summary: 'Queues that are recorded; the first item that fits counts.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'retry-interval': {
     scopes: ['acct-file'],
@@ -100,7 +100,7 @@ export const acctFileDirectives = {
     tier: 'rare',
     section: '3.3.11.6',
     summary: 'Wait before a failed program is started again.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'iso-times': {
     scopes: ['acct-file'],
@@ -109,7 +109,7 @@ export const acctFileDirectives = {
     tier: 'rare',
     section: '3.3.11.7',
     summary: 'Write times in ISO form.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'user-string': {
     scopes: ['acct-file'],
@@ -117,7 +117,7 @@ export const acctFileDirectives = {
     tier: 'common',
     section: '3.3.11.8',
     summary: 'A constant for one column.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'write-timeout': {
     scopes: ['acct-file'],
@@ -126,7 +126,7 @@ export const acctFileDirectives = {
     tier: 'rare',
     section: '3.3.11.9',
     summary: 'How long a program may take to read.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'map-header-to-field': {
     scopes: ['acct-file'],
@@ -135,7 +135,7 @@ export const acctFileDirectives = {
     tier: 'rare',
     section: '3.3.11.10; 12.7.1',
     summary: 'Fill a column from a header.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   records: {
     scopes: ['acct-file'],
@@ -144,7 +144,7 @@ export const acctFileDirectives = {
     tier: 'core',
     section: '3.3.11.11',
     summary: 'Record types to write.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'record-fields': {
     scopes: ['acct-file'],
@@ -154,7 +154,7 @@ export const acctFileDirectives = {
     tier: 'core',
     section: '3.3.11.12',
     summary: 'Columns of a record type.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'world-readable': {
     scopes: ['acct-file'],
@@ -163,7 +163,7 @@ export const acctFileDirectives = {
     tier: 'common',
     section: '3.3.11.13',
     summary: 'Every local user may read the files.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'count-moved-records': {
     scopes: ['acct-file'],
@@ -172,7 +172,7 @@ export const acctFileDirectives = {
     tier: 'rare',
     section: '3.3.11.14',
     summary: 'Log how many records a finished file has.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   sync: {
     scopes: ['acct-file'],
@@ -190,6 +190,6 @@ export const acctFileDirectives = {
     tier: 'rare',
     section: '3.3.11.16',
     summary: 'How recipients are hidden.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

@@ -15,7 +15,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'common',
     summary: 'Folder of event files, keys and counters that outlive a restart.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'track-opens': {
     scopes: EVERYWHERE,
@@ -24,7 +24,7 @@ export const additionalDirectives = {
     defaultText: 'yes with engagement-tracking sparkpost, else no',
     tier: 'common',
     summary: 'Put an open pixel at the end of HTML parts.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'track-initial-opens': {
     scopes: EVERYWHERE,
@@ -33,7 +33,7 @@ export const additionalDirectives = {
     defaultText: 'yes with engagement-tracking sparkpost, else no',
     tier: 'rare',
     summary: 'Put a second pixel at the beginning of HTML parts.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'track-clicks': {
     scopes: EVERYWHERE,
@@ -42,7 +42,7 @@ export const additionalDirectives = {
     defaultText: 'yes with engagement-tracking sparkpost, else no',
     tier: 'common',
     summary: 'Send links of HTML parts through the tracker.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'track-text-links': {
     scopes: EVERYWHERE,
@@ -51,7 +51,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Send links of plain text parts through the tracker too.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'track-amp': {
     scopes: EVERYWHERE,
@@ -60,7 +60,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Track opens and clicks in AMP parts.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'track-mso-conditional': {
     scopes: EVERYWHERE,
@@ -69,7 +69,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Rewrite links inside conditional comments for Outlook.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'tracking-scheme': {
     scopes: EVERYWHERE,
@@ -78,7 +78,7 @@ export const additionalDirectives = {
     defaultText: 'https if the tracking domain has a certificate, else http',
     tier: 'common',
     summary: 'Scheme of tracked links.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'tracking-link-expiry': {
     scopes: EVERYWHERE,
@@ -87,7 +87,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'How long tracked links count and redirect.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'tracking-exclude-domain': {
     scopes: EVERYWHERE,
@@ -105,7 +105,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Larger messages pass without tracking.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'tracking-signed-messages': {
     scopes: EVERYWHERE,
@@ -114,7 +114,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Whether messages that arrive signed are tracked, which breaks their signature.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'add-list-unsubscribe': {
     scopes: EVERYWHERE,
@@ -123,7 +123,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'common',
     summary: 'Add List-Unsubscribe headers of these kinds.',
-    effect: notReadYet,
+    effect: { differs: 'any value but off adds the https form; the mailto form is not made yet' },
   },
   'process-x-msys-api': {
     scopes: ['source'],

@@ -75,7 +75,7 @@ export const domainHandlingDirectives = {
     tier: 'rare',
     section: '3.3.10.9',
     summary: 'Record types this queue does not write.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'deliver-local-dsn': {
     scopes: ['domain'],
@@ -138,7 +138,7 @@ export const domainHandlingDirectives = {
     tier: 'common',
     section: '3.3.10.97.1',
     summary: 'Program to deliver to.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'macro-variables-preserve-case': {
     scopes: ['domain'],

@@ -131,7 +131,7 @@ export const domainLimitsDirectives = {
     tier: 'core',
     section: '3.3.10.71',
     summary: 'Messages per connection.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-rcpt-per-transaction': {
     scopes: ['domain'],
@@ -149,7 +149,7 @@ export const domainLimitsDirectives = {
     tier: 'common',
     section: '3.3.10.73',
     summary: 'Recipients per transaction.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-smtp-out': {
     scopes: ['domain'],
@@ -158,7 +158,7 @@ export const domainLimitsDirectives = {
     tier: 'core',
     section: '3.3.10.74',
     summary: 'Connections of the queue.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'backoff-max-smtp-out': {
     scopes: ['domain'],
@@ -225,7 +225,7 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.81',
     summary: 'How long an idle connection stays open.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'source-ip-max-data-volume-rate': {
     scopes: ['domain'],

@@ -12,7 +12,7 @@ export const domainRetryDirectives = {
     tier: 'core',
     section: '3.3.10.11',
     summary: 'How long a message may wait before it bounces.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'notify-of-delay-every': {
     scopes: ['domain'],
@@ -30,7 +30,7 @@ export const domainRetryDirectives = {
     tier: 'core',
     section: '3.3.10.39; 10.15',
     summary: 'Waits between attempts of the queue; the last one stays.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'backoff-retry-after': {
     scopes: ['domain'],
@@ -48,7 +48,7 @@ export const domainRetryDirectives = {
     tier: 'common',
     section: '3.3.10.41',
     summary: 'Least wait for a recipient that was deferred.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'backoff-notify': {
     scopes: ['domain'],
@@ -129,7 +129,7 @@ export const domainRetryDirectives = {
     tier: 'common',
     section: '3.3.10.57',
     summary: 'A bare 553 to RCPT means a bad mailbox.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-421-means-mx-unavailable': {
     scopes: ['domain'],
@@ -165,7 +165,7 @@ export const domainRetryDirectives = {
     tier: 'common',
     section: '3.3.10.61',
     summary: 'A 5xx greeting bounces the queue.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'bounce-upon-pix-transfer-failure': {
     scopes: ['domain'],
@@ -192,7 +192,7 @@ export const domainRetryDirectives = {
     tier: 'common',
     section: '3.3.10.85',
     summary: 'New mail ends the wait for the next attempt.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-pattern-list': {
     scopes: ['domain'],

@@ -12,7 +12,7 @@ export const domainSigningDirectives = {
     tier: 'core',
     section: '3.3.10.19',
     summary: 'Sign with DKIM.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dkim-add-body-limit': {
     scopes: ['domain'],
@@ -21,7 +21,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '3.3.10.20',
     summary: "Sign the body's length (l=).",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dkim-add-timestamp': {
     scopes: ['domain'],
@@ -30,7 +30,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '3.3.10.21',
     summary: 'Sign the time (t=).',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dkim-algorithm': {
     scopes: ['domain'],
@@ -39,7 +39,7 @@ export const domainSigningDirectives = {
     tier: 'common',
     section: '3.3.10.22',
     summary: 'Algorithm of the signature.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dkim-body-canon': {
     scopes: ['domain'],
@@ -48,7 +48,7 @@ export const domainSigningDirectives = {
     tier: 'common',
     section: '3.3.10.23',
     summary: 'How the body may change on its way.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dkim-headers-canon': {
     scopes: ['domain'],
@@ -57,7 +57,7 @@ export const domainSigningDirectives = {
     tier: 'common',
     section: '3.3.10.24',
     summary: 'How headers may change on their way.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dkim-expire-after': {
     scopes: ['domain'],
@@ -66,7 +66,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '3.3.10.25',
     summary: 'How long the signature holds (x=).',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dkim-query-method': {
     scopes: ['domain'],
@@ -74,7 +74,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '3.3.10.26',
     summary: 'How the key is found (q=).',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dkim-headers': {
     scopes: ['domain'],
@@ -83,7 +83,7 @@ export const domainSigningDirectives = {
     tier: 'common',
     section: '3.3.10.27',
     summary: 'Further headers to sign.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dkim-identity': {
     scopes: ['domain'],
@@ -92,7 +92,7 @@ export const domainSigningDirectives = {
     tier: 'core',
     section: '3.3.10.28',
     summary: 'Who signs; decides the key.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dkim-identity-fallback': {
     scopes: ['domain'],
@@ -100,7 +100,7 @@ export const domainSigningDirectives = {
     tier: 'common',
     section: '3.3.10.29',
     summary: 'Who signs when there is no key for the first.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dkim-disallow-adding-headers': {
     scopes: ['domain'],
@@ -109,7 +109,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '3.3.10.30',
     summary: 'Headers that nobody may add later.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'second-dkim-sign': {
     scopes: ['domain'],

@@ -21,7 +21,7 @@ export const domainTransportDirectives = {
     tier: 'core',
     section: '3.3.10.31; 10.9',
     summary: "Join another domain's queue.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   type: {
     scopes: ['domain'],
@@ -49,7 +49,7 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.54',
     summary: 'Longest wait for the answer to a message.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'auth-password': {
     scopes: ['domain'],
@@ -76,7 +76,7 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.64',
     summary: 'Longest wait for a connection.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-greeting-timeout': {
     scopes: ['domain'],
@@ -85,7 +85,7 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.65',
     summary: 'Longest wait for the greeting.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'data-send-timeout': {
     scopes: ['domain'],
@@ -94,7 +94,7 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.66',
     summary: 'Longest wait while data is sent.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'ignore-8bitmime': {
     scopes: ['domain'],
@@ -159,7 +159,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '3.3.10.88',
     summary: 'Port to connect to.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-hosts': {
     scopes: ['domain'],
@@ -168,7 +168,7 @@ export const domainTransportDirectives = {
     tier: 'core',
     section: '3.3.10.89',
     summary: 'Fixed hosts, or a domain whose MX to use.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'assume-delivery-upon-data-termination-timeout': {
     scopes: ['domain'],
@@ -195,7 +195,7 @@ export const domainTransportDirectives = {
     tier: 'core',
     section: '3.3.10.94.1',
     summary: 'Encrypt where offered.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'require-starttls': {
     scopes: ['domain'],
@@ -204,7 +204,7 @@ export const domainTransportDirectives = {
     tier: 'core',
     section: '3.3.10.94.2',
     summary: 'Send nothing in the clear.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'use-dane': {
     scopes: ['domain'],

@@ -130,7 +130,7 @@ export const globalHttpDirectives = {
     tier: 'core',
     section: '3.3.1.36.1',
     summary: 'Port of the monitor; 0 is off.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-redirect-to-https': {
     scopes: ['global'],
@@ -149,7 +149,7 @@ export const globalHttpDirectives = {
     tier: 'core',
     section: '3.3.1.36.3',
     summary: 'Who may do what in the monitor; the first line that fits counts.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-csrf-protection': {
     scopes: ['global'],

@@ -14,7 +14,7 @@ export const globalIntakeDirectives = {
     tier: 'core',
     section: '3.3.1.1',
     summary: 'Most outbound connections the server keeps open at once.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'total-max-smtp-in': {
     scopes: ['global'],
@@ -23,7 +23,7 @@ export const globalIntakeDirectives = {
     tier: 'core',
     section: '3.3.1.2',
     summary: 'Most inbound connections the server keeps open at once.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-server-tls-certificate': {
     scopes: ['global'],
@@ -31,7 +31,7 @@ export const globalIntakeDirectives = {
     tier: 'core',
     section: '3.3.1.9',
     summary: 'Certificate with key that clients are shown.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-server-tls-ca-file': {
     scopes: ['global'],
@@ -57,7 +57,7 @@ export const globalIntakeDirectives = {
     tier: 'core',
     section: '3.3.1.12',
     summary: 'Let clients use TLS 1.0.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-server-tls-allow-tlsv1.1': {
     scopes: ['global'],
@@ -66,7 +66,7 @@ export const globalIntakeDirectives = {
     tier: 'core',
     section: '3.3.1.13',
     summary: 'Let clients use TLS 1.1.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-server-tls-allow-tlsv1.2': {
     scopes: ['global'],
@@ -75,7 +75,7 @@ export const globalIntakeDirectives = {
     tier: 'core',
     section: '3.3.1.14',
     summary: 'Let clients use TLS 1.2.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-server-tls-allow-tlsv1.3': {
     scopes: ['global'],
@@ -85,7 +85,7 @@ export const globalIntakeDirectives = {
     tier: 'core',
     section: 'maintenance releases after 5.0r1; set-up guides for Signals and migration',
     summary: 'Let clients use TLS 1.3.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-server-tls-ciphers': {
     scopes: ['global'],
@@ -142,7 +142,7 @@ export const globalIntakeDirectives = {
     tier: 'core',
     section: '3.3.1.20; 8.4.3',
     summary: 'Address and port to accept mail on, maybe with a source of its own.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'custom-dsn-from-header': {
     scopes: ['global'],
@@ -167,7 +167,7 @@ export const globalIntakeDirectives = {
     tier: 'rare',
     section: '3.3.1.24',
     summary: 'What completes a domain without dots.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'mailmerge-expands-undefined-variables': {
     scopes: ['global'],
@@ -185,7 +185,7 @@ export const globalIntakeDirectives = {
     tier: 'core',
     section: '3.3.1.31; 3.3.7.70; 3.3.10.93; 3.3.12.10; 3.3.15.1',
     summary: 'Reads another file in this place; wildcards allowed.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'relay-domain': {
     scopes: ['global'],
@@ -195,7 +195,7 @@ export const globalIntakeDirectives = {
     tier: 'core',
     section: '3.3.1.32.2',
     summary: 'Domains that anyone may send to.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'relay-address': {
     scopes: ['global'],
@@ -204,7 +204,7 @@ export const globalIntakeDirectives = {
     tier: 'common',
     section: '3.3.1.32.3',
     summary: 'Addresses that anyone may send to.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'relay-debug': {
     scopes: ['global'],
@@ -213,7 +213,7 @@ export const globalIntakeDirectives = {
     tier: 'rare',
     section: '3.3.1.32.4',
     summary: 'Refuse relaying for the moment only, while setting up.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'invalid-virtual-mta-fallback': {
     scopes: ['global'],
@@ -221,7 +221,7 @@ export const globalIntakeDirectives = {
     tier: 'rare',
     section: '3.3.1.33.2',
     summary: 'VMTA for mail that asked for one that is not there.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'domain-macro': {
     scopes: ['global'],
@@ -230,7 +230,7 @@ export const globalIntakeDirectives = {
     tier: 'common',
     section: '3.3.1.33.4; 3.3.10',
     summary: 'A list of names for use in domain tags.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   pickup: {
     scopes: ['global'],

@@ -23,7 +23,7 @@ export const globalDirectives = {
     tier: 'core',
     section: '3.3.1.4',
     summary: 'A spool folder; the old short form of the tag.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'spool-delete-corrupted': {
     scopes: ['global'],
@@ -71,7 +71,9 @@ export const globalDirectives = {
     tier: 'rare',
     section: '3.3.1.23',
     summary: 'Number that keeps Message-Ids of several servers apart.',
-    effect: notReadYet,
+    effect: {
+      differs: "printed in the status; the Message-ID that is added carries the message's own id instead",
+    },
   },
   'name-server': {
     scopes: ['global'],
@@ -81,7 +83,7 @@ export const globalDirectives = {
     tier: 'common',
     section: '3.3.1.26',
     summary: 'A resolver to ask; several take turns.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'thread-min-priority': {
     scopes: ['global'],
@@ -135,7 +137,7 @@ export const globalDirectives = {
     tier: 'core',
     section: '3.3.1.37.2',
     summary: 'The log; other logs stand beside it.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'log-rotate': {
     scopes: ['global'],

@@ -13,7 +13,7 @@ export const smtpUserDirectives = {
     tier: 'core',
     section: '3.3.8.1',
     summary: 'The password, in the clear.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'authentication-method': {
     scopes: ['smtp-user'],
@@ -39,7 +39,7 @@ export const smtpUserDirectives = {
     tier: 'core',
     section: '3.3.8.4; 10.4.2',
     summary: 'Settings that apply after login.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 
@@ -52,7 +52,7 @@ export const smtpListenerDirectives = {
     tier: 'common',
     section: '3.3.17.4; 3.3.21.1',
     summary: 'Certificate with key of this listener.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   source: {
     scopes: ['smtp-listener'],
@@ -60,7 +60,7 @@ export const smtpListenerDirectives = {
     tier: 'common',
     section: '3.3.17.3',
     summary: 'The source whose settings apply here.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'await-slot': {
     scopes: ['smtp-listener'],
@@ -79,7 +79,7 @@ export const smtpListenerDirectives = {
     tier: 'common',
     section: '3.3.17.2',
     summary: 'Begin with TLS at once.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'tls-allow-tlsv1.2': {
     scopes: ['smtp-listener', 'transmissions-api-listener'],

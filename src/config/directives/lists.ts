@@ -23,7 +23,7 @@ export const bounceProcessorDirectives = {
     tier: 'common',
     section: '3.3.3.1; 3.3.4.1',
     summary: 'Deliver mail that is no report; else drop it.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'deliver-matched-email': {
     scopes: ['bounce-processor', 'feedback-loop-processor'],
@@ -32,7 +32,7 @@ export const bounceProcessorDirectives = {
     tier: 'common',
     section: '3.3.3.2; 3.3.4.2',
     summary: 'Deliver reports too after they were read.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'deliver-email': {
     scopes: ['bounce-processor', 'feedback-loop-processor'],
@@ -73,7 +73,7 @@ export const addressListDirectives = {
     tier: 'common',
     section: '3.3.5.1; 10.16',
     summary: 'An address, a local part, or a regex over addresses.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'address-file': {
     scopes: ['address-list'],
@@ -82,7 +82,7 @@ export const addressListDirectives = {
     tier: 'common',
     section: '3.3.5.2',
     summary: 'A file of addresses and local parts.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   domain: {
     scopes: ['address-list'],
@@ -91,7 +91,7 @@ export const addressListDirectives = {
     tier: 'common',
     section: '3.3.5.3',
     summary: 'All addresses of one domain.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 
@@ -124,7 +124,7 @@ export const patternListDirectives = {
     tier: 'core',
     section: '3.3.14.1',
     summary: 'Looks at a header.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'mail-from': {
     scopes: ['pattern-list'],
@@ -133,7 +133,7 @@ export const patternListDirectives = {
     tier: 'core',
     section: '3.3.14.2',
     summary: 'Looks at the sender.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'rcpt-to': {
     scopes: ['pattern-list'],
@@ -142,7 +142,7 @@ export const patternListDirectives = {
     tier: 'core',
     section: '3.3.14.3',
     summary: 'Looks at the recipient.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   '*': {
     scopes: ['pattern-list'],
@@ -151,7 +151,7 @@ export const patternListDirectives = {
     tier: 'common',
     section: '3.3.14.3; 8.4.2',
     summary: 'Fits always.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 
@@ -163,7 +163,7 @@ export const rewriteListDirectives = {
     tier: 'core',
     section: '3.3.18.1',
     summary: 'Rewrites the envelope sender.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'from-domain': {
     scopes: ['rewrite-list'],
@@ -196,7 +196,7 @@ export const bounceCategoryPatternsDirectives = {
     tier: 'core',
     section: '10.8',
     summary: 'Looks at a bounce and names its category.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 

@@ -14,7 +14,7 @@ export const signalsDirectives = {
     tier: 'core',
     section: '10.1.4.2.1',
     summary: 'Key for the collector.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'upload-url': {
     scopes: ['signals'],
@@ -24,7 +24,7 @@ export const signalsDirectives = {
     tier: 'core',
     section: '10.1.4.2.2',
     summary: 'Where events are sent.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'engagement-tracking': {
     scopes: ['signals'],
@@ -34,7 +34,7 @@ export const signalsDirectives = {
     tier: 'core',
     section: '10.1.4.2.3',
     summary: 'Who tracks opens and clicks.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'customer-id': {
     scopes: ['signals'],
@@ -52,7 +52,7 @@ export const signalsDirectives = {
     tier: 'core',
     section: 'maintenance releases after 5.0r1; set-up guides for Signals and migration',
     summary: 'Host of tracked links.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'custom-message-id-header': {
     scopes: ['signals'],
@@ -61,7 +61,7 @@ export const signalsDirectives = {
     tier: 'common',
     section: '10.1.4.2.4',
     summary: "Header with a message ID of the sender's own.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'process-x-sp-subaccount-id': {
     scopes: ['signals'],
@@ -71,7 +71,7 @@ export const signalsDirectives = {
     tier: 'common',
     section: '10.1.4.2.5',
     summary: 'Take the subaccount from X-SP-Subaccount-Id.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'retain-x-sp-subaccount-id': {
     scopes: ['signals'],
@@ -81,7 +81,7 @@ export const signalsDirectives = {
     tier: 'rare',
     section: '10.1.4.2.6',
     summary: 'Leave that header in.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'log-verbose': {
     scopes: ['signals'],
@@ -91,7 +91,7 @@ export const signalsDirectives = {
     tier: 'core',
     section: '10.1.4.2.7',
     summary: 'Log every upload.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'min-free-space': {
     scopes: ['signals'],
@@ -101,7 +101,7 @@ export const signalsDirectives = {
     tier: 'core',
     section: '10.1.4.2.8',
     summary: 'Free space below which unsent events go.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'privacy-policy': {
     scopes: ['signals'],
@@ -111,7 +111,7 @@ export const signalsDirectives = {
     tier: 'common',
     section: '10.1.4.2.9',
     summary: 'Send recipients, or their digests.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 
@@ -124,6 +124,6 @@ export const signalsFilterDirectives = {
     tier: 'common',
     section: '10.1.4.3.1',
     summary: 'Whether a sender domain is reported.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

@@ -11,7 +11,7 @@ export const sourceChecksDirectives = {
     tier: 'common',
     section: '3.3.7.6',
     summary: 'Offer AUTH.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-max-auth-failure-rate': {
     scopes: ['source'],
@@ -29,7 +29,7 @@ export const sourceChecksDirectives = {
     tier: 'core',
     section: '3.3.7.9',
     summary: 'Take no mail without login.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'allow-unencrypted-plain-auth': {
     scopes: ['source'],
@@ -38,7 +38,7 @@ export const sourceChecksDirectives = {
     tier: 'core',
     section: '3.3.7.11',
     summary: 'Take passwords in the clear.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'allow-starttls': {
     scopes: ['source'],
@@ -47,7 +47,7 @@ export const sourceChecksDirectives = {
     tier: 'core',
     section: '3.3.7.12',
     summary: 'Offer STARTTLS.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'require-starttls-before-auth': {
     scopes: ['source'],
@@ -56,7 +56,7 @@ export const sourceChecksDirectives = {
     tier: 'common',
     section: '3.3.7.13',
     summary: 'Take no login in the clear.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'broken-auth-clients': {
     scopes: ['source'],
@@ -182,7 +182,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.52',
     summary: 'Longest wait for message data.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-command-timeout': {
     scopes: ['source'],
@@ -191,7 +191,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.53',
     summary: 'Longest wait for a command.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'log-connections': {
     scopes: ['source', 'domain'],

@@ -10,7 +10,7 @@ export const sourceHeadersDirectives = {
     tier: 'common',
     section: '3.3.7.1',
     summary: 'Add Date when there is none, or replace it.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'date-header-time': {
     scopes: ['source'],
@@ -28,7 +28,7 @@ export const sourceHeadersDirectives = {
     tier: 'common',
     section: '3.3.7.4',
     summary: 'Add Message-Id when there is none.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'add-received-header': {
     scopes: ['source'],
@@ -37,7 +37,7 @@ export const sourceHeadersDirectives = {
     tier: 'core',
     section: '3.3.7.5',
     summary: 'Add Received on arrival.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'remove-header': {
     scopes: ['source', 'domain'],
@@ -46,7 +46,7 @@ export const sourceHeadersDirectives = {
     tier: 'common',
     section: '3.3.7.8',
     summary: 'Headers to take out.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'hide-message-source': {
     scopes: ['source'],
@@ -55,7 +55,7 @@ export const sourceHeadersDirectives = {
     tier: 'core',
     section: '3.3.7.33',
     summary: "Keep the client's name and address out of Received.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'process-x-envid': {
     scopes: ['source'],
@@ -64,7 +64,7 @@ export const sourceHeadersDirectives = {
     tier: 'common',
     section: '3.3.7.40',
     summary: 'Take the envelope ID out of X-Envid.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'process-x-dkim-options': {
     scopes: ['source'],
@@ -108,7 +108,7 @@ export const sourceHeadersDirectives = {
     tier: 'core',
     section: '3.3.7.45; 12.8',
     summary: 'Take the job ID out of X-Job.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'jobid-header': {
     scopes: ['source'],
@@ -116,7 +116,7 @@ export const sourceHeadersDirectives = {
     tier: 'core',
     section: '3.3.7.46; 12.8',
     summary: 'Another header with the job ID.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'retain-x-job': {
     scopes: ['source'],
@@ -125,7 +125,7 @@ export const sourceHeadersDirectives = {
     tier: 'common',
     section: '3.3.7.47',
     summary: 'Leave X-Job in.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'process-x-virtual-mta': {
     scopes: ['source'],
@@ -134,7 +134,7 @@ export const sourceHeadersDirectives = {
     tier: 'core',
     section: '3.3.7.48; 8.4.1',
     summary: 'Let X-Virtual-MTA choose the VMTA.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'retain-x-virtual-mta': {
     scopes: ['source'],
@@ -143,7 +143,7 @@ export const sourceHeadersDirectives = {
     tier: 'common',
     section: '3.3.7.49',
     summary: 'Leave X-Virtual-MTA in.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'add-x-virtual-mta-header': {
     scopes: ['source'],

@@ -12,7 +12,7 @@ export const sourceDirectives = {
     tier: 'core',
     section: '3.3.1.32.1',
     summary: 'This client may send to any domain.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   bcc: {
     scopes: ['source'],
@@ -64,7 +64,7 @@ export const sourceDirectives = {
     tier: 'core',
     section: '3.3.7.29; 8.4.5',
     summary: 'VMTA or pool when nothing else chose one.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'reject-invalid-virtual-mta': {
     scopes: ['source'],
@@ -73,7 +73,7 @@ export const sourceDirectives = {
     tier: 'common',
     section: '3.3.7.31',
     summary: 'Refuse mail that asks for a VMTA that is not there.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'disconnect-on-transient-error': {
     scopes: ['source'],
@@ -91,7 +91,7 @@ export const sourceDirectives = {
     tier: 'core',
     section: '3.3.7.34',
     summary: 'Largest message accepted.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-message-hops': {
     scopes: ['source'],
@@ -100,7 +100,7 @@ export const sourceDirectives = {
     tier: 'rare',
     section: '3.3.7.35',
     summary: 'Most Received headers accepted.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-rcpt-per-message': {
     scopes: ['source'],
@@ -109,7 +109,7 @@ export const sourceDirectives = {
     tier: 'common',
     section: '3.3.7.36',
     summary: 'Most recipients of one message.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'too-many-rcpts-fails-message': {
     scopes: ['source'],
@@ -134,7 +134,7 @@ export const sourceDirectives = {
     tier: 'core',
     section: '3.3.7.39; 8.4.2',
     summary: 'Rules that choose the VMTA.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'source-group': {
     scopes: ['source'],
@@ -151,7 +151,7 @@ export const sourceDirectives = {
     tier: 'rare',
     section: '3.3.7.57',
     summary: 'Offer CHUNKING.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'allow-smtputf8': {
     scopes: ['source'],
@@ -160,7 +160,7 @@ export const sourceDirectives = {
     tier: 'common',
     section: '3.3.7.58',
     summary: 'Offer SMTPUTF8.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-service': {
     scopes: ['source'],
@@ -169,7 +169,7 @@ export const sourceDirectives = {
     tier: 'core',
     section: '3.3.7.59',
     summary: 'Serve this client at all.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'allow-empty-x-virtual-mta': {
     scopes: ['source'],
@@ -178,7 +178,7 @@ export const sourceDirectives = {
     tier: 'rare',
     section: '3.3.7.63',
     summary: 'An empty X-Virtual-MTA means {default}.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'accept-invalid-recipients': {
     scopes: ['source'],
@@ -205,6 +205,6 @@ export const sourceDirectives = {
     tier: 'rare',
     section: '3.3.7.69',
     summary: 'Complete domains without dots.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

@@ -15,7 +15,7 @@ export const virtualMtaDirectives = {
     tier: 'core',
     section: '3.3.1.16; 8.2',
     summary: 'An address to send from and the name that belongs to it.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'host-name': {
     scopes: ['global', 'virtual-mta'],
@@ -26,7 +26,7 @@ export const virtualMtaDirectives = {
     tier: 'core',
     section: '3.3.1.25; 3.3.12.5',
     summary: 'A name of this host; mail to it is local, the first one greets.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'domain-key': {
     scopes: ['global', 'virtual-mta', 'virtual-mta-pool', 'domain-key-list'],
@@ -36,7 +36,7 @@ export const virtualMtaDirectives = {
     tier: 'core',
     section: '3.3.1.33.1; 3.3.12.6; 3.3.13.3; 3.3.19.1; 10.6.2',
     summary: 'A key to sign with: selector, domain and file.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'include-headers-from': {
     scopes: ['global', 'virtual-mta', 'virtual-mta-pool'],
@@ -65,7 +65,7 @@ export const virtualMtaDirectives = {
     tier: 'core',
     section: '10.1.4.1.1',
     summary: 'Whether events are reported, for whom, or by which filter.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'rewrite-list': {
     scopes: ['source', 'virtual-mta', 'virtual-mta-pool'],
@@ -74,7 +74,7 @@ export const virtualMtaDirectives = {
     tier: 'core',
     section: '3.3.18; 3.3.12.9; 3.3.13.7',
     summary: 'Rules that rewrite sender addresses.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-smtp-msg-rate': {
     scopes: ['virtual-mta', 'virtual-mta-pool'],
@@ -114,7 +114,7 @@ export const virtualMtaDirectives = {
     tier: 'common',
     section: '3.3.12.8; 3.3.13.6',
     summary: 'Connections of the whole VMTA.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'auto-cold-virtual-mta': {
     scopes: ['virtual-mta'],
@@ -131,6 +131,6 @@ export const virtualMtaDirectives = {
     tier: 'core',
     section: '3.3.13.1',
     summary: 'A member; one turn in the rotation per line.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

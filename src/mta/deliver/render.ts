@@ -18,14 +18,13 @@ export interface RenderRequest {
 }
 
 export class Renderer {
-  readonly #dkim: DkimSigner;
-  readonly #tracking: Tracking;
+  readonly #inForce: () => { readonly dkim: DkimSigner; readonly tracking: Tracking };
   readonly #clock: Clock;
   readonly #edited = new WeakMap<Buffer, Buffer>();
 
-  constructor(dkim: DkimSigner, tracking: Tracking, clock: Clock) {
-    this.#dkim = dkim;
-    this.#tracking = tracking;
+  /** `inForce` is asked for each message: a reload brings other keys. */
+  constructor(inForce: () => { readonly dkim: DkimSigner; readonly tracking: Tracking }, clock: Clock) {
+    this.#inForce = inForce;
     this.#clock = clock;
   }
 
@@ -39,9 +38,10 @@ export class Renderer {
    * what goes out. The same message gives the same bytes on every attempt, times in signatures aside.
    */
   async render({ envelope, content, index, queue, settings, config }: RenderRequest): Promise<Buffer> {
+    const { dkim, tracking } = this.#inForce();
     let raw = this.#withoutHeaders(content, [...envelope.removeHeaders, ...settings.get('remove-header')]);
-    if (this.isPerRecipient(envelope)) raw = this.#tracking.apply(raw, config, envelope, index, queue.domain);
-    const signatures = await this.#dkim.signatures(raw, config, settings, queue.vmta, this.#clock.now());
+    if (this.isPerRecipient(envelope)) raw = tracking.apply(raw, config, envelope, index, queue.domain);
+    const signatures = await dkim.signatures(raw, config, settings, queue.vmta, this.#clock.now());
     return signatures.length > 0 ? Buffer.concat([Buffer.from(signatures.join('')), raw]) : raw;
   }
 

@@ -27,7 +27,7 @@ export interface SmtpDeliveryDeps {
   readonly spool: Spool;
   readonly outcomes: OutcomeWriter;
   readonly renderer: Renderer;
-  readonly resolver: Resolver;
+  readonly resolver: () => Resolver;
   readonly traffic: TrafficMeter;
   readonly hostName: string;
   readonly clock: Clock;
@@ -60,7 +60,7 @@ export class SmtpDelivery {
       return;
     }
     const settings = config.queue(queue.domain, queue.vmta);
-    const destinations = await findDestinations(queue.domain, settings, this.#deps.resolver);
+    const destinations = await findDestinations(queue.domain, settings, this.#deps.resolver());
     switch (destinations.kind) {
       case 'hosts':
         break;

@@ -5,7 +5,6 @@ import type { StatusFacts } from '../../events/outcome.ts';
 import { replyText, type SmtpReply } from '../../smtp/index.ts';
 import { categoryOf, matchText } from '../accounting/category.ts';
 import { statusText } from '../accounting/dsn-text.ts';
-import { categoryPatterns } from '../accounting/from-config.ts';
 
 /** The reply as a diagnostic: code and text on one line, code and enhanced status of continuation lines dropped. */
 export function diagnosticOf(reply: SmtpReply): string {
@@ -39,7 +38,7 @@ export function describeStatus(
     status,
     statusText: text,
     diagnostic,
-    category: success ? '' : categoryOf(matchText(status, text, diagnostic), categoryPatterns(config)),
+    category: success ? '' : categoryOf(matchText(status, text, diagnostic), config.bounceCategories),
     bounceClass: success ? 0 : bounceClassOf({ status, statusText: text, diagnostic }).code,
   };
 }

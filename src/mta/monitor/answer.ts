@@ -31,7 +31,10 @@ export const CONTENT_TYPES: Record<Format, string> = {
 
 export function printSuccess(data: Tree | string, format: Format, message = ''): string {
   if (format === 'json') return `${JSON.stringify({ data, status: 'success', message })}\n`;
-  if (format === 'dom' || format === 'text') return typeof data === 'string' ? data : dom('', data).join('');
+  if (format === 'dom' || format === 'text') {
+    if (typeof data !== 'string') return dom('', data).join('');
+    return format === 'text' && message !== '' ? `${message}\n` : data;
+  }
   const inside = typeof data === 'string' ? escapeXml(data) : xml(data);
   const end = message === '' ? '<succ/>' : `<succ>${escapeXml(message)}</succ>`;
   return `<rsp><data>${inside}</data>${end}</rsp>\n`;

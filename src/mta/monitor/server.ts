@@ -1,13 +1,15 @@
-/** The management interface over HTTP: status, queues, explanations, health. Read-only so far. */
+/** The management interface over HTTP: status, queues, explanations, settings, health; reload for administrators. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Config, cidrContains, ipBytes } from '../../config/index.ts';
 import type { Clock } from '../../system/clock.ts';
 import { listen } from '../../system/listen.ts';
 import type { Log } from '../../system/log.ts';
+import { UserError } from '../../system/user-error.ts';
 import { describeHold } from '../queue/hold.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import { CONTENT_TYPES, type Format, printFailure, printSuccess, type Tree } from './answer.ts';
 import type { Totals } from './counters.ts';
+import { settingsText, settingsTree } from './settings.ts';
 import { queuesTree, type StatusSources, statusTree } from './status.ts';
 import { explainText, queuesText, statusText } from './text.ts';
 
@@ -16,6 +18,8 @@ export interface MonitorDeps {
   readonly status: StatusSources;
   readonly scheduler: Scheduler;
   readonly totals: () => Readonly<Totals>;
+  /** Brings the configuration's files into force; answers what the operator should know. */
+  readonly reload: () => Promise<readonly string[]>;
   /** Outcomes and event files not yet where they belong. */
   readonly backlog: () => { readonly outcomes: number; readonly eventFiles: number };
   readonly clock: Clock;
@@ -37,12 +41,10 @@ export async function openMonitor(deps: MonitorDeps): Promise<Monitor | null> {
   const port = global.get('http-mgmt-port');
   if (port === 0) return null;
   const server = createServer({ maxHeaderSize: 16 * 1024 }, (request, response) => {
-    try {
-      handle(deps, request, response);
-    } catch (error) {
-      deps.log.error(`management request failed: ${(error as Error).stack}`);
+    handle(deps, request, response).catch((error: Error) => {
+      deps.log.error(`management request failed: ${error.stack}`);
       if (!response.headersSent) send(response, 500, 'json', printFailure('internal fault', 'json'));
-    }
+    });
   });
   server.requestTimeout = 30_000;
   server.headersTimeout = 10_000;
@@ -61,7 +63,7 @@ export async function openMonitor(deps: MonitorDeps): Promise<Monitor | null> {
   };
 }
 
-function handle(deps: MonitorDeps, request: IncomingMessage, response: ServerResponse): void {
+async function handle(deps: MonitorDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://localhost');
   const asked = url.searchParams.get('format');
   const format: Format = asked === 'xml' || asked === 'dom' || asked === 'text' ? asked : 'json';
@@ -77,6 +79,10 @@ function handle(deps: MonitorDeps, request: IncomingMessage, response: ServerRes
     send(response, 403, format, printFailure('http-access gives your address no access', format));
     return;
   }
+  if (request.method === 'POST' && path === '/command') {
+    await command(deps, request, response, level, url.searchParams.get('command') ?? '', format);
+    return;
+  }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.setHeader('Allow', 'GET, HEAD');
     send(response, 405, format, printFailure('only reading is possible here', format));
@@ -86,6 +92,43 @@ function handle(deps: MonitorDeps, request: IncomingMessage, response: ServerRes
   const tree = answer(deps, path, url.searchParams, now);
   if (typeof tree === 'string') send(response, 404, format, printFailure(tree, format));
   else send(response, 200, format, format === 'text' ? text(path, tree) : printSuccess(tree, format));
+}
+
+/** Sent by the management command; a browser cannot send it across origins, which keeps forged forms out. */
+export const CLIENT_HEADER = 'x-posthorn-client';
+
+/** A command that changes something: administrators only, and only from a client that says so. */
+async function command(
+  deps: MonitorDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  level: Level,
+  text: string,
+  format: Format,
+): Promise<void> {
+  request.resume();
+  if (level !== 'admin' || request.headers[CLIENT_HEADER] === undefined) {
+    deps.log.warn('command refused', { client: request.socket.remoteAddress, command: text.slice(0, 100) });
+    send(
+      response,
+      403,
+      format,
+      printFailure(`this needs http-access admin and the header ${CLIENT_HEADER}`, format),
+    );
+    return;
+  }
+  if (text !== 'reload') {
+    send(response, 404, format, printFailure('Unknown command.', format));
+    return;
+  }
+  try {
+    const notes = await deps.reload();
+    send(response, 200, format, printSuccess('', format, ['Configuration reloaded.', ...notes].join('\n')));
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    deps.log.error(`reload failed, nothing has changed: ${error.message}`);
+    send(response, 409, format, printFailure(error.message, format));
+  }
 }
 
 /** The data behind a path; text when there is none. */
@@ -98,6 +141,8 @@ function answer(deps: MonitorDeps, path: string, query: URLSearchParams, now: nu
       const most = Number(query.get('maxitems') ?? DEFAULT_MAX_ITEMS);
       return queuesTree(deps.scheduler, now, Number.isInteger(most) && most >= 0 ? most : DEFAULT_MAX_ITEMS);
     }
+    case '/settings':
+      return settingsTree(deps.config(), query.get('queue') ?? '');
     case '/explain':
       return explain(deps.scheduler, query.get('queue') ?? '', now);
     case '/counters': {
@@ -114,6 +159,8 @@ function text(path: string, tree: Tree): string {
   switch (path) {
     case '/queues':
       return queuesText(tree);
+    case '/settings':
+      return settingsText(tree);
     case '/explain':
       return explainText(tree);
     case '/counters':

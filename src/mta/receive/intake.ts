@@ -3,7 +3,6 @@
  * hands its recipients to the scheduler. A 250 is answered only after the message and the record of its reception
  * are on disk together.
  */
-import type { Config } from '../../config/index.ts';
 import { messageIdBase } from '../../events/message-id.ts';
 import type { MessageFacts, Outcome, Received } from '../../events/outcome.ts';
 import { domainToAscii } from '../../mail/address.ts';
@@ -32,9 +31,9 @@ export interface IntakeDeps {
   readonly reports: ReportReader;
   readonly pools: PoolRotation;
   /** Whether tracking would change this message: what its events say about open and click tracking. */
-  readonly tracking: Tracking;
+  readonly tracking: () => Tracking;
   /** Header names, lower case, that accounting columns ask for. */
-  readonly headersWanted: (config: Config) => ReadonlySet<string>;
+  readonly headersWanted: () => ReadonlySet<string>;
   /** The message is stored: its recipients may be delivered. */
   readonly enqueue: (recipients: readonly PendingRecipient[]) => void;
   /** For the traffic figures. */
@@ -89,7 +88,7 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<An
   const identity = header.get('sender') ?? header.get('from') ?? '';
   // The recipients of one message rarely differ in what the configuration says about tracking; the first one counts.
   const domain = asciiDomain(recipients[0]!.address);
-  const tracking = deps.tracking.flagsFor(config, {
+  const tracking = deps.tracking().flagsFor(config, {
     vmta: choice.vmta,
     domain,
     sender,
@@ -115,7 +114,7 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<An
     pool: choice.pool,
     jobId: control.jobId,
     envId: control.envId || (given.from.params.envid ?? ''),
-    headers: wantedHeaders(header, deps.headersWanted(config)),
+    headers: wantedHeaders(header, deps.headersWanted()),
     customMessageId: control.customMessageId,
     subaccountId: control.subaccountId,
     ...tracking,

@@ -12,45 +12,96 @@ import type { Log } from '../../system/log.ts';
 import { UserError } from '../../system/user-error.ts';
 import type { Reception } from './reception.ts';
 
-export interface Listening {
+/** What a listening address serves at present; a reload changes it for connections to come. */
+interface Service {
+  listener: Listener;
+  tls: SmtpServerTls | undefined;
+}
+
+interface Listening {
   readonly address: string;
   readonly port: number;
   readonly server: SmtpServer;
+  readonly service: Service;
 }
 
-/** Opens every listener of the configuration; all or none. */
-export async function openListeners(
-  config: Config,
-  reception: Reception,
-  clock: Clock,
-  log: Log,
-): Promise<Listening[]> {
-  const opened: Listening[] = [];
-  try {
+/** Longest that sessions at an address that is no longer configured go on. */
+const GRACE_MS = 30_000;
+
+/** The listening addresses of the configuration in force. */
+export class Listeners {
+  readonly #reception: Reception;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #open = new Map<string, Listening>();
+
+  constructor(reception: Reception, clock: Clock, log: Log) {
+    this.#reception = reception;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  get addresses(): string[] {
+    return [...this.#open.values()].map(({ address, port }) => `smtp://${address}:${port}`);
+  }
+
+  /**
+   * Opens what the configuration names and is not open, gives the others their new settings and certificates, and
+   * closes what is no longer named. When anything fails, nothing has changed. Sessions that are open go on as they
+   * began.
+   */
+  async apply(config: Config): Promise<void> {
+    const wanted = new Map<string, Service>();
     for (const listener of config.listeners) {
-      const tls = await serverTls(config, listener);
-      const server = createSmtpServer((endpoints) => reception.accept(endpoints, listener, tls), {
-        clock,
-        log,
+      wanted.set(`${listener.address}:${listener.port}`, {
+        listener,
+        tls: await serverTls(config, listener),
       });
-      const where = listener.origin
-        ? `${listener.origin.file}:${listener.origin.line}`
-        : 'the default listener';
-      const port = await server.listen(listener.address, listener.port, `smtp-listener, ${where}`);
-      opened.push({ address: listener.address, port, server });
     }
-    return opened;
-  } catch (error) {
-    await Promise.all(opened.map(({ server }) => server.close(0)));
-    throw error;
+    const added = new Map<string, Listening>();
+    try {
+      for (const [key, service] of wanted) {
+        if (!this.#open.has(key)) added.set(key, await this.#listen(service));
+      }
+    } catch (error) {
+      await Promise.all([...added.values()].map(({ server }) => server.close(0)));
+      throw error;
+    }
+    const kept = new Map<string, Listening>();
+    for (const [key, listening] of this.#open) {
+      const service = wanted.get(key);
+      if (service) {
+        Object.assign(listening.service, service);
+        kept.set(key, listening);
+      } else {
+        void listening.server.close(GRACE_MS);
+        this.#log.info(`no longer listening on ${key}`);
+      }
+    }
+    this.#open = new Map([...kept, ...added]);
+  }
+
+  async close(graceMs: number): Promise<void> {
+    await Promise.all([...this.#open.values()].map(({ server }) => server.close(graceMs)));
+  }
+
+  async #listen(service: Service): Promise<Listening> {
+    const { address, port, origin } = service.listener;
+    const server = createSmtpServer(
+      (endpoints) => this.#reception.accept(endpoints, service.listener, service.tls),
+      { clock: this.#clock, log: this.#log },
+    );
+    const where = origin ? `${origin.file}:${origin.line}` : 'the default listener';
+    const bound = await server.listen(address, port, `smtp-listener, ${where}`);
+    return { address, port: bound, server, service };
   }
 }
 
 const VERSIONS = [
-  ['1.3', 'TLSv1.3'],
-  ['1.2', 'TLSv1.2'],
-  ['1.1', 'TLSv1.1'],
-  ['1', 'TLSv1'],
+  ['smtp-server-tls-allow-tlsv1.3', 'TLSv1.3'],
+  ['smtp-server-tls-allow-tlsv1.2', 'TLSv1.2'],
+  ['smtp-server-tls-allow-tlsv1.1', 'TLSv1.1'],
+  ['smtp-server-tls-allow-tlsv1', 'TLSv1'],
 ] as const;
 
 /** Certificate and versions of a listener: its own, else the server's. */
@@ -70,9 +121,7 @@ async function serverTls(config: Config, listener: Listener): Promise<SmtpServer
       cause: error,
     });
   }
-  const allowed = VERSIONS.filter(([version]) =>
-    config.global.get(`smtp-server-tls-allow-tlsv${version}`),
-  ).map(([, name]) => name);
+  const allowed = VERSIONS.filter(([name]) => config.global.get(name)).map(([, version]) => version);
   if (allowed.length === 0) {
     throw new UserError(`${where}: every TLS version is switched off, so the certificate can serve nobody`);
   }

@@ -1,0 +1,86 @@
+/** Where outcomes are written down: accounting files and event files of the configuration in force, and the upload. */
+import path from 'node:path';
+import type { Config } from '../config/index.ts';
+import { startUploader, type Uploader } from '../connector/uploader.ts';
+import type { OutcomeView } from '../events/outcome.ts';
+import type { Spool } from '../spool/spool.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Log } from '../system/log.ts';
+import { acctFileView } from './accounting/from-config.ts';
+import { type Publisher, startPublisher } from './accounting/publisher.ts';
+import { signalsViewFromConfig } from './accounting/signals-from-config.ts';
+import type { CountersView } from './monitor/counters.ts';
+
+export interface RecordsDeps {
+  readonly spool: Spool;
+  readonly counters: CountersView;
+  readonly stateDir: string;
+  readonly hostName: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class Records {
+  readonly #deps: RecordsDeps;
+  readonly #eventsDir: string;
+  #publisher: Publisher | null = null;
+  #uploader: Uploader | null = null;
+
+  constructor(deps: RecordsDeps) {
+    this.#deps = deps;
+    this.#eventsDir = path.join(deps.stateDir, 'sparkpost');
+  }
+
+  /** There is more in the journal. */
+  notify(): void {
+    this.#publisher?.notify();
+  }
+
+  /** Outcomes and event files not yet where they belong. */
+  get backlog(): { outcomes: number; eventFiles: number } {
+    return { outcomes: this.#publisher?.backlog ?? 0, eventFiles: this.#uploader?.pending() ?? 0 };
+  }
+
+  /**
+   * Writes from now on as this configuration says. Outcomes wait in the journal meanwhile, and each view goes on from
+   * its checkpoint, so none is lost or told twice by the change.
+   */
+  async apply(config: Config): Promise<void> {
+    const { spool, counters, hostName, clock, log } = this.#deps;
+    await this.#uploader?.close();
+    await this.#publisher?.close();
+    this.#uploader = null;
+    this.#publisher = null;
+    const tools = { clock, log: log.named('acct'), owner: spool.id };
+    const views: OutcomeView[] = [counters];
+    for (const acct of config.acctFiles) views.push(acctFileView(config, acct, tools));
+    const files = { dir: this.#eventsDir, nodeName: hostName };
+    const signalsView = signalsViewFromConfig(() => config, files, tools);
+    if (signalsView) views.push(signalsView);
+    this.#publisher = await startPublisher(spool, views, clock, log);
+    // After the view: it may have to take lines back from a file that the uploader would take.
+    if (config.signals) this.#uploader = this.#upload(config.signals);
+  }
+
+  /** Resolves when everything journaled so far is written; rejects after `withinMs`. */
+  async drain(withinMs: number): Promise<void> {
+    await this.#publisher?.drain(withinMs);
+  }
+
+  async close(): Promise<void> {
+    await this.#publisher?.close();
+    await this.#uploader?.close();
+  }
+
+  #upload(signals: NonNullable<Config['signals']>): Uploader {
+    return startUploader({
+      dir: this.#eventsDir,
+      url: signals.get('upload-url'),
+      apiKey: signals.get('api-key') ?? '',
+      verbose: signals.get('log-verbose'),
+      minFreeSpace: signals.get('min-free-space'),
+      clock: this.#deps.clock,
+      log: this.#deps.log,
+    });
+  }
+}

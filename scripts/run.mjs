@@ -1,19 +1,20 @@
 // The front door of a checkout: makes it ready, then runs the given command under the project's own Node.
 //   node scripts/run.mjs up …       posthorn up …
-//   node scripts/run.mjs --tests …  the whole test suite
+//   node scripts/run.mjs --tests …  the whole test suite; --bench, --directives likewise
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { pinnedNode, prepare, root } from './prepare.mjs';
 
 const given = process.argv.slice(2);
 prepare();
-const entry =
-  given[0] === '--tests'
-    ? ['scripts/test.ts', ...given.slice(1)]
-    : given[0] === '--bench'
-      ? ['bench/main.ts', ...given.slice(1)]
-      : ['bin/posthorn.js', ...given];
-const [file, ...args] = entry;
+const programs = {
+  '--tests': 'scripts/test.ts',
+  '--bench': 'bench/main.ts',
+  '--directives': 'src/config/write-reference.ts',
+};
+const program = programs[given[0]];
+const file = program ?? 'bin/posthorn.js';
+const args = program ? given.slice(1) : given;
 const child = spawn(pinnedNode, [path.join(root, file), ...args], { stdio: 'inherit' });
 // The terminal sends Ctrl-C to the whole group, so the child has it already; this process only has to outlive it.
 process.on('SIGINT', () => {});

@@ -210,6 +210,6 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.95.1',
     summary: 'Record discarded mail as bounced.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

@@ -81,9 +81,41 @@ export class OutcomeWriter {
     attempt: Omit<AttemptFacts, 'retries'> | null,
     result: StatusFacts,
   ): void {
+    this.#end(queue, items, (facts, retries) => ({
+      kind: 'bounced',
+      ...facts,
+      attempt: attempt && { ...attempt, retries },
+      queue: queue.name,
+      retries,
+      result,
+    }));
+  }
+
+  /** Ends recipients as delivered by this host itself: discarded on purpose. */
+  deliveredHere(
+    queue: Queue,
+    items: readonly QueuedRecipient[],
+    attempt: Omit<AttemptFacts, 'retries'>,
+    result: StatusFacts,
+  ): void {
+    this.#end(queue, items, (facts, retries) => ({
+      kind: 'delivered',
+      ...facts,
+      attempt: { ...attempt, retries },
+      result,
+      action: 'delivered',
+      size: facts.message.size,
+    }));
+  }
+
+  #end(
+    queue: Queue,
+    items: readonly QueuedRecipient[],
+    outcomeOf: (facts: Pick<Bounced, 'at' | 'message' | 'recipient'>, retries: number) => Outcome,
+  ): void {
     const { spool, scheduler, clock, log } = this.#deps;
     const at = clock.now();
-    const outcomes: Bounced[] = [];
+    const outcomes: Outcome[] = [];
     for (const item of items) {
       const envelope = spool.envelope(item.spoolId);
       if (!envelope) {
@@ -93,16 +125,8 @@ export class OutcomeWriter {
         });
         continue;
       }
-      outcomes.push({
-        kind: 'bounced',
-        at,
-        message: envelope.facts,
-        recipient: recipientFacts(envelope, item),
-        attempt: attempt && { ...attempt, retries: item.attempts },
-        queue: queue.name,
-        retries: item.attempts,
-        result,
-      });
+      const facts = { at, message: envelope.facts, recipient: recipientFacts(envelope, item) };
+      outcomes.push(outcomeOf(facts, item.attempts));
     }
     const settlements = items.map((item) => ({
       spoolId: item.spoolId,

@@ -60,6 +60,24 @@ export class SmtpDelivery {
       return;
     }
     const settings = config.queue(queue.domain, queue.vmta);
+    const type = settings.get('type');
+    if (type === 'discard') {
+      this.#discard(queue, vmta, config);
+      return;
+    }
+    if (type !== 'smtp') {
+      // Over SMTP it would go to somebody it is not meant for; it waits until this is built, or the type changes.
+      const error = `queues of type ${type} are not delivered yet`;
+      this.#queueFailed(
+        queue,
+        noAttempt(queue, vmta),
+        '4.3.5',
+        'system incorrectly configured',
+        config,
+        error,
+      );
+      return;
+    }
     const destinations = await findDestinations(queue.domain, settings, this.#deps.resolver());
     switch (destinations.kind) {
       case 'hosts':
@@ -358,6 +376,19 @@ export class SmtpDelivery {
     config: Config,
   ): void {
     this.#bounceQueue(queue, attempt, localStatus(status, text, config));
+  }
+
+  /** `type discard`: the mail ends here, as delivered or, with `discard-as-bounce`, as refused. */
+  #discard(queue: Queue, vmta: Vmta, config: Config): void {
+    const attempt = { ...noAttempt(queue, vmta), transport: 'discard' as const };
+    const asBounce = config.queue(queue.domain, queue.vmta).get('discard-as-bounce');
+    for (;;) {
+      const items = this.#deps.scheduler.takeAll(queue, this.#deps.clock.now(), BOUNCE_BATCH);
+      if (items.length === 0) return;
+      if (asBounce)
+        this.#deps.outcomes.bounced(queue, items, attempt, localStatus('5.0.0', 'discarded', config));
+      else this.#deps.outcomes.deliveredHere(queue, items, attempt, localStatus('2.0.0', 'success', config));
+    }
   }
 
   #bounceQueue(

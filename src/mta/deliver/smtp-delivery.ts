@@ -2,7 +2,7 @@
 import type { Config, Settings, Vmta } from '../../config/index.ts';
 import type { Resolver } from '../../dns/index.ts';
 import type { AttemptFacts } from '../../events/outcome.ts';
-import { connectSmtp, type SmtpClient, type SmtpReply } from '../../smtp/index.ts';
+import { connectSmtp, positive, type SmtpClient, type SmtpReply } from '../../smtp/index.ts';
 import type { Spool } from '../../spool/spool.ts';
 import type { Envelope } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
@@ -178,6 +178,7 @@ export class SmtpDelivery {
     const { scheduler, clock } = this.#deps;
     const { queue } = grant;
     scheduler.opened(grant.id);
+    client.onClose(() => this.#idle.get(grant.id)?.());
     let delivered = 0;
     try {
       for (;;) {
@@ -293,7 +294,7 @@ export class SmtpDelivery {
     return [];
   }
 
-  /** Waits until there is new work (true), the time is over or the peer hung up (false). */
+  /** Waits until there is new work (true), the time is over or the peer hung up (false); either end is told to `#idle`. */
   async #waitForWork(id: number, until: number, client: SmtpClient): Promise<boolean> {
     const { clock } = this.#deps;
     const resumed = await new Promise<boolean>((resolve) => {
@@ -302,21 +303,17 @@ export class SmtpDelivery {
         cancel();
         resolve(true);
       });
-      client.onClose(() => {
-        cancel();
-        resolve(false);
-      });
     });
     this.#idle.delete(id);
     return resumed && client.usable;
   }
 
   #expire(queue: Queue, items: readonly QueuedRecipient[], config: Config): void {
-    const text =
-      queue.lastError === ''
-        ? 'delivery time expired'
-        : `delivery time expired, last error: ${queue.lastError}`;
-    this.#deps.outcomes.bounced(queue, items, null, localStatus('4.4.7', text, config));
+    // Classified by the expiry; what the last error was is for people.
+    const result = localStatus('4.4.7', 'delivery time expired', config);
+    const statusText =
+      queue.lastError === '' ? result.statusText : `${result.statusText}, last error: ${queue.lastError}`;
+    this.#deps.outcomes.bounced(queue, items, null, { ...result, statusText });
   }
 
   #deferItems(
@@ -433,10 +430,11 @@ function resultOf(
   config: Config,
   settings: Settings<'domain'>,
 ): RecipientResult {
-  const decisive = mail && mail.code >= 400 ? mail : rcpt && rcpt.code >= 400 ? rcpt : data;
+  // What is neither 2xx nor 5xx promises nothing: a 3xx where none belongs is no delivery.
+  const decisive = mail && !positive(mail) ? mail : rcpt && !positive(rcpt) ? rcpt : data;
   if (!decisive) return { kind: 'broken-off' };
   const rcptOf553 = decisive === rcpt && settings.get('smtp-553-means-invalid-mailbox');
   const status = statusOfReply(decisive, config, rcptOf553);
-  if (decisive.code < 400) return { kind: 'delivered', status };
+  if (positive(decisive)) return { kind: 'delivered', status };
   return { kind: decisive.code < 500 ? 'deferred' : 'refused', status };
 }

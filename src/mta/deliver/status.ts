@@ -13,7 +13,7 @@ export function diagnosticOf(reply: SmtpReply): string {
 
 /** What a reply means for the recipients it concerns. `stage` tells whether it answered RCPT. */
 export function statusOfReply(reply: SmtpReply, config: Config, rcptOf553: boolean): StatusFacts {
-  const digit = Math.floor(reply.code / 100);
+  const digit = reply.code >= 500 ? 5 : reply.code >= 200 && reply.code < 300 ? 2 : 4;
   // The basic code decides about success and retry; an enhanced code of another class contradicts it and is dropped.
   const agrees = reply.enhanced.startsWith(String(digit));
   let status = agrees ? reply.enhanced : `${digit}.0.0`;

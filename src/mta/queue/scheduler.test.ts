@@ -279,3 +279,20 @@ test('a simulated world: no limit is exceeded, nothing is stuck, every recipient
   for (const [key, count] of outcomes) assert.equal(count, 1, `${key} had ${count} outcomes`);
   assert.equal(scheduler.openConnections, open.length);
 });
+
+test('an empty queue keeps its retry clock until the wait is over, and is forgotten then', () => {
+  const scheduler = new Scheduler(source(queueLimits({ bounceAfter: 1000 }, [60_000])), () => {});
+  scheduler.add('a', 'v', recipient(0), 0);
+  const [grant] = grants(scheduler, 0);
+  const { queue } = grant!;
+  scheduler.failed(queue, 2000, 'no answer');
+  assert.equal(scheduler.takeExpired(queue, 2000).length, 1);
+  scheduler.closed(grant!.id, 2000);
+  scheduler.done(queue, false);
+  assert.equal(scheduler.find('a', 'v'), queue);
+  assert.equal(scheduler.nextConnection(61_999), null);
+  assert.equal(scheduler.find('a', 'v')?.retryAt, 62_000, 'new mail would still wait');
+  assert.equal(scheduler.nextWake, 62_000);
+  assert.equal(scheduler.nextConnection(62_000), null);
+  assert.equal(scheduler.find('a', 'v'), undefined);
+});

@@ -365,6 +365,9 @@ export class Scheduler {
   #rest(queue: Queue, now: number): void {
     this.#candidates.delete(queue);
     this.#wakeForHeld(queue, now);
+    if (queue.size > 0 || queue.connections > 0 || queue.retryAt > now) return;
+    queue.retryPosition = 0;
+    this.#forgetIfEmpty(queue);
   }
 
   #wakeForHeld(queue: Queue, now: number): void {
@@ -435,8 +438,14 @@ export class Scheduler {
 
   /** A queue that holds nothing and knows nothing worth keeping is dropped; it is made anew when mail comes. */
   #forgetIfEmpty(queue: Queue): void {
-    if (queue.size > 0 || queue.connections > 0 || queue.retryPosition > 0 || queue.pausedBy !== null) return;
-    this.#queues.delete(queueKey(queue.domain, queue.vmta));
+    if (queue.size > 0 || queue.connections > 0 || queue.pausedBy !== null) return;
+    if (queue.retryPosition > 0) {
+      // Mail that comes meanwhile must not be tried before its time. Afterwards, see `#rest`.
+      this.#wake(queue, queue.retryAt);
+      return;
+    }
+    const key = queueKey(queue.domain, queue.vmta);
+    if (this.#queues.get(key) === queue) this.#queues.delete(key);
     this.#candidates.delete(queue);
   }
 }

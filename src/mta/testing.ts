@@ -1,0 +1,279 @@
+/** What the tests of this room stand on: a real spool, a real zone, and the delivering half of an MTA on them. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
+import type { Answer } from 'dns-packet';
+import type { Config } from '../config/index.ts';
+import { good } from '../config/testing.ts';
+import { createDnsServer, createResolver, type DnsServerAddress, type Resolver } from '../dns/index.ts';
+import type { MessageFacts, Outcome } from '../events/outcome.ts';
+import { TestClock } from '../smtp/test-peer.ts';
+import { openSpool, type Spool } from '../spool/spool.ts';
+import { spoolIdMaker } from '../spool/spool-id.ts';
+import type { Envelope, PendingRecipient } from '../spool/stored-message.ts';
+import { systemClock } from '../system/clock.ts';
+import { type Log, silentLog } from '../system/log.ts';
+import { Dispatcher } from './deliver/dispatcher.ts';
+import { DkimSigner } from './deliver/dkim-choice.ts';
+import { OutcomeWriter } from './deliver/outcome-writer.ts';
+import { Renderer } from './deliver/render.ts';
+import { SmtpDelivery } from './deliver/smtp-delivery.ts';
+import { Tracking } from './deliver/tracking.ts';
+import { limitsFromConfig } from './limits-from-config.ts';
+import { TrafficMeter } from './monitor/traffic.ts';
+import { Scheduler } from './queue/scheduler.ts';
+import { queueDomain } from './route/queue-domain.ts';
+
+/** A folder that goes when the test ends. */
+export function folder(t: TestContext): string {
+  const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-mta-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** Waits until something holds. */
+export async function until(holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  const deadline = Date.now() + withinMs;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`not within ${withinMs} ms: ${holds}`);
+    await wait(2);
+  }
+}
+
+/** A log that keeps its lines. */
+export function keptLog(): { log: Log; lines: string[] } {
+  const lines: string[] = [];
+  const keep = (message: string) => {
+    lines.push(message);
+  };
+  const log: Log = { info: keep, warn: keep, error: keep, named: () => log };
+  return { log, lines };
+}
+
+/**
+ * A resolver that asks a DNS server of ours. `text` is `name TYPE data`, one record a line; a name followed by
+ * `fails` cannot be asked for; every other name does not exist.
+ */
+export async function startZone(
+  t: TestContext,
+  text: string,
+): Promise<{ resolver: Resolver; server: DnsServerAddress }> {
+  const records: Answer[] = [];
+  const names = new Set<string>();
+  const failing = new Set<string>();
+  for (const line of text.trim().split('\n')) {
+    const [name = '', type, first = '', second = ''] = line.trim().split(/ +/);
+    names.add(name);
+    if (type === 'MX') {
+      records.push({ type, name, ttl: 60, data: { preference: Number(first), exchange: second } });
+    } else if (type === 'A' || type === 'AAAA') records.push({ type, name, ttl: 60, data: first });
+    else if (type === 'fails') failing.add(name);
+  }
+  const server = createDnsServer({
+    answer({ name, type }) {
+      if (failing.has(name)) return { code: 'SERVFAIL', answers: [] };
+      if (!names.has(name)) return { code: 'NXDOMAIN', answers: [] };
+      return { code: 'NOERROR', answers: records.filter((one) => one.name === name && one.type === type) };
+    },
+  });
+  const port = await server.listen('127.0.0.1', 0, 'a test');
+  const address = { address: '127.0.0.1', port };
+  const resolver = createResolver({ servers: [address], clock: systemClock, attempts: 1 });
+  t.after(async () => {
+    await resolver.close();
+    await server.close();
+  });
+  return { resolver, server: address };
+}
+
+/** Facts of a message that nothing in particular is to be said about. */
+export function messageFacts(given: Partial<MessageFacts> = {}): MessageFacts {
+  return {
+    spoolId: '018bcfe568000001',
+    receivedAt: 1_700_000_000_000,
+    sender: 'news@brand.test',
+    from: 'news@brand.test',
+    fromName: '',
+    senderDomain: 'brand.test',
+    subject: 'Hello',
+    size: 100,
+    source: 'smtp',
+    heloName: 'feed.test',
+    clientIp: '127.0.0.1',
+    localIp: '127.0.0.1',
+    user: '',
+    vmta: '{default}',
+    pool: '',
+    jobId: '',
+    envId: '',
+    headers: [],
+    customMessageId: '',
+    subaccountId: 0,
+    openTracking: false,
+    initialPixel: false,
+    clickTracking: false,
+    ...given,
+  };
+}
+
+export const CONTENT = Buffer.from(
+  'From: News <news@brand.test>\r\nTo: kim@a.test\r\nSubject: Hello\r\n\r\nHello.\r\n',
+);
+
+export interface DeliveryOptions {
+  /** The configuration's text. */
+  readonly config: string;
+  readonly zone?: string;
+  /** Folder of the spool; default one of its own. */
+  readonly dir?: string;
+  readonly mapSize?: number;
+  readonly log?: Log;
+}
+
+export interface Submitted {
+  readonly spoolId: string;
+  readonly envelope: Envelope;
+}
+
+export interface DeliveryUnderTest {
+  readonly config: Config;
+  readonly spool: Spool;
+  readonly scheduler: Scheduler;
+  readonly dispatcher: Dispatcher;
+  readonly outcomes: OutcomeWriter;
+  readonly clock: TestClock;
+  /** Stores a message and queues its recipients. */
+  submit(
+    recipients: readonly string[],
+    given?: { facts?: Partial<MessageFacts>; envelope?: Partial<Envelope>; content?: Buffer },
+  ): Promise<Submitted>;
+  /** What the journal says became of recipients: `kind recipient status`, in order. */
+  story(): string[];
+  journal(): Outcome[];
+  /** Resolves when nothing happens any more unless time passes. */
+  quiet(): Promise<void>;
+  /** Turns the clock and waits until all that follows from it has happened. */
+  advance(ms: number): Promise<void>;
+  /** What keeps a queue's mail: the kinds of its holds. */
+  holds(domain: string, vmta?: string): string[];
+  stop(): Promise<void>;
+}
+
+export async function startDelivery(t: TestContext, options: DeliveryOptions): Promise<DeliveryUnderTest> {
+  const config = good(options.config);
+  const { resolver } = await startZone(t, options.zone ?? 'a.test A 127.0.0.1');
+  const clock = new TestClock();
+  const log = options.log ?? silentLog;
+  const dir = options.dir ?? folder(t);
+  const spool = openSpool(dir, { mapSize: options.mapSize });
+  const scheduler: Scheduler = new Scheduler(
+    limitsFromConfig(() => config),
+    (id) => delivery.resume(id),
+  );
+  const outcomes = new OutcomeWriter({
+    spool,
+    scheduler,
+    clock,
+    log,
+    onWritten: () => dispatcher.kick(),
+  });
+  const inForce = { dkim: await DkimSigner.load(config), tracking: await Tracking.open(config, dir, log) };
+  const delivery = new SmtpDelivery({
+    config: () => config,
+    scheduler,
+    spool,
+    outcomes,
+    renderer: new Renderer(() => inForce, clock),
+    resolver: () => resolver,
+    traffic: new TrafficMeter(clock.now()),
+    hostName: 'mta.test',
+    clock,
+    log,
+  });
+  const dispatcher: Dispatcher = new Dispatcher(scheduler, (grant) => delivery.run(grant), clock, log);
+  const newId = spoolIdMaker(() => clock.now());
+  let stopped = false;
+
+  const quiet = async () => {
+    for (let calm = 0; calm < 3; calm++) {
+      await turn();
+      await outcomes.settled();
+      for (const queue of scheduler.queues()) {
+        if (queue.inDelivery > 0 || queue.connections > queue.idle.size) calm = -1;
+      }
+      if (calm < 0) await wait(1);
+    }
+  };
+  const stop = async () => {
+    if (stopped) return;
+    stopped = true;
+    scheduler.stop();
+    await dispatcher.drained();
+    await outcomes.settled();
+    await spool.close();
+  };
+  t.after(stop);
+  return {
+    config,
+    spool,
+    scheduler,
+    dispatcher,
+    outcomes,
+    clock,
+    async submit(recipients, given = {}) {
+      const spoolId = newId();
+      const content = given.content ?? CONTENT;
+      const facts = messageFacts({ spoolId, receivedAt: clock.now(), size: content.length, ...given.facts });
+      const envelope: Envelope = {
+        facts,
+        recipients: recipients.map((address, i) => ({
+          address,
+          originalRecipient: '',
+          messageId: `${spoolId}${String(i).padStart(4, '0')}`,
+          notify: [],
+        })),
+        eightBit: false,
+        smtpUtf8: false,
+        returnContent: '',
+        removeHeaders: [],
+        suppressReports: false,
+        ...given.envelope,
+      };
+      const pending = recipients.map((address, index): PendingRecipient => {
+        const domain = queueDomain(config, address.slice(address.lastIndexOf('@') + 1), facts.vmta);
+        return {
+          ...{ spoolId, index, domain, vmta: facts.vmta, receivedAt: facts.receivedAt },
+          ...{ attempts: 0, holdUntil: 0, priority: 50 },
+        };
+      });
+      await spool.store(envelope, content, pending, []);
+      for (const { domain, vmta, ...item } of pending) scheduler.add(domain, vmta, { ...item }, clock.now());
+      dispatcher.kick();
+      return { spoolId, envelope };
+    },
+    story: () =>
+      spool.journal(0, 100_000).map(({ outcome }) => {
+        const { kind } = outcome;
+        const result = 'result' in outcome ? outcome.result.status : '';
+        const about = kind === 'queue-deferred' ? outcome.attempt.queue : recipientOf(outcome);
+        return `${kind} ${about} ${result}`;
+      }),
+    journal: () => spool.journal(0, 100_000).map(({ outcome }) => outcome),
+    quiet,
+    async advance(ms) {
+      clock.advance(ms);
+      await quiet();
+    },
+    holds(domain, vmta = '{default}') {
+      const queue = scheduler.find(domain, vmta);
+      return queue ? scheduler.explain(queue, clock.now()).map(({ kind }) => kind) : [];
+    },
+    stop,
+  };
+}
+
+function recipientOf(outcome: Exclude<Outcome, { kind: 'queue-deferred' }>): string {
+  return typeof outcome.recipient === 'string' ? outcome.recipient : outcome.recipient.address;
+}

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { formatDiagnostic, loadConfig } from '../config/index.ts';
-import { CLIENT_HEADER } from '../mta/monitor/server.ts';
+import { CLIENT_HEADER } from '../mta/monitor/client-header.ts';
 import { printable } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
 import { guarded } from './main.ts';
@@ -157,12 +157,15 @@ function maxItems(call: Call): Record<string, string> {
 }
 
 function managementUrl(file: string): string {
-  const { config, diagnostics } = loadConfig(file);
-  if (!config) {
+  // A file that is broken just now must not keep an operator from the server that runs with what it was.
+  const { config, root, diagnostics } = loadConfig(file);
+  const port =
+    config?.global.get('http-mgmt-port') ??
+    (root?.lines('http-mgmt-port').at(-1)?.value as number | undefined);
+  if (port === undefined) {
     const first = diagnostics.find(({ severity }) => severity === 'error');
-    throw new UserError(first ? formatDiagnostic(first) : `${file} cannot be read`);
+    throw new UserError(first ? formatDiagnostic(first) : `${file} names no http-mgmt-port`);
   }
-  const port = config.global.get('http-mgmt-port');
   if (port === 0) throw new UserError(`${file}: http-mgmt-port is 0, so the MTA cannot be managed`);
   return `http://127.0.0.1:${port}`;
 }

@@ -8,6 +8,7 @@ import { UserError } from '../../system/user-error.ts';
 import { describeHold } from '../queue/hold.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import { CONTENT_TYPES, type Format, printFailure, printSuccess, type Tree } from './answer.ts';
+import { CLIENT_HEADER } from './client-header.ts';
 import type { Totals } from './counters.ts';
 import { settingsText, settingsTree } from './settings.ts';
 import { queuesTree, type StatusSources, statusTree } from './status.ts';
@@ -93,9 +94,6 @@ async function handle(deps: MonitorDeps, request: IncomingMessage, response: Ser
   if (typeof tree === 'string') send(response, 404, format, printFailure(tree, format));
   else send(response, 200, format, format === 'text' ? text(path, tree) : printSuccess(tree, format));
 }
-
-/** Sent by the management command; a browser cannot send it across origins, which keeps forged forms out. */
-export const CLIENT_HEADER = 'x-posthorn-client';
 
 /** A command that changes something: administrators only, and only from a client that says so. */
 async function command(

@@ -30,12 +30,15 @@ export function installPackages() {
   const stampFile = path.join(root, 'node_modules', '.posthorn-lock');
   if (existsSync(pinnedNode) && stampMatches(stampFile, lock)) return;
   say('installing the npm packages (about a minute, once) …');
-  const done = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+  // Not "npm ci": it refuses a lock file that lacks optional packages of other platforms, which a registry may not
+  // have. "--no-save" installs what the lock file says and leaves the file alone.
+  const done = spawnSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 2, 2],
   });
   if (done.error) fail(`npm could not be started: ${done.error.message}. Install npm 10 or later.`);
-  if (done.status !== 0) fail(`"npm ci" failed in ${root} (exit ${done.status}); its own words are above.`);
+  if (done.status !== 0)
+    fail(`"npm install" failed in ${root} (exit ${done.status}); its own words are above.`);
   if (!existsSync(pinnedNode)) {
     fail(
       `the package "node" brought no program at ${pinnedNode}; allow its install script ("allowScripts").`,

@@ -97,6 +97,33 @@ test('a message, its recipients and its outcomes are there again after closing',
   await spool.close();
 });
 
+test('mail that is stored or settled while the spool is recovered: none is taken twice, none is dropped early', async () => {
+  const dir = folder();
+  let spool = openSpool(dir);
+  for (const id of ['m1', 'm2', 'm3']) {
+    const { envelope, pending, outcomes } = sample(id, 3);
+    await spool.store(envelope, Buffer.from('x'), pending, outcomes);
+  }
+  await spool.close();
+
+  spool = openSpool(dir);
+  const recovered: string[] = [];
+  for (const batch of spool.recover(2)) {
+    recovered.push(batch.map(({ spoolId, index }) => `${spoolId} ${index}`).join());
+    // Each is delivered before the next is read, and other mail comes in.
+    for (const { spoolId, index } of batch) {
+      assert.ok(spool.envelope(spoolId) && spool.content(spoolId), `${spoolId} ${index}`);
+      await spool.settle([{ spoolId, index, state: 'done' }], []);
+    }
+    const { envelope, pending, outcomes } = sample(`n${recovered.length}`, 1);
+    await spool.store(envelope, Buffer.from('x'), pending, outcomes);
+  }
+  assert.deepEqual(recovered, ['m1 0,m1 1,m1 2', 'm2 0,m2 1,m2 2', 'm3 0,m3 1,m3 2']);
+  assert.equal(spool.messageCount, 3);
+  assert.ok(spool.content('n1') && !spool.content('m1'));
+  await spool.close();
+});
+
 test('the content leaves with the last recipient, not before', async () => {
   const spool = openSpool(folder());
   const { envelope, pending, outcomes } = sample('m1', 3);

@@ -103,8 +103,14 @@ export class Spool {
       for (const recipient of recipients) writes.push(this.#putPending(recipient));
     }
     this.#append(outcomes, writes);
-    await this.#commit(writes);
+    // Before the write, so that `recover` never takes a message of this run for one of the last.
     if (recipients.length > 0) this.#open.set(spoolId, recipients.length);
+    try {
+      await this.#commit(writes);
+    } catch (error) {
+      this.#open.delete(spoolId);
+      throw error;
+    }
   }
 
   /** Records what became of recipients, with the outcomes that tell it, in one transaction. */
@@ -149,17 +155,26 @@ export class Spool {
   /**
    * Every recipient that was waiting when the spool was opened, oldest message first, in batches. Call it once,
    * after opening; it also counts the recipients of each message, which `settle` needs to know when one is empty.
+   * Between two batches mail may be stored and settled: a message is in one batch with all its recipients, and one
+   * that was stored since is in none.
    */
   *recover(batchSize = 1000): Generator<PendingRecipient[]> {
     let batch: PendingRecipient[] = [];
+    let message = '';
+    let ours = false;
     for (const { key, value } of this.#pending.getRange({ snapshot: false })) {
       const [spoolId, index] = key;
+      if (spoolId !== message) {
+        if (batch.length >= batchSize) {
+          yield batch;
+          batch = [];
+        }
+        message = spoolId;
+        ours = !this.#open.has(spoolId);
+      }
+      if (!ours) continue;
       this.#open.set(spoolId, (this.#open.get(spoolId) ?? 0) + 1);
       batch.push({ spoolId, index, ...value });
-      if (batch.length >= batchSize) {
-        yield batch;
-        batch = [];
-      }
     }
     if (batch.length > 0) yield batch;
   }

@@ -13,6 +13,7 @@ export class Dispatcher {
   readonly #log: Log;
   readonly #running = new Set<Promise<void>>();
   #kicked = false;
+  #ended = false;
   #cancelTimer = () => {};
   #timerAt = Number.POSITIVE_INFINITY;
 
@@ -40,13 +41,15 @@ export class Dispatcher {
     });
   }
 
-  /** Resolves when no connection is open any more; `scheduler.stop()` makes them close. */
+  /** Resolves when no connection is open any more, and opens none after; `scheduler.stop()` makes them close. */
   async drained(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running);
+    this.#ended = true;
     this.#cancelTimer();
   }
 
   #dispatch(): void {
+    if (this.#ended) return;
     for (;;) {
       const grant = this.#scheduler.nextConnection(this.#clock.now());
       if (!grant) break;

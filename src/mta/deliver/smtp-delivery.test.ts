@@ -427,11 +427,23 @@ test('an idle connection that the remote host closes is replaced, and nothing is
   assert.deepEqual(mta.story(), ['delivered kim@a.test 2.0.0', 'delivered lou@a.test 2.0.0']);
 });
 
-test('once drained, the dispatcher leaves no timer behind', async (t) => {
+test('once drained, the dispatcher leaves no timer behind, though outcomes are still being written', async (t) => {
   const remote = await startServer(t, {}, rcptAnswers({ 'later@a.test': reply(452, '4.2.2', 'full') }));
-  const mta = await against(t, remote, { settings: 'connection-idle-timeout 1m' });
+  const mta = await against(t, remote);
+  // The write of the outcome ends after the connection.
+  let written: (() => void) | null = null;
+  const { settle } = mta.spool;
+  mta.spool.settle = async (...args) => {
+    await new Promise<void>((resolve) => {
+      written = resolve;
+    });
+    await settle.apply(mta.spool, args);
+  };
   await mta.submit(['later@a.test']);
-  await mta.quiet();
+  await until(() => written !== null);
+  mta.scheduler.stop();
+  await mta.dispatcher.drained();
+  (written as unknown as () => void)();
   await mta.stop();
   await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
   assert.equal(mta.clock.waiting, 0);

@@ -1,4 +1,5 @@
 /** What the tests of this room stand on: a real spool, a real zone, and the delivering half of an MTA on them. */
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -31,6 +32,18 @@ export function folder(t: TestContext): string {
   const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-mta-'));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
   return dir;
+}
+
+/** A folder with a file system of its own of so many bytes (`1m`), or null, and the test skipped, when not root. */
+export function smallDisk(t: TestContext, size: string): string | null {
+  const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-mta-'));
+  t.after(() => {
+    spawnSync('umount', ['-l', dir]);
+    rmSync(dir, { recursive: true, force: true });
+  });
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', dir]).status === 0) return dir;
+  t.skip('SKIPPED: mounting a small file system needs root');
+  return null;
 }
 
 /** Waits until something holds. */

@@ -36,7 +36,9 @@ export async function startPublisher(
   let advancing: Promise<void> = Promise.resolve();
   /** Remembers a view's progress and lets the journal forget what all views have. One at a time, in order. */
   const advance = (pump: Pump, seq: number, state: unknown) => {
-    advancing = advancing.then(() => {
+    // A refusal is for the view whose step it was; those of the others go on.
+    const before = advancing.catch(() => {});
+    advancing = before.then(() => {
       const behind = Math.min(...pumps.map((other) => (other === pump ? seq : other.seq)));
       return spool.advance(new Map([[pump.view.name, { seq, state }]]), behind);
     });
@@ -53,7 +55,8 @@ export async function startPublisher(
       for (const pump of pumps) pump.notify();
     },
     get backlog() {
-      return Math.max(0, spool.newestOutcome - Math.min(...pumps.map((pump) => pump.seq)));
+      const [oldest] = spool.journal(Math.min(...pumps.map((pump) => pump.seq)), 1);
+      return oldest ? spool.newestOutcome - oldest.seq + 1 : 0;
     },
     drain: async (withinMs) => {
       await Promise.all(pumps.map((pump) => pump.drain(withinMs)));

@@ -19,28 +19,35 @@ export type Destinations =
 /** More than any real domain has; what a hostile zone lists beyond is not tried. */
 const MOST_HOSTS = 50;
 
+/** `turn` counts the calls for one queue: hosts of equal standing are rotated by it. */
 export async function findDestinations(
   domain: string,
   settings: Settings<'domain'>,
   resolver: Resolver,
+  turn: number,
 ): Promise<Destinations> {
   const port = settings.get('default-smtp-port');
   const configured = settings.get('smtp-hosts');
-  if (configured) return await configuredHosts(configured, port, resolver);
+  if (configured) return await configuredHosts(configured, port, resolver, turn);
   if (domain.startsWith('[') && domain.endsWith(']')) {
     const address = domain.slice(1, -1).replace(/^IPv6:/i, '');
     return { kind: 'hosts', hosts: [{ name: address, address, port }] };
   }
-  return await mailHosts(domain, port, resolver);
+  return await mailHosts(domain, port, resolver, turn);
 }
 
-async function mailHosts(domain: string, port: number, resolver: Resolver): Promise<Destinations> {
+async function mailHosts(
+  domain: string,
+  port: number,
+  resolver: Resolver,
+  turn: number,
+): Promise<Destinations> {
   const found = await resolveMailHosts(resolver, domain);
   switch (found.kind) {
     case 'hosts': {
       const hosts: Destination[] = [];
       for (const group of found.groups) {
-        for (const { name, addresses } of rotated(group.hosts)) {
+        for (const { name, addresses } of rotated(group.hosts, turn)) {
           for (const address of addresses) hosts.push({ name, address, port });
         }
       }
@@ -62,17 +69,18 @@ async function configuredHosts(
   levels: readonly (readonly SmtpHost[])[],
   defaultPort: number,
   resolver: Resolver,
+  turn: number,
 ): Promise<Destinations> {
   const hosts: Destination[] = [];
   let failure = 'no configured host has an address';
   for (const level of levels) {
-    for (const { kind, name, port } of rotated(level)) {
+    for (const { kind, name, port } of rotated(level, turn)) {
       if (kind === 'ip') {
         hosts.push({ name, address: name, port: port ?? defaultPort });
         continue;
       }
       if (kind === 'lookup-mx') {
-        const found = await mailHosts(name, port ?? defaultPort, resolver);
+        const found = await mailHosts(name, port ?? defaultPort, resolver, turn);
         if (found.kind === 'hosts') hosts.push(...found.hosts);
         else failure = found.text;
         continue;
@@ -90,11 +98,8 @@ async function configuredHosts(
   return { kind: 'hosts', hosts: hosts.slice(0, MOST_HOSTS) };
 }
 
-let turn = 0;
-
-/** The same things, beginning with another one each time. */
-function rotated<T>(things: readonly T[]): T[] {
-  if (things.length < 2) return [...things];
-  const first = turn++ % things.length;
+/** The same things, beginning with another one on each turn. */
+function rotated<T>(things: readonly T[], turn: number): readonly T[] {
+  const first = turn % Math.max(1, things.length);
   return [...things.slice(first), ...things.slice(0, first)];
 }

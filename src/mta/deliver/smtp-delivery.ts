@@ -20,6 +20,8 @@ import type { RecipientResult } from './transaction.ts';
 /** Connection attempts of one run, over all hosts and addresses. */
 const MOST_ATTEMPTS = 10;
 const BOUNCE_BATCH = 100;
+/** Queues whose turn among hosts is remembered; beyond, all begin anew. */
+const MOST_TURNS = 50_000;
 
 export interface SmtpDeliveryDeps {
   readonly config: () => Config;
@@ -44,6 +46,8 @@ export class SmtpDelivery {
   readonly #deps: SmtpDeliveryDeps;
   readonly #idle = new Map<number, () => void>();
   readonly #sources = new SourceAddresses();
+  /** Runs begun, by queue; a queue comes and goes with its mail, and its hosts take turns all the same. */
+  readonly #turns = new Map<string, number>();
 
   constructor(deps: SmtpDeliveryDeps) {
     this.#deps = deps;
@@ -78,7 +82,12 @@ export class SmtpDelivery {
       );
       return;
     }
-    const destinations = await findDestinations(queue.domain, settings, this.#deps.resolver());
+    const destinations = await findDestinations(
+      queue.domain,
+      settings,
+      this.#deps.resolver(),
+      this.#turn(queue.name),
+    );
     switch (destinations.kind) {
       case 'hosts':
         break;
@@ -92,6 +101,13 @@ export class SmtpDelivery {
     const connected = await this.#connect(queue, vmta, settings, destinations.hosts, config);
     if (!connected) return;
     await this.#work(grant, connected.client, connected.attempt, config);
+  }
+
+  #turn(queue: string): number {
+    const turn = this.#turns.get(queue) ?? 0;
+    if (this.#turns.size >= MOST_TURNS) this.#turns.clear();
+    this.#turns.set(queue, turn + 1);
+    return turn;
   }
 
   /** Tries hosts in order until one takes the connection; otherwise the queue has failed. */

@@ -6,7 +6,7 @@ import { replyText, type SmtpReply } from '../../smtp/index.ts';
 import { categoryOf, matchText } from '../accounting/category.ts';
 import { statusText } from '../accounting/dsn-text.ts';
 
-/** The reply as a diagnostic: code and text on one line, code and enhanced status of continuation lines dropped. */
+/** The reply as a diagnostic: code and text on one line, the code of continuation lines dropped. */
 export function diagnosticOf(reply: SmtpReply): string {
   return `smtp;${replyText(reply).trimEnd()}`;
 }

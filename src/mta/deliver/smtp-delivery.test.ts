@@ -1,10 +1,11 @@
 // One remote host, one MTA: what each answer, and each way of losing the connection, makes of the recipients.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { type Answer, reply } from '../../smtp/index.ts';
 import { startPeer, startServer } from '../../smtp/test-peer.ts';
-import { type DeliveryUnderTest, startDelivery, until } from '../testing.ts';
+import { type DeliveryUnderTest, messageFacts, smallDisk, startDelivery, until } from '../testing.ts';
 
 const SETTINGS = `
   use-starttls no
@@ -447,4 +448,60 @@ test('once drained, the dispatcher leaves no timer behind, though outcomes are s
   await mta.stop();
   await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
   assert.equal(mta.clock.waiting, 0);
+});
+
+test('the disk refuses the outcome: it is written when there is room, and the message is sent once', async (t) => {
+  const dir = smallDisk(t, '1m');
+  if (dir === null) return;
+  let fill = async () => {};
+  const remote = await startServer(
+    t,
+    {},
+    {
+      // The disk fills up while the remote host has the message and we have no answer yet.
+      onMessage: async (message) => {
+        remote.messages.push(message);
+        await fill();
+        return null;
+      },
+    },
+  );
+  const mta = await startDelivery(t, {
+    config: `<domain *>\n${SETTINGS}\ndefault-smtp-port ${remote.port}\n</domain>`,
+    dir,
+  });
+  fill = async () => {
+    for (const count of [400, 50, 10, 1]) {
+      for (let full = false; !full; ) {
+        await mta.spool.settle([], Array.from({ length: count }, filler)).catch(() => {
+          full = true;
+        });
+      }
+    }
+  };
+  await mta.submit(['kim@a.test']);
+  await until(() => remote.messages.length === 1 && mta.scheduler.openConnections === 0);
+  const fate = () => mta.story().filter((line) => line.startsWith('delivered'));
+  for (let i = 0; i < 3; i++) {
+    mta.clock.advance(2000);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.deepEqual(fate(), []);
+  assert.equal(mta.scheduler.find('a.test', '{default}')?.inDelivery, 1, 'neither done nor to be tried');
+  spawnSync('mount', ['-o', 'remount,size=8m', dir]);
+  await until(() => {
+    mta.clock.advance(2000);
+    return fate().length > 0;
+  });
+  await mta.quiet();
+  assert.deepEqual(fate(), ['delivered kim@a.test 2.0.0']);
+  assert.equal(remote.messages.length, 1);
+  assert.equal(mta.spool.messageCount, 0);
+});
+
+const filler = () => ({
+  kind: 'received' as const,
+  at: 0,
+  message: messageFacts({ subject: 'x'.repeat(900) }),
+  recipient: { address: 'x@x.test', originalRecipient: '', messageId: '' },
 });

@@ -35,11 +35,13 @@ export class Fault {
 
 /**
  * The shape of PowerMTA's own messages (User's Guide 6.3.38): `Error in line 11 of /etc/pmta/config: argument
- * missing`, then what to do, when we know it.
+ * missing`, then the offending text and its column, and what to do, when we know it.
  */
 export function formatDiagnostic(d: Diagnostic): string {
   const kind = d.severity === 'error' ? 'Error' : 'Warning';
-  return `${kind} in line ${d.line} of ${d.file}: ${d.message}${d.hint ? ` (${d.hint})` : ''}`;
+  const text = d.message.includes(d.text) ? '' : `: "${excerpt(d.text, 40)}"`;
+  const at = d.text === '' ? '' : `, column ${d.column}${text}`;
+  return `${kind} in line ${d.line} of ${d.file}: ${d.message}${at}${d.hint ? ` (${d.hint})` : ''}`;
 }
 
 /** `file:line`, or `default`. */

@@ -2,7 +2,16 @@ import path from 'node:path';
 import { Block, type Line } from './block.ts';
 import type { Scope } from './declaration.ts';
 import { Fault, type Findings, type Origin } from './diagnostic.ts';
-import { allTags, directive, directivesIn, type Named, scopesOf, tag, tagsIn } from './directives/index.ts';
+import {
+  allDirectives,
+  allTags,
+  directive,
+  directivesIn,
+  type Named,
+  scopesOf,
+  tag,
+  tagsIn,
+} from './directives/index.ts';
 import { type Disk, expandWildcard, hasWildcard } from './disk.ts';
 import { nearest } from './nearest.ts';
 import { oneWord } from './tokens.ts';
@@ -33,6 +42,14 @@ const RULES: ReadonlySet<Scope> = new Set([
   'aliases',
   'domain-key-list',
 ]);
+
+const placesOf = (scopes: readonly Scope[]): string[] =>
+  scopes.map((scope) => (scope === 'global' ? 'at file level' : `in <${scope}>`));
+
+/** Names of directives, whatever their scope, without the two that are no words. */
+function* everyName(): Generator<string> {
+  for (const { name } of allDirectives()) if (/^[a-z]/.test(name)) yield name;
+}
 
 /** Turns trees into blocks: resolves includes, checks names, places and values, and reports all that is wrong. */
 export class Interpreter {
@@ -183,15 +200,19 @@ export class Interpreter {
     const more = { column: node.column, text: node.written };
     const scopes = scopesOf(node.keyword);
     if (scopes.length > 0) {
-      const places = scopes.map((s) => (s === 'global' ? 'at file level' : `in <${s}>`));
       this.#findings.error(origin, `${node.written} may not stand ${where}`, {
         ...more,
-        hint: `it belongs ${places.join(' or ')}`,
+        hint: `it belongs ${placesOf(scopes).join(' or ')}`,
       });
       return;
     }
     const meant = nearest(node.keyword, [...directivesIn(block.scope).keys(), 'include']);
-    const hint = meant ? { hint: `did you mean ${meant}?` } : {};
+    const elsewhere = meant ? null : nearest(node.keyword, everyName());
+    const hint = meant
+      ? { hint: `did you mean ${meant}?` }
+      : elsewhere
+        ? { hint: `did you mean ${elsewhere}? It belongs ${placesOf(scopesOf(elsewhere)).join(' or ')}` }
+        : {};
     // Maintenance releases of PowerMTA added options to <signals> after its guide was printed.
     if (block.scope === 'signals') {
       this.#findings.warn(origin, `${node.written} is not known ${where}; ignored`, { ...more, ...hint });

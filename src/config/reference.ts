@@ -1,5 +1,6 @@
 import type { Declaration, Effect, Scope, Tag } from './declaration.ts';
 import { allDirectives, allTags, directivesIn, type Named, tagsIn } from './directives/index.ts';
+import { LayeredSettings } from './settings.ts';
 
 const TIERS = ['core', 'common', 'rare'] as const;
 
@@ -78,10 +79,15 @@ export function referencePage(): string {
   return out.join('\n');
 }
 
-/** How many directives there are, and what became of them, by tier. */
+/**
+ * How many directives there are, and what became of them, by tier. `parsed`: text becomes a value. `resolved`: the
+ * settings of a scope answer for it. `without` have no effect.
+ */
 export function coverage(): readonly {
   readonly tier: string;
   readonly declared: number;
+  readonly parsed: number;
+  readonly resolved: number;
   readonly honoured: number;
   readonly differently: number;
   readonly without: number;
@@ -89,6 +95,8 @@ export function coverage(): readonly {
   const count = (tier: string, of: readonly Named[]) => ({
     tier,
     declared: of.length,
+    parsed: of.filter((d) => typeof d.type.parse === 'function').length,
+    resolved: of.filter(answers).length,
     honoured: of.filter((d) => d.effect === 'honoured').length,
     differently: of.filter((d) => typeof d.effect === 'object' && 'differs' in d.effect).length,
     without: of.filter((d) => typeof d.effect === 'object' && 'none' in d.effect).length,
@@ -103,6 +111,14 @@ export function coverage(): readonly {
     ),
     count('all', all),
   ];
+}
+
+/** Whether settings of its scopes have a value for it when nothing sets it. */
+function answers(declaration: Named): boolean {
+  return declaration.scopes.every((scope) => {
+    const value: unknown = new LayeredSettings(scope, []).get(declaration.name as never);
+    return value !== undefined;
+  });
 }
 
 /** What may be typed where, for shells and editors: tags, directives and their words per scope. */

@@ -10,7 +10,8 @@ import type { Config } from '../config/index.ts';
 import { good } from '../config/testing.ts';
 import { createDnsServer, createResolver, type DnsServerAddress, type Resolver } from '../dns/index.ts';
 import type { MessageFacts, Outcome } from '../events/outcome.ts';
-import { TestClock } from '../smtp/test-peer.ts';
+import { createSmtpServer } from '../smtp/index.ts';
+import { Peer, TestClock } from '../smtp/test-peer.ts';
 import { openSpool, type Spool } from '../spool/spool.ts';
 import { spoolIdMaker } from '../spool/spool-id.ts';
 import type { Envelope, PendingRecipient } from '../spool/stored-message.ts';
@@ -22,9 +23,14 @@ import { OutcomeWriter } from './deliver/outcome-writer.ts';
 import { Renderer } from './deliver/render.ts';
 import { SmtpDelivery } from './deliver/smtp-delivery.ts';
 import { Tracking } from './deliver/tracking.ts';
+import { ReferenceSigner } from './inbound/reference.ts';
+import { ReportReader } from './inbound/report-reader.ts';
 import { limitsFromConfig } from './limits-from-config.ts';
 import { TrafficMeter } from './monitor/traffic.ts';
 import { Scheduler } from './queue/scheduler.ts';
+import { createIntake } from './receive/intake.ts';
+import { Reception } from './receive/reception.ts';
+import { PoolRotation } from './route/pool-rotation.ts';
 import { queueDomain } from './route/queue-domain.ts';
 
 /** A folder that goes when the test ends. */
@@ -289,4 +295,109 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
 
 function recipientOf(outcome: Exclude<Outcome, { kind: 'queue-deferred' }>): string {
   return typeof outcome.recipient === 'string' ? outcome.recipient : outcome.recipient.address;
+}
+
+export const REFERENCE_KEY = Buffer.alloc(32, 7);
+
+export interface ReceptionUnderTest {
+  readonly config: Config;
+  readonly spool: Spool;
+  readonly reception: Reception;
+  readonly clock: TestClock;
+  /** What was handed to the scheduler. */
+  readonly queued: PendingRecipient[];
+  readonly logged: string[];
+  /** Set to refuse mail as a disk that is nearly full does. */
+  refusal: string | null;
+  /** A client that has said EHLO. */
+  client(): Promise<Peer>;
+  /** Sends one message in a session of its own; answers the reply to the content, or the first refusal before. */
+  send(message: { from?: string; to: readonly string[]; content?: string }): Promise<string>;
+  outcomes(): Outcome[];
+  /** The last message in the spool. */
+  stored(): { envelope: Envelope; content: Buffer };
+}
+
+/** The receiving half of an MTA behind a listening socket. */
+export async function startReception(
+  t: TestContext,
+  text: string,
+  options: { dir?: string; headersWanted?: readonly string[] } = {},
+): Promise<ReceptionUnderTest> {
+  const config = good(text);
+  const clock = new TestClock();
+  const { log, lines } = keptLog();
+  const dir = options.dir ?? folder(t);
+  const spool = openSpool(dir);
+  const queued: PendingRecipient[] = [];
+  const references = new ReferenceSigner(REFERENCE_KEY);
+  const tracking = await Tracking.open(config, dir, log);
+  const reception = new Reception({
+    config: () => config,
+    takeMessage: createIntake({
+      spool,
+      newSpoolId: spoolIdMaker(() => clock.now()),
+      references,
+      reports: new ReportReader(references),
+      pools: new PoolRotation(),
+      tracking: () => tracking,
+      headersWanted: () => new Set(options.headersWanted ?? []),
+      enqueue: (recipients) => queued.push(...recipients),
+      onReceived: () => {},
+      hostName: 'mta.test',
+      clock,
+      log,
+    }),
+    spoolRefusal: () => under.refusal,
+    hostName: 'mta.test',
+    clock,
+    log,
+  });
+  const server = createSmtpServer(
+    (endpoints) => reception.accept(endpoints, config.listeners[0]!, undefined),
+    {
+      clock,
+      log,
+    },
+  );
+  const port = await server.listen('127.0.0.1', 0, 'a test');
+  t.after(async () => {
+    for (const session of server.sessions) session.destroy();
+    await server.close(0);
+    await spool.close();
+  });
+  const under: ReceptionUnderTest = {
+    config,
+    spool,
+    reception,
+    clock,
+    queued,
+    logged: lines,
+    refusal: null,
+    async client() {
+      const peer = await Peer.open(t, port);
+      await peer.text();
+      await peer.ask('EHLO client.test');
+      return peer;
+    },
+    async send({ from = 'news@brand.test', to, content = CONTENT.toString() }) {
+      const peer = await under.client();
+      try {
+        for (const line of [`MAIL FROM:<${from}>`, ...to.map((address) => `RCPT TO:<${address}>`)]) {
+          const answer = await peer.ask(line);
+          if (!answer.startsWith('250')) return answer;
+        }
+        await peer.ask('DATA');
+        return await peer.ask(`${content.replace(/(\r\n)?$/, '\r\n')}.`);
+      } finally {
+        peer.socket.destroy();
+      }
+    },
+    outcomes: () => spool.journal(0, 100_000).map(({ outcome }) => outcome),
+    stored() {
+      const id = queued.at(-1)!.spoolId;
+      return { envelope: spool.envelope(id)!, content: spool.content(id)! };
+    },
+  };
+  return under;
 }

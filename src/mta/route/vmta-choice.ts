@@ -55,7 +55,19 @@ export function chooseVmta(question: VmtaQuestion): VmtaChoice | Reply {
 }
 
 function byName(question: VmtaQuestion, name: string, by: string): VmtaChoice | Reply {
-  const { config, source, pools } = question;
+  const { config, source } = question;
+  const found = named(question, name);
+  if (found) return found;
+  if (source.get('reject-invalid-virtual-mta')) {
+    return reply(550, '5.3.5', `${by} names "${name.slice(0, 100)}", which is no VirtualMTA and no pool`);
+  }
+  const fallback = config.global.get('invalid-virtual-mta-fallback');
+  // Without a fallback the message is taken and bounces when it is first looked at, as the guide says.
+  return (fallback && named(question, fallback)) || { vmta: fallback || name, pool: '' };
+}
+
+/** The VMTA of this name, or the next member of the pool; null when the configuration has neither. */
+function named({ config, pools }: VmtaQuestion, name: string): VmtaChoice | null {
   const key = name.toLowerCase();
   const pool = config.pools.get(key);
   if (pool) {
@@ -63,13 +75,7 @@ function byName(question: VmtaQuestion, name: string, by: string): VmtaChoice | 
     return { vmta: config.vmtas.get(member.toLowerCase())?.name ?? member, pool: pool.name };
   }
   const vmta = config.vmtas.get(key);
-  if (vmta) return { vmta: vmta.name, pool: '' };
-  if (source.get('reject-invalid-virtual-mta')) {
-    return reply(550, '5.3.5', `${by} names "${name.slice(0, 100)}", which is no VirtualMTA and no pool`);
-  }
-  // Without a fallback the message is taken and bounces when it is first looked at, as the guide says.
-  const { global } = config;
-  return { vmta: global.get('invalid-virtual-mta-fallback') || name, pool: '' };
+  return vmta ? { vmta: vmta.name, pool: '' } : null;
 }
 
 function bySourceIp({ config, session }: VmtaQuestion): VmtaChoice {

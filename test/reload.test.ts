@@ -1,9 +1,11 @@
 // Reloading the configuration while mail flows: what changes at once, what waits for a restart, and that nothing is lost.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import nodemailer from 'nodemailer';
 import { csvRows } from '../src/up/csv-rows.ts';
 import { type Demo, startDemo } from './demo.ts';
 import { Program, root, until } from './program.ts';
@@ -20,7 +22,6 @@ after(() => demo.stop());
 
 /** `pmta` as an operator calls it. */
 async function pmta(...args: string[]): Promise<{ code: number | null; stdout: string; stderr: string }> {
-  const { spawn } = await import('node:child_process');
   const child = spawn(process.execPath, [path.join(root, 'bin/pmta.js'), '--config', file, ...args]);
   let stdout = '';
   let stderr = '';
@@ -49,8 +50,8 @@ function greets(port: number): Promise<boolean> {
   });
 }
 
-async function records(): Promise<ReadonlyMap<string, string>[]> {
-  const dir = path.join(demo.dataDir, 'mta/accounting');
+async function records(of: Demo = demo): Promise<ReadonlyMap<string, string>[]> {
+  const dir = path.join(of.dataDir, 'mta/accounting');
   const rows: ReadonlyMap<string, string>[] = [];
   for (const name of readdirSync(dir)
     .filter((n) => n.endsWith('.csv'))
@@ -103,11 +104,9 @@ test('a listener that is added answers, one that is taken away does not, the oth
 
 test('what needs a restart is said, and does not change', async () => {
   change((text) => text.replace(/^http-mgmt-port .*/m, 'http-mgmt-port 1'));
-  const { writeFileSync: write } = await import('node:fs');
   // The command asks the port that the file names, so it is told the old one.
   const old = path.join(demo.dataDir, 'old.conf');
-  write(old, original);
-  const { spawnSync } = await import('node:child_process');
+  writeFileSync(old, original);
   const done = spawnSync(process.execPath, [path.join(root, 'bin/pmta.js'), '--config', old, 'reload'], {
     encoding: 'utf8',
   });
@@ -117,8 +116,7 @@ test('what needs a restart is said, and does not change', async () => {
 });
 
 test('C15.2: mail queued for a VMTA that is removed bounces with 5.3.5', async () => {
-  const { createTransport } = (await import('nodemailer')).default;
-  const transport = createTransport({
+  const transport = nodemailer.createTransport({
     host: '127.0.0.1',
     port: demo.ports.submission,
     requireTLS: true,
@@ -149,6 +147,85 @@ test('C15.2: mail queued for a VMTA that is removed bounces with 5.3.5', async (
         row.get('dsnStatus') === '5.3.5 (specified VirtualMTA does not exist)',
     ),
   );
+});
+
+test('C15.3: a program that is fed accounting records and had ended is started again', async () => {
+  const starts = path.join(demo.dataDir, 'starts');
+  const count = () => (existsSync(starts) ? readFileSync(starts, 'utf8').split('\n').length - 1 : 0);
+  change((text) => `${text}\n<acct-file "|echo started >> ${starts}">\n</acct-file>\n`);
+  assert.equal((await pmta('reload')).code, 0);
+  await until(() => count() === 1);
+  assert.equal((await pmta('reload')).code, 0);
+  await until(() => count() === 2);
+  change((text) => text);
+  assert.equal((await pmta('reload')).code, 0);
+});
+
+test('C15.5: an uploaded configuration takes the place of the file and is in force; a broken one does not', async () => {
+  const upload = (text: string, headers: Record<string, string> = { 'x-posthorn-client': 'test' }) => {
+    const form = new FormData();
+    form.set('file', new Blob([text]), 'config');
+    return fetch(`http://127.0.0.1:${demo.ports.management}/configFile`, {
+      method: 'POST',
+      headers,
+      body: form,
+    });
+  };
+  const better = original.replace('max-smtp-out 10', 'max-smtp-out 4');
+  assert.equal((await upload(better, {})).status, 403, 'a form that any page could send');
+  assert.equal((await upload(better)).status, 200);
+  assert.equal(readFileSync(file, 'utf8'), better);
+  assert.match((await pmta('show', 'settings', 'a.sink.test/vmta1')).stdout, /^max-smtp-out 4$/m);
+  const broken = await upload(`${better}\n<domain *>\n`);
+  assert.equal(broken.status, 409);
+  assert.match(await broken.text(), /line \d+ of/);
+  assert.equal(readFileSync(file, 'utf8'), better);
+});
+
+test('C15.4 C15.6: a reload leaves a queue in its wait, a restart begins it anew', async () => {
+  const lonely = await startDemo();
+  try {
+    const conf = path.join(lonely.dataDir, 'pmta.conf');
+    const text = readFileSync(conf, 'utf8')
+      .replace('retry-after 3s, 10s', 'retry-after 1h')
+      .replace('bounce-after 60s', 'bounce-after 1d');
+    writeFileSync(conf, text);
+    const reload = () =>
+      fetch(`http://127.0.0.1:${lonely.ports.management}/command?command=reload`, {
+        method: 'POST',
+        headers: { 'x-posthorn-client': 'test' },
+      });
+    assert.equal((await reload()).status, 200);
+    const failures = async () => (await records(lonely)).filter((row) => row.get('type') === 'tq').length;
+    const transport = nodemailer.createTransport({
+      host: '127.0.0.1',
+      port: lonely.ports.submission,
+      requireTLS: true,
+      tls: { rejectUnauthorized: false },
+      auth: { user: 'demo', pass: lonely.secrets.password },
+    });
+    await transport.sendMail({ from: 'a@brand.test', to: 'x@gmail.sink.test', text: 'x' });
+    transport.close();
+    // No DNS answers here, so the queue fails as a whole and waits.
+    await until(async () => (await failures()) === 1, 60_000);
+    assert.equal((await reload()).status, 200);
+    const explained = await fetch(
+      `http://127.0.0.1:${lonely.ports.management}/explain?queue=gmail.sink.test/vmta1`,
+    );
+    const { data } = (await explained.json()) as { data: { holds: { kind: string; directive: string }[] } };
+    assert.deepEqual(
+      data.holds.map(({ kind, directive }) => `${kind} ${directive}`),
+      ['queue-retry retry-after'],
+    );
+    assert.equal(await failures(), 1);
+    await lonely.mta.stop();
+    const again = new Program(['mta', '--config', conf]);
+    await again.says('listens on');
+    await until(async () => (await failures()) === 2, 60_000);
+    await again.stop();
+  } finally {
+    await lonely.stop();
+  }
 });
 
 test('reload under load: every recipient has one reception and one outcome, whatever the files are called', async () => {

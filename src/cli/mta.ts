@@ -1,4 +1,4 @@
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -33,7 +33,11 @@ export async function run(args: string[]): Promise<number> {
       json: { type: 'boolean', default: false },
     },
   });
-  const readConfig = () => loadConfig(path.resolve(values.config));
+  const file = path.resolve(values.config);
+  const readConfig = (mainText?: string) =>
+    mainText === undefined
+      ? loadConfig(file)
+      : loadConfig(file, { readFile: (name) => (name === file ? mainText : readFileSync(name, 'utf8')) });
   const { config, diagnostics } = readConfig();
   if (values.check && values.json) {
     process.stdout.write(`${JSON.stringify(diagnostics)}\n`);

@@ -1,12 +1,13 @@
 /** Puts the rooms of the MTA together and runs them until it is told to stop. */
 import { randomBytes } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, formatDiagnostic, type Loaded } from '../config/index.ts';
 import { openSpool, type Spool } from '../spool/spool.ts';
 import { spoolIdMaker } from '../spool/spool-id.ts';
 import type { PendingRecipient } from '../spool/stored-message.ts';
 import type { Clock } from '../system/clock.ts';
-import { requireWritableFolder } from '../system/durable-file.ts';
+import { requireWritableFolder, writeFileDurably } from '../system/durable-file.ts';
 import type { Log } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
 import { Dispatcher } from './deliver/dispatcher.ts';
@@ -32,8 +33,8 @@ import { keptSecret } from './state-files.ts';
 
 export interface MtaOptions {
   readonly config: Config;
-  /** Reads the configuration's files anew, for a reload. */
-  readonly readConfig: () => Loaded;
+  /** Reads the configuration's files anew, for a reload; `mainText` stands for what is in the main file. */
+  readonly readConfig: (mainText?: string) => Loaded;
   readonly version: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -45,8 +46,9 @@ export interface Mta {
   /**
    * Reads the configuration again and brings it into force as a whole. Answers what the operator should know (changes
    * that need a restart, warnings); a configuration that cannot be used changes nothing and throws a UserError.
+   * `newText` replaces the main file, if the whole can be brought into force.
    */
-  reload(): Promise<string[]>;
+  reload(newText?: string): Promise<string[]>;
   /** Stops taking and sending mail, finishes what is in hand, writes everything out. */
   stop(): Promise<void>;
 }
@@ -135,8 +137,8 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   });
   const listeners = new Listeners(reception, clock, log.named('receive'));
 
-  const reload = async (): Promise<string[]> => {
-    const { config: next, diagnostics } = options.readConfig();
+  const reload = async (newText?: string): Promise<string[]> => {
+    const { config: next, diagnostics } = options.readConfig(newText);
     if (!next) throw new UserError(diagnostics.map(formatDiagnostic).join('\n'));
     const before = inForce;
     const prepared = await putInForce(next, stateDir, clock, log, before);
@@ -148,6 +150,8 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       await listeners.apply(before.config);
       throw error;
     }
+    if (newText !== undefined)
+      await writeFileDurably(next.file, newText, (await stat(next.file)).mode & 0o777);
     inForce = prepared;
     if (before.resolver !== prepared.resolver) void before.resolver.close();
     log.info('configuration reloaded', { file: next.file });
@@ -156,8 +160,8 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   };
   /** One after the other: two operators at once must not mix two configurations. */
   let reloading: Promise<unknown> = Promise.resolve();
-  const reloadInTurn = () => {
-    const turn = reloading.then(reload, reload);
+  const reloadInTurn = (newText?: string) => {
+    const turn = reloading.then(() => reload(newText));
     reloading = turn.catch(() => {});
     return turn;
   };

@@ -9,6 +9,7 @@ import { describeHold } from '../queue/hold.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import { CONTENT_TYPES, type Format, printFailure, printSuccess, type Tree } from './answer.ts';
 import { CLIENT_HEADER } from './client-header.ts';
+import { uploadedFile } from './config-upload.ts';
 import type { Totals } from './counters.ts';
 import { settingsText, settingsTree } from './settings.ts';
 import { queuesTree, type StatusSources, statusTree } from './status.ts';
@@ -19,8 +20,11 @@ export interface MonitorDeps {
   readonly status: StatusSources;
   readonly scheduler: Scheduler;
   readonly totals: () => Readonly<Totals>;
-  /** Brings the configuration's files into force; answers what the operator should know. */
-  readonly reload: () => Promise<readonly string[]>;
+  /**
+   * Brings the configuration's files into force, the main file replaced by `newText` when that is given; answers
+   * what the operator should know. UserError: nothing has changed.
+   */
+  readonly reload: (newText?: string) => Promise<readonly string[]>;
   /** Outcomes and event files not yet where they belong. */
   readonly backlog: () => { readonly outcomes: number; readonly eventFiles: number };
   readonly clock: Clock;
@@ -80,8 +84,25 @@ async function handle(deps: MonitorDeps, request: IncomingMessage, response: Ser
     send(response, 403, format, printFailure('http-access gives your address no access', format));
     return;
   }
-  if (request.method === 'POST' && path === '/command') {
-    await command(deps, request, response, level, url.searchParams.get('command') ?? '', format);
+  if (request.method === 'POST' && (path === '/command' || path === '/configFile')) {
+    if (level !== 'admin' || request.headers[CLIENT_HEADER] === undefined) {
+      request.resume();
+      deps.log.warn('change refused', { client: request.socket.remoteAddress, path });
+      const needs = `this needs http-access admin and the header ${CLIENT_HEADER}`;
+      send(response, 403, format, printFailure(needs, format));
+      return;
+    }
+    const text = path === '/configFile' ? await uploadedFile(request) : undefined;
+    if (text === null) {
+      send(response, 400, format, printFailure('the form has no field "file", or it is too large', format));
+      return;
+    }
+    if (text === undefined) request.resume();
+    if (text === undefined && url.searchParams.get('command') !== 'reload') {
+      send(response, 404, format, printFailure('Unknown command.', format));
+      return;
+    }
+    await reload(deps, response, text, format);
     return;
   }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -95,32 +116,14 @@ async function handle(deps: MonitorDeps, request: IncomingMessage, response: Ser
   else send(response, 200, format, format === 'text' ? text(path, tree) : printSuccess(tree, format));
 }
 
-/** A command that changes something: administrators only, and only from a client that says so. */
-async function command(
+async function reload(
   deps: MonitorDeps,
-  request: IncomingMessage,
   response: ServerResponse,
-  level: Level,
-  text: string,
+  newText: string | undefined,
   format: Format,
 ): Promise<void> {
-  request.resume();
-  if (level !== 'admin' || request.headers[CLIENT_HEADER] === undefined) {
-    deps.log.warn('command refused', { client: request.socket.remoteAddress, command: text.slice(0, 100) });
-    send(
-      response,
-      403,
-      format,
-      printFailure(`this needs http-access admin and the header ${CLIENT_HEADER}`, format),
-    );
-    return;
-  }
-  if (text !== 'reload') {
-    send(response, 404, format, printFailure('Unknown command.', format));
-    return;
-  }
   try {
-    const notes = await deps.reload();
+    const notes = await deps.reload(newText);
     send(response, 200, format, printSuccess('', format, ['Configuration reloaded.', ...notes].join('\n')));
   } catch (error) {
     if (!(error instanceof UserError)) throw error;

@@ -69,7 +69,8 @@ export async function openMonitor(deps: MonitorDeps): Promise<Monitor | null> {
 }
 
 async function handle(deps: MonitorDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://localhost');
+  const url = URL.parse(request.url ?? '/', 'http://localhost');
+  if (!url) return send(response, 400, 'json', printFailure('the address of the page is malformed', 'json'));
   const asked = url.searchParams.get('format');
   const format: Format = asked === 'xml' || asked === 'dom' || asked === 'text' ? asked : 'json';
   const path = url.pathname.replace(/\/+$/, '') || '/';

@@ -114,7 +114,7 @@ export function queuesTree(scheduler: Scheduler, now: number, maxItems: number):
       mode: 'normal',
       backoffReason: '',
       retryTime: queue.retryAt > now ? logTime(queue.retryAt) : '',
-      errors: queue.lastError === '' ? [] : [{ time: logTime(now), text: queue.lastError }],
+      errors: queue.lastError === '' ? [] : [{ time: logTime(queue.lastErrorAt), text: queue.lastError }],
     })),
     totalQueuesWithRcp: queues.length,
     totalRcp: queues.reduce((sum, queue) => sum + queue.size, 0),

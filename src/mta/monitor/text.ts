@@ -18,7 +18,7 @@ export function statusText(tree: Tree): string {
       kb(`status.traffic.${window}.out.kb`).padStart(12),
     ].join('');
   const connections = (label: string, which: string) =>
-    `${label.padStart(11)}${['cur', 'top', 'max'].map((key, i) => text(`status.conn.${which}.${key}`).padStart([13, 11, 12][i]!)).join('')}`;
+    `${label.padStart(11)}${['cur', 'top', 'max'].map((key, i) => text(`status.conn.${which}.${key}`).padStart([11, 10, 12][i]!)).join('')}`;
   return [
     `Posthorn v${text('mta.product.version')} status on ${text('mta.fullHostName')} on ${text('status.timeNow')}`,
     '',
@@ -31,16 +31,25 @@ export function statusText(tree: Tree): string {
     row('Top/Min.', 'topPerMin'),
     '',
     ' Connections    active       top     maximum  Domain       cached     pending',
-    `${connections('Inbound', 'smtpIn')}  Names${text('status.resolver.namesCached').padStart(12)}${text('status.resolver.queriesPending').padStart(12)}`,
+    `${connections('Inbound', 'smtpIn')}    Names${text('status.resolver.namesCached').padStart(12)}${text('status.resolver.queriesPending').padStart(12)}`,
     connections('Outbound', 'smtpOut'),
     '',
     '     Queues      rcpts   domains      kbytes  Spool        in use    recycled',
-    `${'SMTP'.padStart(11)}${text('status.queue.smtp.rcp').padStart(11)}${text('status.queue.smtp.dom').padStart(10)}${kb('status.queue.smtp.kb').padStart(12)}  Files${text('status.spool.files.inUse').padStart(12)}${text('status.spool.files.recycled').padStart(12)}`,
-    `${'other'.padStart(11)}${'0'.padStart(11)}${'0'.padStart(10)}${'0.0'.padStart(12)}  Init.${'complete'.padStart(24)}`,
+    `${'SMTP'.padStart(11)}${text('status.queue.smtp.rcp').padStart(11)}${text('status.queue.smtp.dom').padStart(10)}${kb('status.queue.smtp.kb').padStart(12)}    Files${text('status.spool.files.inUse').padStart(12)}${text('status.spool.files.recycled').padStart(12)}`,
+    `${'other'.padStart(11)}${'0'.padStart(11)}${'0'.padStart(10)}${'0.0'.padStart(12)}    Init.${'complete'.padStart(24)}`,
     '',
-    `     Status  ${text('status.status').padStart(9)}    Started  ${text('status.startupTime')}`,
+    `     Status${text('status.status').padStart(11)}    Started  ${text('status.startupTime')}    Uptime${uptime(text('status.startupTime'), text('status.timeNow'))}`,
     '',
   ].join('\n');
+}
+
+/** Days, then `h:mm:ss`, between two times as the tree has them. */
+function uptime(from: string, to: string): string {
+  const at = (time: string) => Date.parse(time.replace(' ', 'T'));
+  const seconds = Math.max(0, Math.round((at(to) - at(from)) / 1000));
+  const two = (n: number) => String(n).padStart(2, '0');
+  const clock = `${Math.floor(seconds / 3600) % 24}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
+  return `${String(Math.floor(seconds / 86_400)).padStart(4)}${clock.padStart(9)}`;
 }
 
 /** `pmta show queues`. */

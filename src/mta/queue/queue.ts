@@ -52,8 +52,9 @@ export class Queue {
   retryAt = 0;
   retryPosition = 0;
   pausedBy: string | null = null;
-  /** Text of the last failure, for the operator. */
+  /** Text of the last failure, for the operator, and when it was. */
   lastError = '';
+  lastErrorAt = 0;
   /** A time at which the scheduler will look again, so that it is noted once. */
   wakeAt = Number.POSITIVE_INFINITY;
 

@@ -159,6 +159,7 @@ export class Scheduler {
       queue.retryAt = now + step;
     }
     queue.lastError = error;
+    queue.lastErrorAt = now;
     return queue.retryAt;
   }
 

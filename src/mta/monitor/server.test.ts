@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { good } from '../../config/testing.ts';
+import { TestClock } from '../../smtp/test-peer.ts';
+import { logTime } from '../../system/log.ts';
+import { limitsFromConfig } from '../limits-from-config.ts';
+import { Scheduler } from '../queue/scheduler.ts';
+import { keptLog } from '../testing.ts';
+import { openMonitor } from './server.ts';
+import { TrafficMeter } from './traffic.ts';
+
+/** Elements of `show status` in the order that readers of PowerMTA's answers expect; leaves without the braces. */
+const WINDOW = 'out{rcp msg kb} in{rcp msg kb} bounceProcessed feedbackLoopProcessed';
+const QUEUE_TYPES = ['smtp', 'pipe', 'discard', 'file', 'alias', 'bounceProcessor', 'feedbackLoopProcessor'];
+const STATUS = `
+  mta{ product{name version buildDate revision bits} lak{serial instances} os{name version build} cpu{type count}
+    ram{real} fullHostName userString hostId }
+  status{ timeNow startupTime shuttingDown
+    traffic{ total{${WINDOW}} lastHr{${WINDOW}} lastMin{${WINDOW}} topPerHr{${WINDOW}} topPerMin{${WINDOW}}
+      perf{ lastMin{ in{ count mailFromTime dataTime totalTime } } } }
+    conn{ smtpIn{cur max top} smtpOut{cur max top} }
+    resolver{ namesCached queriesPending queriesActive }
+    queue{ ${QUEUE_TYPES.map((type) => `${type}{rcp dom kb}`).join(' ')} }
+    spool{ initPct dirs files{ inUse recycled total } totalRcp maxRcp }
+    status }`
+  .replace(/\s+/g, ' ')
+  .replace(/ ?([{}]) ?/g, '$1')
+  .trim();
+
+/** A monitor on a free port, and a question to it. */
+async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
+  const config = good(`http-mgmt-port ${await freePort()}\n${access}\n<domain *>\nmax-smtp-out 1\n</domain>`);
+  const clock = new TestClock();
+  const { log, lines } = keptLog();
+  const scheduler = new Scheduler(
+    limitsFromConfig(() => config),
+    () => {},
+  );
+  const traffic = new TrafficMeter(clock.now());
+  const state = { stopping: false };
+  const opened = await openMonitor({
+    config: () => config,
+    scheduler,
+    reload: async () => [],
+    status: {
+      version: '1.2.3',
+      hostName: 'mta.test',
+      hostId: 7,
+      startedAt: clock.now(),
+      traffic,
+      scheduler,
+      connections: () => ({ in: { cur: 1, max: 2, top: 3 }, out: { cur: 4, max: 5, top: 6 } }),
+      namesCached: () => 8,
+      messagesStored: () => 9,
+      shuttingDown: () => state.stopping,
+    },
+    totals: () => ({
+      ...{ received: 3, delivered: 1, bounced: 0, deferred: 0, queueDeferred: 1 },
+      ...{ remoteBounces: 0, remoteStatuses: 0, complaints: 0 },
+    }),
+    backlog: () => ({ outcomes: 2, eventFiles: 1 }),
+    clock,
+    log,
+  });
+  assert.ok(opened);
+  t.after(() => opened.close());
+  const ask = (path: string, init: RequestInit = {}) => fetch(`http://127.0.0.1:${opened.port}${path}`, init);
+  const add = (domain: string, n: number) => {
+    for (let i = 0; i < n; i++) {
+      const item = { spoolId: `${domain}${i}`, index: 0, receivedAt: clock.now(), priority: 50, attempts: 0 };
+      scheduler.add(domain, '{default}', { ...item, holdUntil: 0 }, clock.now());
+    }
+  };
+  return { port: opened.port, ask, add, clock, lines, scheduler, traffic, state };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+type Node = { [name: string]: unknown };
+
+function shapeOfJson(node: Node): string {
+  return Object.entries(node)
+    .map(([name, value]) =>
+      typeof value === 'object' && value !== null ? `${name}{${shapeOfJson(value as Node)}}` : name,
+    )
+    .join(' ')
+    .replaceAll('} ', '}');
+}
+
+test('show status has the elements of the original, in their order, in each format', async (t) => {
+  const { ask, add, traffic, clock } = await monitor(t);
+  add('a.test', 2);
+  traffic.add('in', 2, 1536, clock.now());
+  const json = (await (await ask('/status')).json()) as { data: Node; status: string };
+  assert.equal(json.status, 'success');
+  assert.equal(shapeOfJson(json.data), STATUS);
+
+  const xml = await (await ask('/status?format=xml')).text();
+  const inside = /^<rsp><data>(.*)<\/data><succ\/><\/rsp>\n$/.exec(xml)![1]!;
+  const shape = inside
+    .replace(/<(\w+)>[^<]*<\/\1>/g, '$1 ')
+    .replace(/<(\w+)>/g, '$1{')
+    .replace(/<\/\w+>/g, '}')
+    .replace(/ ([{}])/g, '$1')
+    .trim();
+  assert.equal(shape, STATUS);
+  assert.match(inside, /<in><rcp>2<\/rcp><msg>1<\/msg><kb>1\.5<\/kb><\/in>/);
+  assert.match(inside, /<shuttingDown>0<\/shuttingDown>/);
+  assert.match(inside, /<serial>0<\/serial>/);
+
+  const dom = await (await ask('/status?format=dom')).text();
+  assert.match(dom, /^mta\.product\.name="Posthorn"\n/);
+  assert.match(
+    dom,
+    /\nstatus\.queue\.smtp\.rcp="2"\nstatus\.queue\.smtp\.dom="1"\nstatus\.queue\.smtp\.kb="0\.0"\n/,
+  );
+  assert.match(dom, /\nstatus\.status="running"\n$/);
+});
+
+test('show status as text: labels and figures stand in their columns', async (t) => {
+  const { ask, traffic, clock } = await monitor(t);
+  traffic.add('in', 84210, 1024 * 10, clock.now());
+  clock.advance(((24 + 6) * 3600 + 18 * 60 + 5) * 1000);
+  const text = await (await ask('/status?format=text')).text();
+  const lines = text.split('\n');
+  assert.match(lines[0]!, /^Posthorn v1\.2\.3 status on mta\.test on \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/);
+  const started = logTime(clock.now() - ((24 + 6) * 3600 + 18 * 60 + 5) * 1000);
+  assert.deepEqual(lines.slice(2), [
+    '  Traffic    ------------inbound------------  ------------outbound-----------',
+    '                 rcpts      msgs      kbytes      rcpts      msgs      kbytes',
+    '      Total      84210         1        10.0          0         0         0.0',
+    '  Last Hour          0         0         0.0          0         0         0.0',
+    '   Top/Hour      84210         1        10.0          0         0         0.0',
+    '  Last Min.          0         0         0.0          0         0         0.0',
+    '   Top/Min.      84210         1        10.0          0         0         0.0',
+    '',
+    ' Connections    active       top     maximum  Domain       cached     pending',
+    '    Inbound          1         3           2    Names           8           0',
+    '   Outbound          4         6           5',
+    '',
+    '     Queues      rcpts   domains      kbytes  Spool        in use    recycled',
+    '       SMTP          0         0         0.0    Files           9           0',
+    '      other          0         0         0.0    Init.                complete',
+    '',
+    `     Status    running    Started  ${started}    Uptime   1  6:18:05`,
+    '',
+  ]);
+});
+
+test('queues: the fullest first, at most maxitems, with the time of the last error', async (t) => {
+  const { ask, add, scheduler, clock } = await monitor(t);
+  add('a.test', 1);
+  add('b.test', 3);
+  add('c.test', 2);
+  const at = clock.now();
+  scheduler.failed(scheduler.find('b.test', '{default}')!, at, 'no answer');
+  clock.advance(60_000);
+  const { data } = (await (await ask('/queues?maxitems=2')).json()) as { data: { queues: Node[] } & Node };
+  assert.deepEqual(
+    data.queues.map(({ name, rcp }) => `${name} ${rcp}`),
+    ['b.test/{default} 3', 'c.test/{default} 2'],
+  );
+  assert.deepEqual(data.queues[0]!.errors, [{ time: logTime(at), text: 'no answer' }]);
+  assert.equal(data.totalQueuesWithRcp, 3);
+  assert.equal(data.totalRcp, 6);
+  for (const odd of ['-1', 'x', '1.5']) {
+    assert.equal(((await (await ask(`/queues?maxitems=${odd}`)).json()) as { data: Node }).data.totalRcp, 6);
+  }
+  assert.match(await (await ask('/queues?format=text')).text(), /\n3 of 3 matching queues\.\n$/);
+});
+
+test('explain names the limit that binds, its value, its line and what would help', async (t) => {
+  const { ask, add, scheduler, clock } = await monitor(t);
+  add('a.test', 2);
+  scheduler.nextConnection(clock.now());
+  const { data } = (await (await ask('/explain?queue=a.test/%7Bdefault%7D')).json()) as {
+    data: { holds: Node[] };
+  };
+  const [hold] = data.holds;
+  assert.equal(hold?.kind, 'queue-connections');
+  assert.equal(hold?.directive, 'max-smtp-out');
+  assert.equal(hold?.value, 1);
+  assert.equal(hold?.file, '/etc/pmta/config');
+  assert.equal(hold?.line, 4);
+  const none = await ask('/explain?queue=gone.test/v&format=text');
+  assert.equal(none.status, 404);
+  assert.match(await none.text(), /there is no queue "gone\.test\/v"/);
+});
+
+test('counters: totals, what is queued, and what is behind', async (t) => {
+  const { ask, add } = await monitor(t);
+  add('a.test', 2);
+  const { data } = (await (await ask('/counters')).json()) as { data: Node };
+  assert.equal(data.queued, 2);
+  assert.deepEqual(data.backlog, { outcomes: 2, eventFiles: 1 });
+});
+
+test('http-access: the first line that holds the address decides, and none means nobody', async (t) => {
+  for (const [access, status] of [
+    ['http-access 127.0.0.1 monitor', 200],
+    ['http-access 127.0.0.1 none\nhttp-access 0/0 admin', 403],
+    ['http-access 192.0.2.0/24 admin', 403],
+    ['', 403],
+  ] as const) {
+    const { ask, lines } = await monitor(t, access);
+    const answer = await ask('/status');
+    assert.equal(answer.status, status, access);
+    await answer.text();
+    assert.equal(lines.includes('management access refused'), status === 403);
+    assert.equal((await ask('/health')).status, 200, 'health is for everybody');
+  }
+});
+
+test('reading only: other methods are refused, so are pages that there are not', async (t) => {
+  const { ask } = await monitor(t);
+  const post = await ask('/status', { method: 'DELETE' });
+  assert.equal(post.status, 405);
+  assert.equal(post.headers.get('allow'), 'GET, HEAD');
+  assert.equal((await ask('/nothing')).status, 404);
+  assert.equal((await ask('/command?command=reload', { method: 'POST' })).status, 403, 'a browser’s form');
+  const head = await ask('/status', { method: 'HEAD' });
+  assert.equal(head.status, 200);
+  assert.equal(await head.text(), '');
+});
+
+test('health says when the server is stopping', async (t) => {
+  const { ask, state } = await monitor(t);
+  assert.equal((await ask('/health')).status, 200);
+  state.stopping = true;
+  assert.equal((await ask('/health')).status, 503);
+});
+
+test('an address that is none is the client’s fault', async (t) => {
+  const { port, lines } = await monitor(t);
+  const answer = await new Promise<string>((resolve) => {
+    const socket = connect(port, '127.0.0.1', () =>
+      socket.write('GET //:x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n'),
+    );
+    let text = '';
+    socket.on('data', (piece) => {
+      text += piece;
+    });
+    socket.on('close', () => resolve(text));
+  });
+  assert.match(answer, /^HTTP\/1\.1 400 /);
+  assert.ok(!lines.some((line) => line.includes('failed')), lines.join('\n'));
+});

@@ -225,10 +225,9 @@ export class Run {
       job.open = maybe;
       if (maybe.length === 0) return this.#end(job, 'rejected', message);
       // Who was put off before cannot have been taken with the content.
-      // Even when our side had not seen all of the content leave, the server may have got and kept it.
-      const inDoubt =
-        (result.lost.stage === 'final' || result.lost.stage === 'content') &&
-        tried.some((_, i) => (result.recipients[i]?.code ?? 250) < 300);
+      // Even when our side had not seen all of the content leave, the server may have got and kept it; a small
+      // message goes together with its envelope, so then a loss at any stage leaves it open.
+      const inDoubt = result.bytes > 0 && tried.some((_, i) => (result.recipients[i]?.code ?? 250) < 300);
       if (inDoubt) job.inDoubt++;
       return this.#again(job, inDoubt ? 'lost' : 'unsent', message);
     }

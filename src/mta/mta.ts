@@ -8,6 +8,7 @@ import { spoolIdMaker } from '../spool/spool-id.ts';
 import type { PendingRecipient } from '../spool/stored-message.ts';
 import type { Clock } from '../system/clock.ts';
 import { requireWritableFolder, writeFileDurably } from '../system/durable-file.ts';
+import { lockFolder } from '../system/folder-lock.ts';
 import type { Log } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
 import { Dispatcher } from './deliver/dispatcher.ts';
@@ -68,6 +69,13 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     throw new UserError(`${options.config.file}: no <spool> is configured; mail needs a place to wait`);
   }
   await requireWritableFolder(spoolSettings.dir, 'spool');
+  // Two servers on one spool would deliver everything twice.
+  const unlock = [
+    lockFolder(stateDir, 'state-dir'),
+    ...(path.resolve(spoolSettings.dir) === path.resolve(stateDir)
+      ? []
+      : [lockFolder(spoolSettings.dir, 'spool')]),
+  ];
   let inForce = await putInForce(options.config, stateDir, clock, log, null);
   const config = () => inForce.config;
 
@@ -219,6 +227,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       guard.close();
       await inForce.resolver.close();
       await spool.close();
+      for (const release of unlock) release();
       await monitor?.close();
       log.info('stopped');
     },

@@ -1,11 +1,10 @@
 import type { Server } from 'node:http';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import type { Clock } from '../system/clock.ts';
 import { requireWritableFolder } from '../system/durable-file.ts';
+import { lockFolder } from '../system/folder-lock.ts';
 import { listen } from '../system/listen.ts';
 import type { Log } from '../system/log.ts';
-import { UserError } from '../system/user-error.ts';
 import { Accounts } from './accounts/accounts.ts';
 import { adminKey } from './accounts/admin-key.ts';
 import { openSqlite } from './accounts/document-store.ts';
@@ -63,7 +62,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
   };
   try {
     await requireWritableFolder(dataDir, 'data of signals');
-    closers.push(lockFolder(dataDir));
+    closers.push(lockFolder(dataDir, 'data of signals, --data'));
     const first = await adminKey(dataDir, options.adminKey);
     const documents = openSqlite(path.join(dataDir, 'accounts.db'));
     closers.push(() => documents.close());
@@ -123,22 +122,6 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     await close();
     throw error;
   }
-}
-
-/** Keeps a second program out of the folder for as long as this process lives, however it ends. */
-function lockFolder(dataDir: string): () => void {
-  const file = path.join(dataDir, 'lock.db');
-  const db = new DatabaseSync(file, { timeout: 0 });
-  try {
-    db.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE;');
-  } catch (error) {
-    db.close();
-    throw new UserError(
-      `${dataDir} (data of signals) is in use by another posthorn signals; stop that one or give --data another folder`,
-      { cause: error },
-    );
-  }
-  return () => db.close();
 }
 
 function every(clock: Clock, ms: number, work: () => Promise<void>, log: Log): () => void {

@@ -9,6 +9,8 @@
  * A write that the disk refuses rejects with `SpoolWriteError`, changes nothing, and the next one is tried afresh.
  */
 import { randomUUID } from 'node:crypto';
+import { chmodSync } from 'node:fs';
+import path from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Outcome } from '../events/outcome.ts';
 import { reason } from '../system/durable-file.ts';
@@ -51,6 +53,8 @@ export function openSpool(dir: string, options: SpoolOptions = {}): Spool {
   } catch (error) {
     throw new UserError(`the spool in ${dir} cannot be opened: ${reason(error)}`, { cause: error });
   }
+  // Other people's mail: LMDB makes its files readable for everyone.
+  for (const name of ['data.mdb', 'lock.mdb']) chmodSync(path.join(dir, name), 0o600);
   return new Spool(dir, root);
 }
 

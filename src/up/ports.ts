@@ -1,3 +1,6 @@
+import { createServer } from 'node:net';
+import { listen } from '../system/listen.ts';
+
 /** The ports of one running set, counted from one base so that several sets run side by side. All on loopback. */
 export interface Ports {
   readonly signals: number;
@@ -24,4 +27,13 @@ export function portsFrom(base: number): Ports {
     sinkDns: base + 6,
     sinkControl: base + 7,
   };
+}
+
+/** Throws `UserError` that names the first port that another program has. */
+export async function requireFreePorts(ports: Ports): Promise<void> {
+  for (const [name, port] of Object.entries(ports) as [string, number][]) {
+    const server = createServer();
+    await listen(server, HOST, port, `${name}, --ports`);
+    await new Promise((resolve) => server.close(resolve));
+  }
 }

@@ -87,18 +87,18 @@ async function submitted(dir: string): Promise<{ keys: Set<string>; inDoubt: num
 
 async function accountingCounts(dir: string): Promise<AccountingCounts> {
   const byType = new Map<string, number>();
-  const submitted = { r: new Counted(), d: new Counted() };
+  const submitted = { r: new Counted(), d: new Counted(), b: new Counted() };
   for (const name of await namesIn(dir, /\.csv$/)) {
     for await (const row of csvRows(path.join(dir, name))) {
       const type = row.get('type') ?? '';
       byType.set(type, (byType.get(type) ?? 0) + 1);
       // Other mail comes in too (reports); the generator's is known by its user.
-      if ((type === 'r' || type === 'd') && row.get('rcvSmtpUser') === SUBMISSION_USER) {
+      if ((type === 'r' || type === 'd' || type === 'b') && row.get('rcvSmtpUser') === SUBMISSION_USER) {
         submitted[type].add(row.get('header_Message-ID') ?? '', row.get('rcpt') ?? '');
       }
     }
   }
-  return { byType, received: submitted.r, delivered: submitted.d };
+  return { byType, received: submitted.r, delivered: submitted.d, bounced: submitted.b };
 }
 
 async function takenBySink(dir: string): Promise<Recipients> {

@@ -135,16 +135,20 @@ export class Supervisor {
       if (child.ready) this.#options.say(`${spec.name}: ${line}`);
     });
     child.exited = new Promise((resolve) => {
-      running.once('error', (error) => {
-        child.lastWords.push(`${file} could not be started: ${error.message}`);
-        this.#onExit(child, 1, null);
-        resolve();
-      });
-      // 'close' comes after the last line was read.
-      running.once('close', (code, signal) => {
+      // What could not be started has an 'error' and then a 'close' too: it is one end.
+      let over = false;
+      const end = (code: number | null, signal: NodeJS.Signals | null) => {
+        if (over) return;
+        over = true;
         this.#onExit(child, code, signal);
         resolve();
+      };
+      running.once('error', (error) => {
+        child.lastWords.push(`${file} could not be started: ${error.message}`);
+        end(1, null);
       });
+      // 'close' comes after the last line was read.
+      running.once('close', end);
     });
     this.#tellPids();
   }

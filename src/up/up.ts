@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import type { Clock } from '../system/clock.ts';
 import { requireWritableFolder, writeFileDurably } from '../system/durable-file.ts';
+import { lockFolder } from '../system/folder-lock.ts';
 import {
   configurationPlaces,
   DKIM_SELECTOR,
@@ -15,7 +16,7 @@ import {
 } from './demo-files.ts';
 import { getJson, postJson } from './http-json.ts';
 import { describeRest, isQuiet, type Observation, observe } from './observe.ts';
-import { HOST, type Ports } from './ports.ts';
+import { HOST, type Ports, requireFreePorts } from './ports.ts';
 import { type Reconciliation, reconcile } from './reconciliation.ts';
 import { collectFacts } from './run-facts.ts';
 import { Supervisor } from './supervisor.ts';
@@ -74,6 +75,10 @@ interface GeneratorProgress {
 export async function startUp(options: UpOptions): Promise<Running> {
   const { dataDir, ports, clock, say } = options;
   await requireWritableFolder(dataDir, 'data folder, --data');
+  // Held until the process ends.
+  lockFolder(dataDir, 'data folder, --data');
+  // Checked before anything starts: what answers on a busy port would be taken for one of ours.
+  await requireFreePorts(ports);
   const supervisor = new Supervisor({
     command: options.command,
     clock,
@@ -144,7 +149,7 @@ async function startPrograms(options: UpOptions, supervisor: Supervisor): Promis
     configuration,
     configurationPlaces(dataDir, ports, secrets, ingestKey),
   );
-  await mkdir(folder('mta/accounting'), { recursive: true });
+  await mkdir(folder('mta/accounting'), { recursive: true, mode: 0o750 });
   await supervisor.start({
     name: 'mta',
     args: ['mta', '--config', configuration],

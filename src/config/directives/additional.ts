@@ -6,6 +6,9 @@ import { boolean, directory, oneOf } from '../values/scalars.ts';
 
 const EVERYWHERE = ['global', 'source', 'virtual-mta-pool', 'virtual-mta', 'domain'] as const;
 
+/** A `<source>` switches tracking on and off; how it is done comes from the other places. */
+const trackingDetail = { differs: 'not read in `<source>`' } as const;
+
 /** Directives that PowerMTA does not know: engagement tracking, list-unsubscribe, and where our own files live. */
 export const additionalDirectives = {
   'state-dir': {
@@ -51,7 +54,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Send links of plain text parts through the tracker too.',
-    effect: 'honoured',
+    effect: trackingDetail,
   },
   'track-amp': {
     scopes: EVERYWHERE,
@@ -60,7 +63,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Track opens and clicks in AMP parts.',
-    effect: 'honoured',
+    effect: trackingDetail,
   },
   'track-mso-conditional': {
     scopes: EVERYWHERE,
@@ -69,7 +72,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Rewrite links inside conditional comments for Outlook.',
-    effect: 'honoured',
+    effect: trackingDetail,
   },
   'tracking-scheme': {
     scopes: EVERYWHERE,
@@ -78,7 +81,7 @@ export const additionalDirectives = {
     defaultText: 'https if the tracking domain has a certificate, else http',
     tier: 'common',
     summary: 'Scheme of tracked links.',
-    effect: 'honoured',
+    effect: trackingDetail,
   },
   'tracking-link-expiry': {
     scopes: EVERYWHERE,
@@ -87,7 +90,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'How long tracked links count and redirect.',
-    effect: 'honoured',
+    effect: trackingDetail,
   },
   'tracking-exclude-domain': {
     scopes: EVERYWHERE,
@@ -105,7 +108,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Larger messages pass without tracking.',
-    effect: 'honoured',
+    effect: trackingDetail,
   },
   'tracking-signed-messages': {
     scopes: EVERYWHERE,
@@ -114,7 +117,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Whether messages that arrive signed are tracked, which breaks their signature.',
-    effect: 'honoured',
+    effect: trackingDetail,
   },
   'add-list-unsubscribe': {
     scopes: EVERYWHERE,

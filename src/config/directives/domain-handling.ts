@@ -138,7 +138,7 @@ export const domainHandlingDirectives = {
     tier: 'common',
     section: '3.3.10.97.1',
     summary: 'Program to deliver to.',
-    effect: 'honoured',
+    effect: notReadYet,
   },
   'macro-variables-preserve-case': {
     scopes: ['domain'],

@@ -52,7 +52,7 @@ export const smtpListenerDirectives = {
     tier: 'common',
     section: '3.3.17.4; 3.3.21.1',
     summary: 'Certificate with key of this listener.',
-    effect: 'honoured',
+    effect: { differs: 'not for the Transmissions API listener, which is not there yet' },
   },
   source: {
     scopes: ['smtp-listener'],

@@ -74,7 +74,7 @@ export const virtualMtaDirectives = {
     tier: 'core',
     section: '3.3.18; 3.3.12.9; 3.3.13.7',
     summary: 'Rules that rewrite sender addresses.',
-    effect: 'honoured',
+    effect: { differs: 'in `<source>` only' },
   },
   'max-smtp-msg-rate': {
     scopes: ['virtual-mta', 'virtual-mta-pool'],

@@ -28,7 +28,7 @@ async function* csvLines(chunks: AsyncIterable<string>): AsyncGenerator<string[]
         quoted = true;
         quoteSeen = false;
       } else if (c === ',' || c === '\n') {
-        fields.push(c === '\n' && field.endsWith('\r') ? field.slice(0, -1) : field);
+        fields.push(c === '\n' && !quoted && field.endsWith('\r') ? field.slice(0, -1) : field);
         field = '';
         quoted = false;
         quoteSeen = false;
@@ -36,7 +36,8 @@ async function* csvLines(chunks: AsyncIterable<string>): AsyncGenerator<string[]
           yield fields;
           fields = [];
         }
-      } else {
+      } else if (!quoteSeen || c !== '\r') {
+        // After the closing quote a CR is half of the line's end, and not the value's.
         field += c;
       }
     }

@@ -154,6 +154,6 @@ test('the table marks what is off and says it in words', () => {
   assert.ok(good.endsWith('Every line balances.'));
   assert.ok(!good.includes('OFF'));
   const text = formatReconciliation(reconcile({ ...RUN, queued: 1 }));
-  assert.match(text, /\nOFF {3}accepted = delivered \+ bounced \+ queued +3 +4\n/);
+  assert.match(text, /\nOFF {2}accepted = delivered \+ bounced \+ queued +3 +4\n/);
   assert.ok(text.endsWith('1 of 15 lines do not balance: accepted = delivered + bounced + queued.'));
 });

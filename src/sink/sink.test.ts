@@ -409,7 +409,7 @@ test('bounces and complaints come back over SMTP, and a refused first try is rep
         ['text/plain', 'message/delivery-status', 'message/rfc822'],
       );
       const body = (i: number) => bounce.content.subarray(parts[i]!.bodyStart, parts[i]!.bodyEnd).toString();
-      assert.match(body(1), /^Final-Recipient: rfc822;x@oob\.sink\.test\r$/m);
+      assert.match(body(1), /^Final-Recipient: rfc822; x@oob\.sink\.test\r$/m);
       assert.match(body(1), /^Status: 5\.1\.1\r$/m);
       assert.equal(body(2), content.toString());
       const complaint = got.find(({ content: c }) => c.includes('report-type=feedback-report'))!;

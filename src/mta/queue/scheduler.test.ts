@@ -296,3 +296,13 @@ test('an empty queue keeps its retry clock until the wait is over, and is forgot
   assert.equal(scheduler.nextConnection(62_000), null);
   assert.equal(scheduler.find('a', 'v'), undefined);
 });
+
+test('recipients that wait for their time in a paused queue: both are told', () => {
+  const scheduler = new Scheduler(source(queueLimits()), () => {});
+  scheduler.add('a', 'v', { ...recipient(0), holdUntil: 1000 }, 0);
+  const queue = scheduler.find('a', 'v')!;
+  const kinds = () => scheduler.explain(queue, 0).map(({ kind }) => kind);
+  assert.deepEqual(kinds(), ['recipient-retry']);
+  scheduler.pause(queue, 'ops');
+  assert.deepEqual(kinds(), ['recipient-retry', 'paused']);
+});

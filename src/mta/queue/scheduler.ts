@@ -248,6 +248,8 @@ export class Scheduler {
           freesAt: queue.held.earliest,
           remedy: `wait, or: pmta schedule --retry-recipients ${queue.name}`,
         },
+        // When their time has come, these would hold them still.
+        ...this.#connectionHolds(queue, now),
       ];
     }
     const holds = this.#connectionHolds(queue, now);

@@ -27,7 +27,12 @@ async function upToTheEnd(
     ...['--data', dataDir, '--port-base', String(base), '--messages', String(messages)],
     ...['--exit', '--json', '--rate', '150', '--within', '240'],
   ]);
-  await meanwhile(up, dataDir);
+  try {
+    await meanwhile(up, dataDir);
+  } catch (error) {
+    await up.stop();
+    throw new Error(`${(error as Error).message}\n${up.stdout}\n${up.stderr}`, { cause: error });
+  }
   const { code, stdout, stderr } = await up.finished;
   const lines = stdout.trim().split('\n');
   const last = lines.at(-1) ?? '';
@@ -71,8 +76,11 @@ async function killFiveTimes(name: string, dataDir: string, up: Program): Promis
   await until(() => /"counts":\{"submitted":[1-9]/.test(up.stdout), 60_000);
   let last: number | undefined;
   while (kills < 5) {
-    await until(() => pid() !== undefined && pid() !== last, 60_000);
-    last = pid();
+    const before = last;
+    await until(() => {
+      last = pid() ?? before;
+      return last !== before;
+    }, 60_000);
     // Long enough to be at work again, at moments that differ from round to round.
     await new Promise((resolve) => setTimeout(resolve, 700 + kills * 137));
     process.kill(last!, 'SIGKILL');

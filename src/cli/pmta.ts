@@ -17,6 +17,7 @@ Usage: pmta [--config FILE] [--xml | --dom | --json] COMMAND
   explain QUEUE             why the mail of domain/vmta waits
   show settings DOMAIN[/VMTA]   what applies to a queue
   show version
+  schedule QUEUE            tries now what waits: domain[/vmta], * stands for any text   [--retry-recipients]
   reload                    reads the configuration again; a broken one changes nothing
   test config               reads the configuration and prints what is wrong with it
 
@@ -35,6 +36,7 @@ const COMMANDS: readonly { words: readonly string[]; run: (call: Call) => Promis
   { words: ['show', 'topqueues'], run: (call) => show(call, '/queues', maxItems(call)) },
   { words: ['show', 'version'], run: showVersion },
   { words: ['show', 'settings'], run: showSettings },
+  { words: ['schedule'], run: schedule },
   { words: ['reload'], run: reload },
   { words: ['explain'], run: explain },
   { words: ['test', 'config'], run: testConfig },
@@ -45,6 +47,7 @@ interface Call {
   readonly format: 'text' | 'xml' | 'dom' | 'json';
   readonly rest: readonly string[];
   readonly maxItems: string | undefined;
+  readonly retryRecipients: boolean;
 }
 
 export async function main(argv: string[]): Promise<void> {
@@ -61,6 +64,7 @@ async function dispatch(argv: string[]): Promise<number> {
       dom: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       maxitems: { type: 'string' },
+      'retry-recipients': { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -81,6 +85,7 @@ async function dispatch(argv: string[]): Promise<number> {
     format: values.json ? 'json' : values.xml ? 'xml' : values.dom ? 'dom' : 'text',
     rest: positionals.slice(command.words.length),
     maxItems: values.maxitems,
+    retryRecipients: values['retry-recipients'],
   });
 }
 
@@ -138,6 +143,14 @@ async function showSettings(call: Call): Promise<number> {
 
 async function reload(call: Call): Promise<number> {
   return await ask(call, '/command', { command: 'reload' }, 'POST');
+}
+
+async function schedule(call: Call): Promise<number> {
+  const [queue] = call.rest;
+  if (queue === undefined)
+    throw new UserError('schedule needs a queue, domain or domain/vmta', { exitCode: 2 });
+  const query = { command: 'schedule', queue, retryRecipients: String(call.retryRecipients) };
+  return await ask(call, '/command', query, 'POST');
 }
 
 async function showVersion(): Promise<number> {

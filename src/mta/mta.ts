@@ -179,6 +179,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   const monitor = await openMonitor({
     config,
     scheduler,
+    kick: () => dispatcher.kick(),
     reload: reloadInTurn,
     status: {
       version,

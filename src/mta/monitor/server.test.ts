@@ -38,10 +38,11 @@ async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
     () => {},
   );
   const traffic = new TrafficMeter(clock.now());
-  const state = { stopping: false };
+  const state = { stopping: false, kicks: 0 };
   const opened = await openMonitor({
     config: () => config,
     scheduler,
+    kick: () => state.kicks++,
     reload: async () => [],
     status: {
       version: '1.2.3',
@@ -192,6 +193,32 @@ test('explain names the limit that binds, its value, its line and what would hel
   const none = await ask('/explain?queue=gone.test/v&format=text');
   assert.equal(none.status, 404);
   assert.match(await none.text(), /there is no queue "gone\.test\/v"/);
+});
+
+test('schedule ends the wait of the queues that match, of their recipients when asked to', async (t) => {
+  const { ask, add, scheduler, clock, state } = await monitor(t);
+  const command = (query: string) =>
+    ask(`/command?command=schedule&format=text&${query}`, {
+      method: 'POST',
+      headers: { 'X-Posthorn-Client': 'test' },
+    });
+  for (const domain of ['a.test', 'b.test', 'c.example']) {
+    add(domain, 1);
+    scheduler.failed(scheduler.find(domain, '{default}')!, clock.now(), 'no answer');
+  }
+  const waits = (domain: string) => scheduler.find(domain, '{default}')!.retryAt > clock.now();
+  assert.match(await (await command('queue=*.test')).text(), /2 of 2 matching queues scheduled\./);
+  assert.deepEqual(['a.test', 'b.test', 'c.example'].map(waits), [false, false, true]);
+  assert.equal(state.kicks, 1);
+  assert.match(await (await command('queue=c.example/other')).text(), /0 of 0/);
+  assert.ok(waits('c.example'));
+
+  const item = { spoolId: 'held', index: 0, receivedAt: clock.now(), priority: 50, attempts: 1 };
+  scheduler.add('d.test', '{default}', { ...item, holdUntil: clock.now() + 60_000 }, clock.now());
+  await command('queue=d.test');
+  assert.equal(scheduler.find('d.test', '{default}')!.ready.size, 0);
+  await command('queue=d.test&retryRecipients=true');
+  assert.equal(scheduler.find('d.test', '{default}')!.ready.size, 1);
 });
 
 test('counters: totals, what is queued, and what is behind', async (t) => {

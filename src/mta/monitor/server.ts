@@ -11,6 +11,7 @@ import { CONTENT_TYPES, type Format, printFailure, printSuccess, type Tree } fro
 import { CLIENT_HEADER } from './client-header.ts';
 import { uploadedFile } from './config-upload.ts';
 import type { Totals } from './counters.ts';
+import { queuePattern } from './queue-pattern.ts';
 import { settingsText, settingsTree } from './settings.ts';
 import { queuesTree, type StatusSources, statusTree } from './status.ts';
 import { explainText, queuesText, statusText } from './text.ts';
@@ -19,6 +20,8 @@ export interface MonitorDeps {
   readonly config: () => Config;
   readonly status: StatusSources;
   readonly scheduler: Scheduler;
+  /** A queue has work that it had not before. */
+  readonly kick: () => void;
   readonly totals: () => Readonly<Totals>;
   /**
    * Brings the configuration's files into force, the main file replaced by `newText` when that is given; answers
@@ -99,11 +102,13 @@ async function handle(deps: MonitorDeps, request: IncomingMessage, response: Ser
       return;
     }
     if (text === undefined) request.resume();
-    if (text === undefined && url.searchParams.get('command') !== 'reload') {
-      send(response, 404, format, printFailure('Unknown command.', format));
-      return;
-    }
-    await reload(deps, response, text, format);
+    const command = text === undefined ? url.searchParams.get('command') : 'reload';
+    if (command === 'reload') await reload(deps, response, text, format);
+    else if (command === 'schedule') {
+      const done = schedule(deps, url.searchParams);
+      deps.log.info(done, { queue: url.searchParams.get('queue') });
+      send(response, 200, format, printSuccess('', format, done));
+    } else send(response, 404, format, printFailure('Unknown command.', format));
     return;
   }
   if (request.method !== 'GET' && request.method !== 'HEAD') {
@@ -131,6 +136,17 @@ async function reload(
     deps.log.error(`reload failed, nothing has changed: ${error.message}`);
     send(response, 409, format, printFailure(error.message, format));
   }
+}
+
+/** Ends the wait of the queues that match, with `retryRecipients` that of their recipients too. */
+function schedule({ scheduler, kick, clock }: MonitorDeps, query: URLSearchParams): string {
+  const matches = queuePattern(query.get('queue') ?? '');
+  const queues = [...scheduler.queues()].filter(
+    (queue) => queue.size > 0 && matches(queue.domain, queue.vmta),
+  );
+  for (const queue of queues) scheduler.schedule(queue, query.get('retryRecipients') === 'true', clock.now());
+  kick();
+  return `${queues.length} of ${queues.length} matching queues scheduled.`;
 }
 
 /** The data behind a path; text when there is none. */

@@ -2,7 +2,7 @@ import { createWriteStream, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Config, formatDiagnostic, loadConfig } from '../config/index.ts';
+import { type Config, effectReport, formatDiagnostic, type Loaded, loadConfig } from '../config/index.ts';
 import { startMta } from '../mta/mta.ts';
 import { systemClock } from '../system/clock.ts';
 import { createLog, type Log } from '../system/log.ts';
@@ -23,6 +23,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage.
 `;
 
 const DEFAULT_CONFIG = '/etc/pmta/config';
+const MOST_NAMED = 10;
 
 export async function run(args: string[]): Promise<number> {
   const { values } = parseArgs({
@@ -38,7 +39,8 @@ export async function run(args: string[]): Promise<number> {
     mainText === undefined
       ? loadConfig(file)
       : loadConfig(file, { readFile: (name) => (name === file ? mainText : readFileSync(name, 'utf8')) });
-  const { config, diagnostics } = readConfig();
+  const loaded = readConfig();
+  const { config, diagnostics } = loaded;
   if (values.check && values.json) {
     process.stdout.write(`${JSON.stringify(diagnostics)}\n`);
     return config ? 0 : 1;
@@ -50,11 +52,14 @@ export async function run(args: string[]): Promise<number> {
       `${values.config} has ${errors === 1 ? 'an error' : `${errors} errors`}; nothing was started`,
     );
   }
+  const without = withoutEffect(loaded);
+  if (without) process.stderr.write(`${values.config}: ${without}\n`);
   if (values.check) {
     process.stdout.write(`${values.config}: no errors\n`);
     return 0;
   }
   const log = await openLog(config);
+  if (without) log.warn(without);
   const mta = await startMta({ config, readConfig, version: version(), clock: systemClock, log });
   process.stdout.write(`posthorn mta listens on ${mta.addresses.join(', ')}\n`);
   // What pmta reload does, for those who are used to signals.
@@ -64,6 +69,16 @@ export async function run(args: string[]): Promise<number> {
   await untilStopped();
   await mta.stop();
   return 0;
+}
+
+/** Names what the files say and this server does not do yet; null when there is nothing. */
+function withoutEffect(loaded: Loaded): string | null {
+  const lines = effectReport(loaded).lines.filter(({ effect }) => effect === 'no effect yet');
+  const names = [...new Set(lines.map(({ directive }) => directive.toLowerCase()))].sort();
+  if (names.length === 0) return null;
+  const shown = names.slice(0, MOST_NAMED).join(', ');
+  const more = names.length > MOST_NAMED ? ` and ${names.length - MOST_NAMED} more` : '';
+  return `without effect yet: ${shown}${more}; posthorn config effect shows the lines`;
 }
 
 /** The log goes where `log-file` says. */

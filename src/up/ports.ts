@@ -33,7 +33,7 @@ export function portsFrom(base: number): Ports {
 export async function requireFreePorts(ports: Ports): Promise<void> {
   for (const [name, port] of Object.entries(ports) as [string, number][]) {
     const server = createServer();
-    await listen(server, HOST, port, `${name}, --ports`);
+    await listen(server, HOST, port, `${name}, --port-base`);
     await new Promise((resolve) => server.close(resolve));
   }
 }

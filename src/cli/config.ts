@@ -12,13 +12,16 @@ import {
   printResolved,
 } from '../config/index.ts';
 import { UserError } from '../system/user-error.ts';
+import { defaultConfigFile } from './default-config-file.ts';
 
 export const help = `posthorn config: what a PowerMTA configuration means here
 
-Usage: posthorn config check FILE [--json]
-       posthorn config effect FILE [--json]
-       posthorn config explain FILE [--vmta V] [--domain D] [--source IP] [--user U] [--defaults] [--json]
-       posthorn config print FILE [--resolved]
+Usage: posthorn config check [FILE] [--json]
+       posthorn config effect [FILE] [--json]
+       posthorn config explain [FILE] [--vmta V] [--domain D] [--source IP] [--user U] [--defaults] [--json]
+       posthorn config print [FILE] [--resolved]
+
+FILE is by default what PMTA_CONFIG names, else /etc/pmta/config.
 
   check      every error and warning
   effect     every directive of the file: honoured, honoured differently (how), no effect yet (why), unknown
@@ -63,9 +66,9 @@ function complain(loaded: Loaded): number {
 
 export async function run(args: string[]): Promise<number> {
   const { values, positionals } = read(args);
-  const [what, file, surplus] = positionals;
-  if (!what || !file || surplus) {
-    throw new UserError('posthorn config needs one of check, effect, explain, print and one FILE', {
+  const [what, file = defaultConfigFile(), surplus] = positionals;
+  if (!what || surplus) {
+    throw new UserError('posthorn config needs one of check, effect, explain, print, and at most one FILE', {
       exitCode: 2,
     });
   }

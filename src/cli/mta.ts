@@ -7,14 +7,15 @@ import { startMta } from '../mta/mta.ts';
 import { systemClock } from '../system/clock.ts';
 import { createLog, type Log } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
+import { defaultConfigFile } from './default-config-file.ts';
 import { untilStopped } from './until-stopped.ts';
 import { version } from './version.ts';
 
 export const help = `posthorn mta: the mail server, from a PowerMTA configuration file
 
-Usage: posthorn mta [--config FILE] [--check]
+Usage: posthorn mta [--config FILE] [--check [FILE]]
 
-  --config FILE   the configuration (default /etc/pmta/config)
+  --config FILE   the configuration (default PMTA_CONFIG or /etc/pmta/config)
   --check         only read it: print every error and warning, exit 1 when there is an error
   --json          with --check: print them as one JSON array
 
@@ -22,19 +23,23 @@ Runs in the foreground; everything else comes from the file. SIGTERM or Ctrl-C s
 Exit status: 0 done, 1 failed, 2 wrong usage.
 `;
 
-const DEFAULT_CONFIG = '/etc/pmta/config';
 const MOST_NAMED = 10;
 
 export async function run(args: string[]): Promise<number> {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
     args,
+    allowPositionals: true,
     options: {
-      config: { type: 'string', default: DEFAULT_CONFIG },
+      config: { type: 'string' },
       check: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
     },
   });
-  const file = path.resolve(values.config);
+  if (positionals.length > (values.check && values.config === undefined ? 1 : 0)) {
+    throw new UserError(`what is "${positionals.at(-1)}"? The file is given by --config`, { exitCode: 2 });
+  }
+  const given = values.config ?? positionals[0] ?? defaultConfigFile();
+  const file = path.resolve(given);
   const readConfig = (mainText?: string) =>
     mainText === undefined
       ? loadConfig(file)
@@ -49,13 +54,13 @@ export async function run(args: string[]): Promise<number> {
   if (!config) {
     const errors = diagnostics.filter(({ severity }) => severity === 'error').length;
     throw new UserError(
-      `${values.config} has ${errors === 1 ? 'an error' : `${errors} errors`}; nothing was started`,
+      `${given} has ${errors === 1 ? 'an error' : `${errors} errors`}; nothing was started`,
     );
   }
   const without = withoutEffect(loaded);
-  if (without) process.stderr.write(`${values.config}: ${without}\n`);
+  if (without) process.stderr.write(`${given}: ${without}\n`);
   if (values.check) {
-    process.stdout.write(`${values.config}: no errors\n`);
+    process.stdout.write(`${given}: no errors\n`);
     return 0;
   }
   const log = await openLog(config);

@@ -4,6 +4,7 @@ import { formatDiagnostic, loadConfig } from '../config/index.ts';
 import { CLIENT_HEADER } from '../mta/monitor/client-header.ts';
 import { printable } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
+import { defaultConfigFile } from './default-config-file.ts';
 import { guarded } from './main.ts';
 import { version } from './version.ts';
 
@@ -26,7 +27,6 @@ Words may be shortened while they are unique. The MTA's management port is taken
 Exit status: 0 done, 1 failed, 2 wrong usage.
 `;
 
-const DEFAULT_CONFIG = '/etc/pmta/config';
 const TIMEOUT_MS = 60_000;
 
 /** Commands by their words; each answers the exit code. */
@@ -81,7 +81,7 @@ async function dispatch(argv: string[]): Promise<number> {
     throw new UserError(`${what}; "pmta --help" lists them`, { exitCode: 2 });
   }
   return await command.run({
-    configFile: path.resolve(values.config ?? process.env.PMTA_CONFIG ?? DEFAULT_CONFIG),
+    configFile: path.resolve(values.config ?? defaultConfigFile()),
     format: values.json ? 'json' : values.xml ? 'xml' : values.dom ? 'dom' : 'text',
     rest: positionals.slice(command.words.length),
     maxItems: values.maxitems,

@@ -297,7 +297,7 @@ test('a folder in use, a busy port and a key of wrong shape are one sentence eac
   };
   await assert.rejects(startSignals(options), {
     name: 'UserError',
-    message: /is in use by another posthorn signals/,
+    message: /\(data of signals, --data\) is in use by another posthorn/,
   });
   const other = await mkdtemp(path.join(tmpdir(), 'posthorn-other-'));
   try {

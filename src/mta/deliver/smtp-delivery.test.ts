@@ -156,6 +156,22 @@ test('connection refused by the first MX, accepted by the second: delivered ther
   assert.equal(outcome.attempt.remoteHost, 'two.test');
 });
 
+test('a VMTA with an IPv4 address alone passes by IPv6 hosts; one that can reach none waits and says so', async (t) => {
+  const remote = await startServer(t);
+  const mta = await against(t, remote, {
+    config: 'smtp-source-host 127.0.0.1 mta.test',
+    zone: 'a.test MX 10 six.test\na.test MX 20 four.test\nsix.test AAAA ::1\nfour.test A 127.0.0.1\nb.test AAAA ::1',
+  });
+  await mta.submit(['kim@a.test', 'lou@b.test']);
+  await mta.quiet();
+  assert.ok(mta.story().includes('delivered kim@a.test 2.0.0'), mta.story().join());
+  assert.ok(mta.story().includes('queue-deferred b.test/{default} 4.4.1'), mta.story().join());
+  assert.match(
+    mta.scheduler.find('b.test', '{default}')?.lastError ?? '',
+    /VMTA \{default\} has no source address on this machine for b\.test/,
+  );
+});
+
 test('nobody answers: D7.1, the queue waits by the steps of retry-after and goes on from the last', async (t) => {
   const remote = await startServer(t);
   const mta = await against(t, remote, { zone: 'a.test A 127.0.0.2' });

@@ -1,4 +1,5 @@
 /** Uses up one connection grant over SMTP: finds the queue's hosts, connects, and sends until there is no more work. */
+import { isIPv6 } from 'node:net';
 import type { Config, Settings, Vmta } from '../../config/index.ts';
 import type { Resolver } from '../../dns/index.ts';
 import type { AttemptFacts } from '../../events/outcome.ts';
@@ -119,11 +120,15 @@ export class SmtpDelivery {
     config: Config,
   ): Promise<{ client: SmtpClient; attempt: ConnectionAttempt } | null> {
     const { clock, log, hostName } = this.#deps;
-    const source = this.#sources.next(vmta);
+    // One turn for this connection, however many hosts it takes.
+    const turn = { 4: this.#sources.next(vmta, 4), 6: this.#sources.next(vmta, 6) };
+    const reachable = hosts.filter(({ address }) => turn[isIPv6(address) ? 6 : 4] !== null);
     let attempt: ConnectionAttempt = noAttempt(queue, vmta);
     let refusal: SmtpReply | null = null;
-    let error = 'no address to connect to';
-    for (const host of hosts.slice(0, MOST_ATTEMPTS)) {
+    let error = `VMTA ${vmta.name} has no source address on this machine for ${hosts[0]?.name ?? queue.domain}`;
+    for (const host of reachable.slice(0, MOST_ATTEMPTS)) {
+      const chosen = turn[isIPv6(host.address) ? 6 : 4];
+      const source = chosen === 'system' ? null : chosen;
       const result = await connectSmtp({
         host: host.address,
         port: host.port,

@@ -11,30 +11,46 @@ const config = good(`
   <virtual-mta six>
     smtp-source-host 2001:DB8:0::1 six.test
   </virtual-mta>
+  <virtual-mta both>
+    smtp-source-host 127.0.0.11 four.test
+    smtp-source-host 2001:db8::1 six.test
+  </virtual-mta>
+  <virtual-mta elsewhere>
+    smtp-source-host 203.0.113.0/24 range.test
+  </virtual-mta>
   <virtual-mta none>
   </virtual-mta>`);
 const vmta = (name: string) => config.vmtas.get(name)!;
 
 test('D5.7: the addresses of a VMTA take turns, each with its own host name', () => {
   const sources = new SourceAddresses();
-  const seen = [1, 2, 3].map(() => sources.next(vmta('two')));
+  const seen = [1, 2, 3].map(() => sources.next(vmta('two'), 4));
   assert.deepEqual(seen, [
     { address: '127.0.0.11', host: 'one.test' },
     { address: '127.0.0.12', host: 'two.test' },
     { address: '127.0.0.11', host: 'one.test' },
   ]);
-  assert.equal(sources.next(vmta('six'))?.address, '2001:db8::1');
+  assert.deepEqual(sources.next(vmta('six'), 6), { address: '2001:db8::1', host: 'six.test' });
 });
 
 test('without an address the operating system chooses', () => {
-  assert.equal(new SourceAddresses().next(vmta('none')), null);
+  assert.equal(new SourceAddresses().next(vmta('none'), 4), 'system');
+});
+
+test('no address is taken that cannot reach the host, and none that the VMTA does not name', () => {
+  const sources = new SourceAddresses();
+  assert.equal(sources.next(vmta('two'), 6), null);
+  assert.equal(sources.next(vmta('six'), 4), null);
+  assert.equal(sources.next(vmta('elsewhere'), 4), null, 'a range of which this machine has no address');
+  assert.notEqual(sources.next(vmta('both'), 4), null);
+  assert.notEqual(sources.next(vmta('both'), 6), null);
 });
 
 test('a VMTA of another configuration brings its own addresses', () => {
   const sources = new SourceAddresses();
-  sources.next(vmta('two'));
+  sources.next(vmta('two'), 4);
   const next = good('<virtual-mta two>\nsmtp-source-host 127.0.0.13 three.test\n</virtual-mta>');
-  assert.equal(sources.next(next.vmtas.get('two')!)?.address, '127.0.0.13');
+  assert.deepEqual(sources.next(next.vmtas.get('two')!, 4), { address: '127.0.0.13', host: 'three.test' });
 });
 
 test('whether a network is one address, in whatever form it is written', () => {

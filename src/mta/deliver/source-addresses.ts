@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { type Cidr, canonicalIp, cidrContains, ipBytes, type Vmta } from '../../config/index.ts';
 
@@ -12,17 +13,22 @@ export class SourceAddresses {
   readonly #byVmta = new Map<string, { readonly of: Vmta; readonly addresses: readonly SourceAddress[] }>();
   readonly #turns = new Map<string, number>();
 
-  /** The next address of a VMTA; null when the operating system is to choose. */
-  next(vmta: Vmta): SourceAddress | null {
+  /**
+   * The next address of a VMTA for a host of this family; 'system' when the VMTA names none, so that the operating
+   * system chooses; null when none of those it names can reach such a host or is this machine's.
+   */
+  next(vmta: Vmta, family: 4 | 6): SourceAddress | 'system' | null {
+    if (vmta.sourceHosts.length === 0) return 'system';
     let known = this.#byVmta.get(vmta.name);
     if (known?.of !== vmta) {
       known = { of: vmta, addresses: vmta.sourceHosts.flatMap(({ cidr, host }) => expand(cidr, host)) };
       this.#byVmta.set(vmta.name, known);
     }
-    const { addresses } = known;
+    const addresses = known.addresses.filter(({ address }) => isIP(address) === family);
     if (addresses.length === 0) return null;
-    const turn = this.#turns.get(vmta.name) ?? 0;
-    this.#turns.set(vmta.name, (turn + 1) % addresses.length);
+    const key = `${family} ${vmta.name}`;
+    const turn = this.#turns.get(key) ?? 0;
+    this.#turns.set(key, (turn + 1) % addresses.length);
     return addresses[turn % addresses.length]!;
   }
 }

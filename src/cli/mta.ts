@@ -1,4 +1,4 @@
-import { createWriteStream, readFileSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -40,10 +40,7 @@ export async function run(args: string[]): Promise<number> {
   }
   const given = values.config ?? positionals[0] ?? defaultConfigFile();
   const file = path.resolve(given);
-  const readConfig = (mainText?: string) =>
-    mainText === undefined
-      ? loadConfig(file)
-      : loadConfig(file, { readFile: (name) => (name === file ? mainText : readFileSync(name, 'utf8')) });
+  const readConfig = (mainText?: string) => loadConfig(file, { mainText });
   const loaded = readConfig();
   const { config, diagnostics } = loaded;
   if (values.check && values.json) {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
 
 /** Largest file that is read as configuration or as a list of addresses. */
@@ -17,9 +17,12 @@ export interface Disk {
 
 export const realDisk: Disk = {
   readFile(file) {
-    const { size } = statSync(file);
-    if (size > LARGEST_FILE) throw new Error(`file is larger than ${LARGEST_FILE} bytes`);
-    return readFileSync(file, 'utf8');
+    const stat = statSync(file);
+    // A pipe that nobody writes to would hold everything up; /dev/stdin and what a shell puts there are meant.
+    if (!stat.isFile() && !(stat.isFIFO() && file.startsWith('/dev/'))) {
+      throw new Error(stat.isDirectory() ? 'it is a folder' : 'it is not a regular file');
+    }
+    return readBounded(file, stat.size);
   },
   exists(file) {
     return statSync(file, { throwIfNoEntry: false }) !== undefined;
@@ -30,6 +33,27 @@ export const realDisk: Disk = {
     return statSync(file, { throwIfNoEntry: false })?.mode ?? null;
   },
 };
+
+/** Sizes of pipes and of files below /proc are not known before the end. */
+function readBounded(file: string, size: number): string {
+  const tooLarge = () => new Error(`file is larger than ${LARGEST_FILE} bytes`);
+  if (size > LARGEST_FILE) throw tooLarge();
+  const descriptor = openSync(file, 'r');
+  try {
+    const chunks: Buffer[] = [];
+    let total = 0;
+    for (;;) {
+      const chunk = Buffer.allocUnsafe(Math.max(64 * 1024, size + 1 - total));
+      const read = readSync(descriptor, chunk);
+      if (read === 0) return Buffer.concat(chunks, total).toString('utf8');
+      total += read;
+      if (total > LARGEST_FILE) throw tooLarge();
+      chunks.push(chunk.subarray(0, read));
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
 
 /** One part of a wildcard path as a test; `*` and `?` do not match a leading dot. */
 function segmentTest(segment: string): (name: string) => boolean {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -127,6 +128,35 @@ test('a file too large to be a configuration is refused unread', () => {
     const { config, diagnostics } = loadConfig(file);
     assert.equal(config, null);
     assert.match(diagnostics[0]!.message, /larger than/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('devices, pipes and folders are no configuration; a pipe from the shell is', { timeout: 30_000 }, () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'posthorn-config-'));
+  try {
+    const pipe = path.join(folder, 'pipe');
+    assert.equal(spawnSync('mkfifo', [pipe]).status, 0);
+    for (const [file, why] of [
+      ['/dev/zero', /not a regular file/],
+      [pipe, /not a regular file/],
+      [folder, /a folder/],
+    ] as const) {
+      const { diagnostics } = loadConfig('/main', { mainText: `host-id 1\ninclude ${file}\n` });
+      const [found] = diagnostics.filter(
+        ({ severity, message }) => severity === 'error' && why.test(message),
+      );
+      assert.equal(found?.line, 2, JSON.stringify(diagnostics));
+    }
+    const script = `import(${JSON.stringify(new URL('./index.ts', import.meta.url).href)}).then(({ loadConfig }) =>
+      console.log(loadConfig('/dev/stdin').root.lines('host-id').length))`;
+    const shell = spawnSync(
+      'sh',
+      ['-c', 'printf "host-id 7\\n" | "$0" --eval "$1"', process.execPath, script],
+      { encoding: 'utf8' },
+    );
+    assert.equal(shell.stdout.trim(), '1', shell.stderr);
   } finally {
     rmSync(folder, { recursive: true });
   }

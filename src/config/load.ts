@@ -12,6 +12,8 @@ import type { Tree } from './tree.ts';
 import { findSuspicious } from './warnings.ts';
 
 export interface LoadOptions {
+  /** Stands for the text of the main file; includes come from the disk. */
+  readonly mainText?: string | undefined;
   /** A disk of one's own: text of a file, throwing when there is none. */
   readonly readFile?: (file: string) => string;
   /** Other questions to that disk; without them a file exists when it can be read, and folders are empty. */
@@ -38,8 +40,11 @@ export interface Loaded {
 /** Name under which the stock table shows in origins. */
 export const STOCK = 'config-defaults';
 
-function diskOf(options: LoadOptions): Disk {
-  const { readFile } = options;
+function diskOf(main: string, options: LoadOptions): Disk {
+  const { readFile, mainText } = options;
+  if (mainText !== undefined) {
+    return { ...realDisk, readFile: (file) => (file === main ? mainText : realDisk.readFile(file)) };
+  }
   if (!readFile) return realDisk;
   return {
     readFile,
@@ -64,7 +69,7 @@ function diskOf(options: LoadOptions): Disk {
  */
 export function loadConfig(file: string, options: LoadOptions = {}): Loaded {
   const main = path.resolve(file);
-  const disk = diskOf(options);
+  const disk = diskOf(main, options);
   const findings = new Findings();
   const interpreter = new Interpreter(main, disk, findings);
   const besides = path.join(path.dirname(main), STOCK);

@@ -5,8 +5,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Clock, systemClock } from '../system/clock.ts';
+import { systemClock } from '../system/clock.ts';
 import { silentLog } from '../system/log.ts';
+import { TestClock } from '../system/testing.ts';
 import { UserError } from '../system/user-error.ts';
 import { openCheckpointedEventFiles, openEventFiles } from './event-files.ts';
 
@@ -16,27 +17,6 @@ async function folder(t: { after(f: () => Promise<void>): void }): Promise<strin
   const dir = await mkdtemp(path.join(tmpdir(), 'event-files-'));
   t.after(() => rm(dir, { recursive: true, force: true }));
   return dir;
-}
-
-/** A clock that stands still until it is turned. */
-function heldClock(): Clock & { turn(ms: number): void } {
-  let now = 1_000_000;
-  const timers = new Set<{ at: number; then: () => void }>();
-  return {
-    now: () => now,
-    after(ms, then) {
-      const timer = { at: now + ms, then };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    },
-    turn(ms) {
-      now += ms;
-      for (const timer of [...timers].filter((t) => t.at <= now)) {
-        timers.delete(timer);
-        timer.then();
-      }
-    },
-  };
 }
 
 const names = (dir: string) =>
@@ -65,14 +45,14 @@ async function until(what: string, condition: () => boolean): Promise<void> {
 
 test('a line is on disk soon, and its file is closed when it is old', async (t) => {
   const dir = await folder(t);
-  const clock = heldClock();
+  const clock = new TestClock(1_000_000);
   const files = await openEventFiles({ ...common, clock, dir });
   assert.ok(files.add('{"a":1}'));
-  clock.turn(200);
+  clock.advance(200);
   await until('synced', () => existsSync(path.join(dir, 'sp1-0000000000000001.json.part')));
   await files.sync();
   assert.deepEqual(lines(dir), ['{"a":1}']);
-  clock.turn(900);
+  clock.advance(900);
   await until('closed', () => existsSync(path.join(dir, 'sp1-0000000000000001.json')));
   files.add('{"b":2}');
   await files.close();
@@ -162,7 +142,7 @@ test('a folder that cannot be written is said in one sentence', async (t) => {
 
 test('behind a journal, a file is closed only when its checkpoint has been stored', async (t) => {
   const dir = await folder(t);
-  const clock = heldClock();
+  const clock = new TestClock(1_000_000);
   const files = await openCheckpointedEventFiles({ ...common, clock, dir, owner: 'a', maxBytes: 20 }, null);
   for (let i = 0; i < 5; i++) files.add(`{"line":${i}}`);
   const checkpoint = await files.flush();
@@ -170,7 +150,7 @@ test('behind a journal, a file is closed only when its checkpoint has been store
   assert.ok(names(dir).every((n) => n.endsWith('.part')));
   await files.flush();
   assert.equal(names(dir).filter((n) => n.endsWith('.json')).length, 4);
-  clock.turn(1000);
+  clock.advance(1000);
   await until('the last is closed when nothing follows', () => names(dir).every((n) => n.endsWith('.json')));
   await files.close();
 });

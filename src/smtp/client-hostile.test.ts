@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { TestClock } from '../system/testing.ts';
 import type { ConnectOptions, ConnectResult } from './client-types.ts';
 import { connectSmtp } from './connect.ts';
-import { scripted, startPeer, TestClock } from './test-peer.ts';
+import { scripted, startPeer } from './test-peer.ts';
 
 type Test = Parameters<typeof startPeer>[0];
 

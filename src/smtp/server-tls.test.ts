@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { before, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
+import { TestClock } from '../system/testing.ts';
 import { makeSelfSignedCertificate } from './self-signed.ts';
 import { createSmtpSecureContext } from './server.ts';
 import type { SmtpServerTls } from './server-types.ts';
-import { Peer, startServer, TestClock } from './test-peer.ts';
+import { Peer, startServer } from './test-peer.ts';
 
 let tls: SmtpServerTls;
 let cert: string;

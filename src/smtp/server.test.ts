@@ -3,10 +3,11 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { silentLog } from '../system/log.ts';
+import { TestClock } from '../system/testing.ts';
 import { lastReply } from './reply.ts';
 import { createSmtpServer } from './server.ts';
 import { smtpServerOptions } from './server-types.ts';
-import { Peer, startServer, TestClock } from './test-peer.ts';
+import { Peer, startServer } from './test-peer.ts';
 
 const settled = () => new Promise((resolve) => setTimeout(resolve, 20));
 

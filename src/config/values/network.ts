@@ -2,9 +2,9 @@ import { isIPv4, isIPv6 } from 'node:net';
 import { domainToASCII } from 'node:url';
 import ipaddr from 'ipaddr.js';
 import { Fault } from '../diagnostic.ts';
-import { listItems, words } from '../tokens.ts';
-import { readInteger, wordType } from './scalars.ts';
-import type { ListType, ValueType } from './value-type.ts';
+import { words } from '../tokens.ts';
+import { listType, readInteger, wordType } from './scalars.ts';
+import type { ValueType } from './value-type.ts';
 
 /** A network: `bits` leading bits of `bytes` (4 or 16 of them) count. `text` is as written. */
 export interface Cidr {
@@ -184,28 +184,15 @@ export function readAddress(word: string): Address | Fault {
   return { local, domain };
 }
 
-/** `local@domain`, as text in one spelling. */
-export const address: ValueType<string> = wordType('address', 'EMAIL', (w) => {
-  const read = readAddress(w);
+function readAddressText(word: string): string | Fault {
+  const read = readAddress(word);
   return read instanceof Fault ? read : formatAddress(read);
-});
+}
 
-export const addresses: ListType<readonly string[]> = {
-  kind: 'address-list',
-  grammar: 'EMAIL_LIST',
-  empty: [],
-  parse(input) {
-    const items = listItems(input.text);
-    if (items instanceof Fault) return items;
-    const out: string[] = [];
-    for (const item of items) {
-      const read = readAddress(item.text);
-      if (read instanceof Fault) return new Fault(read.message, { ...read, offset: item.offset });
-      out.push(formatAddress(read));
-    }
-    return out;
-  },
-};
+/** `local@domain`, as text in one spelling. */
+export const address: ValueType<string> = wordType('address', 'EMAIL', readAddressText);
+
+export const addresses = listType('address-list', 'EMAIL_LIST', readAddressText);
 
 export const url: ValueType<string> = wordType('url', 'URL', (w) => {
   if (!URL.canParse(w) || !/^https?:\/\//i.test(w)) {

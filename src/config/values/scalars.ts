@@ -25,6 +25,30 @@ export function wordType<T>(
   };
 }
 
+/** A list whose items are words, each read by `read`; a fault says where its item stands. */
+export function listType<T>(
+  kind: string,
+  grammar: string,
+  read: (word: string) => T | Fault,
+): ListType<readonly T[]> {
+  return {
+    kind,
+    grammar,
+    empty: [],
+    parse(input) {
+      const items = listItems(input.text);
+      if (items instanceof Fault) return items;
+      const out: T[] = [];
+      for (const item of items) {
+        const value = read(item.text);
+        if (value instanceof Fault) return new Fault(value.message, { ...value, offset: item.offset });
+        out.push(value);
+      }
+      return out;
+    },
+  };
+}
+
 export const boolean: ValueType<boolean> = wordType(
   'boolean',
   'BOOL',
@@ -169,22 +193,7 @@ export function readHeaderName(word: string): string | Fault {
 
 export const header: ValueType<string> = wordType('name', 'HEADER', readHeaderName);
 
-export const headers: ListType<readonly string[]> = {
-  kind: 'list',
-  grammar: 'HEADER_LIST',
-  empty: [],
-  parse(input) {
-    const items = listItems(input.text);
-    if (items instanceof Fault) return items;
-    const out: string[] = [];
-    for (const item of items) {
-      const read = readHeaderName(item.text);
-      if (read instanceof Fault) return new Fault(read.message, { ...read, offset: item.offset });
-      out.push(read);
-    }
-    return out;
-  },
-};
+export const headers = listType('list', 'HEADER_LIST', readHeaderName);
 
 /** An absolute path; a relative one begins at the folder of the main configuration file. */
 export const resolvePath = (word: string, folder: string): string =>

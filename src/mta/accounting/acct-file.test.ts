@@ -18,8 +18,8 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outcome } from '../../events/outcome.ts';
 import { sampleOutcome } from '../../events/testing.ts';
-import type { Clock } from '../../system/clock.ts';
 import { type Log, silentLog } from '../../system/log.ts';
+import { TestClock } from '../../system/testing.ts';
 import { UserError } from '../../system/user-error.ts';
 import { type AcctFileOptions, type AcctFileView, createAcctFile } from './acct-file.ts';
 import { recordsOf } from './rfc4180.testing.ts';
@@ -29,30 +29,9 @@ process.env.TZ = 'Europe/Berlin';
 const noon = new Date(2031, 3, 8, 12).getTime();
 const DAY = 86_400_000;
 
-/** A clock that stands still until it is turned. */
-function heldClock(start = noon): Clock & { turn(ms: number): void } {
-  let now = start;
-  const timers = new Set<{ at: number; then: () => void }>();
-  return {
-    now: () => now,
-    after(ms, then) {
-      const timer = { at: now + ms, then };
-      timers.add(timer);
-      return () => timers.delete(timer);
-    },
-    turn(ms) {
-      now += ms;
-      for (const timer of [...timers].filter((t) => t.at <= now)) {
-        timers.delete(timer);
-        timer.then();
-      }
-    },
-  };
-}
-
 interface Bench {
   readonly dir: string;
-  readonly clock: ReturnType<typeof heldClock>;
+  readonly clock: TestClock;
   readonly lines: string[];
   view(more?: Partial<AcctFileOptions> & { owner?: string }): AcctFileView;
   /** Dated files, in order. */
@@ -63,7 +42,7 @@ interface Bench {
 
 async function bench(t: { after(f: () => Promise<void>): void }): Promise<Bench> {
   const dir = await mkdtemp(path.join(tmpdir(), 'acct-'));
-  const clock = heldClock();
+  const clock = new TestClock(noon);
   const lines: string[] = [];
   const note = (message: string) => void lines.push(message);
   const log: Log = { info: note, warn: note, error: note, named: () => log };
@@ -154,11 +133,11 @@ test('a new file at midnight, at max-size and on request; an older clock makes n
   put(view, 'b');
   await view.flush();
   assert.equal(b.files().length, many + 1);
-  b.clock.turn(DAY);
+  b.clock.advance(DAY);
   put(view, 'c');
   await view.flush();
   assert.equal(b.files().at(-1), 'acct-2031-04-09-0000.csv');
-  b.clock.turn(-DAY);
+  b.clock.advance(-DAY);
   await view.rotate();
   put(view, 'd');
   await view.flush();
@@ -189,7 +168,7 @@ test('a restart goes on with the last file of today if the title is the same', a
   await view.close();
   assert.equal(b.files().length, 2);
 
-  b.clock.turn(DAY);
+  b.clock.advance(DAY);
   view = b.view({ records: ['d'] });
   await view.open(checkpoint);
   put(view, '4');
@@ -284,7 +263,7 @@ test('move-to: files are moved after the flush that follows their last record, b
   await view.open(null);
   put(view, '1', '2');
   await view.flush();
-  b.clock.turn(3_600_000);
+  b.clock.advance(3_600_000);
   put(view, '3');
   await view.flush();
   assert.deepEqual(b.files(done), []);
@@ -304,8 +283,8 @@ test('move-to without traffic, across a restart, and numbers that a consumer has
   await view.open(null);
   put(view, '1');
   let checkpoint = await view.flush();
-  b.clock.turn(61_000);
-  b.clock.turn(2000);
+  b.clock.advance(61_000);
+  b.clock.advance(2000);
   await until('moved', () => b.files(done).length === 1);
   rmSync(path.join(done, 'acct-2031-04-08-0000.csv'));
   await view.close();
@@ -317,7 +296,7 @@ test('move-to without traffic, across a restart, and numbers that a consumer has
   await view.close();
   assert.deepEqual(b.files(), ['acct-2031-04-08-0001.csv']);
 
-  b.clock.turn(DAY);
+  b.clock.advance(DAY);
   view = b.view(options);
   await view.open(checkpoint);
   assert.deepEqual(b.files(done), ['acct-2031-04-08-0001.csv'], 'left over by the stop');

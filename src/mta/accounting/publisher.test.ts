@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { type TestContext, test } from 'node:test';
 import type { Outcome, OutcomeView } from '../../events/outcome.ts';
-import { TestClock } from '../../smtp/test-peer.ts';
 import { openSpool, type Spool } from '../../spool/spool.ts';
+import { TestClock } from '../../system/testing.ts';
 import { folder, keptLog, messageFacts, smallDisk, until } from '../testing.ts';
 import { type Publisher, startPublisher } from './publisher.ts';
 

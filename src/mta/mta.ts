@@ -11,8 +11,11 @@ import { requireWritableFolder, writeFileDurably } from '../system/durable-file.
 import { lockFolder } from '../system/folder-lock.ts';
 import type { Log } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
+import { Delivery } from './deliver/delivery.ts';
+import { DiscardDelivery } from './deliver/discard-delivery.ts';
 import { Dispatcher } from './deliver/dispatcher.ts';
 import { OutcomeWriter } from './deliver/outcome-writer.ts';
+import { QueueFate } from './deliver/queue-fate.ts';
 import { Renderer } from './deliver/render.ts';
 import { SmtpDelivery } from './deliver/smtp-delivery.ts';
 import { putInForce } from './in-force.ts';
@@ -88,7 +91,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   const records = new Records({ spool, counters, stateDir, hostName, clock, log });
   await records.apply(options.config);
 
-  const scheduler: Scheduler = new Scheduler(limitsFromConfig(config), (id) => delivery.resume(id));
+  const scheduler: Scheduler = new Scheduler(limitsFromConfig(config), (id) => smtp.resume(id));
   const outcomes = new OutcomeWriter({
     spool,
     scheduler,
@@ -99,17 +102,24 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       dispatcher.kick();
     },
   });
-  const delivery = new SmtpDelivery({
-    config,
+  const fate = new QueueFate(scheduler, outcomes, clock);
+  const smtp = new SmtpDelivery({
     scheduler,
     spool,
     outcomes,
+    fate,
     renderer: new Renderer(() => inForce, clock),
     resolver: () => inForce.resolver,
     traffic,
     hostName,
     clock,
     log: log.named('delivery'),
+  });
+  const delivery = new Delivery({
+    config,
+    transports: { smtp, discard: new DiscardDelivery(scheduler, outcomes, clock) },
+    fate,
+    clock,
   });
   const dispatcher = new Dispatcher(scheduler, (grant) => delivery.run(grant), clock, log);
 

@@ -18,9 +18,12 @@ import type { Envelope, PendingRecipient } from '../spool/stored-message.ts';
 import { systemClock } from '../system/clock.ts';
 import { type Log, silentLog } from '../system/log.ts';
 import { TestClock } from '../system/testing.ts';
+import { Delivery } from './deliver/delivery.ts';
+import { DiscardDelivery } from './deliver/discard-delivery.ts';
 import { Dispatcher } from './deliver/dispatcher.ts';
 import { DkimSigner } from './deliver/dkim-choice.ts';
 import { OutcomeWriter } from './deliver/outcome-writer.ts';
+import { QueueFate } from './deliver/queue-fate.ts';
 import { Renderer } from './deliver/render.ts';
 import { SmtpDelivery } from './deliver/smtp-delivery.ts';
 import { Tracking } from './deliver/tracking.ts';
@@ -190,7 +193,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
   const spool = openSpool(dir, { mapSize: options.mapSize });
   const scheduler: Scheduler = new Scheduler(
     limitsFromConfig(() => config),
-    (id) => delivery.resume(id),
+    (id) => smtp.resume(id),
   );
   const outcomes = new OutcomeWriter({
     spool,
@@ -200,17 +203,24 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     onWritten: () => dispatcher.kick(),
   });
   const inForce = { dkim: await DkimSigner.load(config), tracking: await Tracking.open(config, dir, log) };
-  const delivery = new SmtpDelivery({
-    config: () => config,
+  const fate = new QueueFate(scheduler, outcomes, clock);
+  const smtp = new SmtpDelivery({
     scheduler,
     spool,
     outcomes,
+    fate,
     renderer: new Renderer(() => inForce, clock),
     resolver: () => resolver,
     traffic: new TrafficMeter(clock.now()),
     hostName: 'mta.test',
     clock,
     log,
+  });
+  const delivery = new Delivery({
+    config: () => config,
+    transports: { smtp, discard: new DiscardDelivery(scheduler, outcomes, clock) },
+    fate,
+    clock,
   });
   const dispatcher: Dispatcher = new Dispatcher(scheduler, (grant) => delivery.run(grant), clock, log);
   const newId = spoolIdMaker(() => clock.now());

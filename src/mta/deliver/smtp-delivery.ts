@@ -2,17 +2,18 @@
 import { isIPv6 } from 'node:net';
 import type { Config, Settings, Vmta } from '../../config/index.ts';
 import type { Resolver } from '../../dns/index.ts';
-import type { AttemptFacts } from '../../events/outcome.ts';
 import { connectSmtp, positive, type SmtpClient, type SmtpReply } from '../../smtp/index.ts';
 import type { Spool } from '../../spool/spool.ts';
-import type { Envelope } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import type { TrafficMeter } from '../monitor/traffic.ts';
 import type { Queue, QueuedRecipient } from '../queue/queue.ts';
 import type { ConnectionGrant, Scheduler } from '../queue/scheduler.ts';
+import { type ConnectionAttempt, noAttempt } from './attempt.ts';
+import type { Transport } from './delivery.ts';
 import { type Destination, findDestinations } from './destinations.ts';
 import type { OutcomeWriter } from './outcome-writer.ts';
+import type { QueueFate } from './queue-fate.ts';
 import type { Renderer } from './render.ts';
 import { SourceAddresses } from './source-addresses.ts';
 import { localStatus, statusOfReply } from './status.ts';
@@ -20,15 +21,14 @@ import type { RecipientResult } from './transaction.ts';
 
 /** Connection attempts of one run, over all hosts and addresses. */
 const MOST_ATTEMPTS = 10;
-const BOUNCE_BATCH = 100;
 /** Queues whose turn among hosts is remembered; beyond, all begin anew. */
 const MOST_TURNS = 50_000;
 
 export interface SmtpDeliveryDeps {
-  readonly config: () => Config;
   readonly scheduler: Scheduler;
   readonly spool: Spool;
   readonly outcomes: OutcomeWriter;
+  readonly fate: QueueFate;
   readonly renderer: Renderer;
   readonly resolver: () => Resolver;
   readonly traffic: TrafficMeter;
@@ -40,10 +40,7 @@ export interface SmtpDeliveryDeps {
 /** Called by the scheduler's `resume`: ends the wait of an idle connection. */
 export type Resume = (connectionId: number) => void;
 
-/** The parts of an attempt that belong to the connection and not to the recipient. */
-type ConnectionAttempt = Omit<AttemptFacts, 'retries'>;
-
-export class SmtpDelivery {
+export class SmtpDelivery implements Transport {
   readonly #deps: SmtpDeliveryDeps;
   readonly #idle = new Map<number, () => void>();
   readonly #sources = new SourceAddresses();
@@ -56,33 +53,11 @@ export class SmtpDelivery {
 
   readonly resume: Resume = (id) => this.#idle.get(id)?.();
 
-  async run(grant: ConnectionGrant): Promise<void> {
-    const config = this.#deps.config();
+  async run(grant: ConnectionGrant, config: Config): Promise<void> {
     const { queue } = grant;
-    const vmta = config.vmtas.get(queue.vmta.toLowerCase());
-    if (!vmta) {
-      this.#bounceAll(queue, null, '5.3.5', 'specified VirtualMTA does not exist', config);
-      return;
-    }
+    const { fate } = this.#deps;
+    const vmta = config.vmtas.get(queue.vmta.toLowerCase())!;
     const settings = config.queue(queue.domain, queue.vmta);
-    const type = settings.get('type');
-    if (type === 'discard') {
-      this.#discard(queue, vmta, config);
-      return;
-    }
-    if (type !== 'smtp') {
-      // Over SMTP it would go to somebody it is not meant for; it waits until this is built, or the type changes.
-      const error = `queues of type ${type} are not delivered yet`;
-      this.#queueFailed(
-        queue,
-        noAttempt(queue, vmta),
-        '4.3.5',
-        'system incorrectly configured',
-        config,
-        error,
-      );
-      return;
-    }
     const destinations = await findDestinations(
       queue.domain,
       settings,
@@ -93,10 +68,20 @@ export class SmtpDelivery {
       case 'hosts':
         break;
       case 'permanent':
-        this.#bounceAll(queue, noAttempt(queue, vmta), destinations.status, destinations.text, config);
+        fate.bounce(
+          queue,
+          noAttempt(queue, vmta, 'smtp'),
+          localStatus(destinations.status, destinations.text, config),
+        );
         return;
       case 'temporary':
-        this.#queueFailed(queue, noAttempt(queue, vmta), destinations.status, destinations.text, config);
+        this.#queueFailed(
+          queue,
+          noAttempt(queue, vmta, 'smtp'),
+          destinations.status,
+          destinations.text,
+          config,
+        );
         return;
     }
     const connected = await this.#connect(queue, vmta, settings, destinations.hosts, config);
@@ -123,7 +108,7 @@ export class SmtpDelivery {
     // One turn for this connection, however many hosts it takes.
     const turn = { 4: this.#sources.next(vmta, 4), 6: this.#sources.next(vmta, 6) };
     const reachable = hosts.filter(({ address }) => turn[isIPv6(address) ? 6 : 4] !== null);
-    let attempt: ConnectionAttempt = noAttempt(queue, vmta);
+    let attempt: ConnectionAttempt = noAttempt(queue, vmta, 'smtp');
     let refusal: SmtpReply | null = null;
     let error = `VMTA ${vmta.name} has no source address on this machine for ${hosts[0]?.name ?? queue.domain}`;
     for (const host of reachable.slice(0, MOST_ATTEMPTS)) {
@@ -169,14 +154,14 @@ export class SmtpDelivery {
       log.info(`${queue.name}: ${error}`);
       if (result.reply && result.reply.code >= 500 && settings.get('bounce-upon-5xx-greeting')) {
         const status = statusOfReply(result.reply, config, false);
-        this.#bounceQueue(queue, attempt, status);
+        this.#deps.fate.bounce(queue, attempt, status);
         return null;
       }
     }
     if (refusal) {
       const status = statusOfReply(refusal, config, false);
       // Refused in words, yet to be tried again: whatever the words were, for the queue it is temporary.
-      this.#deferQueue(
+      this.#deps.fate.defer(
         queue,
         attempt,
         { ...status, status: status.status.replace(/^5/, '4') },
@@ -210,7 +195,7 @@ export class SmtpDelivery {
           continue;
         }
         if (work.kind === 'expired') {
-          this.#expire(queue, work.items, config);
+          this.#deps.fate.expire(queue, work.items, config);
           continue;
         }
         const rest = await this.#sendMessage(queue, client, attempt, work.items, config, () => delivered++);
@@ -246,7 +231,7 @@ export class SmtpDelivery {
     config: Config,
     onDelivered: () => void,
   ): Promise<readonly QueuedRecipient[]> {
-    const { spool, renderer, outcomes, log } = this.#deps;
+    const { spool, renderer, outcomes, fate, log } = this.#deps;
     const spoolId = items[0]!.spoolId;
     const envelope = spool.envelope(spoolId);
     const content = spool.content(spoolId);
@@ -273,7 +258,8 @@ export class SmtpDelivery {
       } catch (error) {
         // The message stays; a fault of ours is no reason to lose it.
         log.error(`message ${spoolId} could not be prepared: ${(error as Error).stack ?? error}`);
-        this.#deferItems(queue, envelope, group, attempt, '4.3.0', 'mail system-related failure', config);
+        const status = localStatus('4.3.0', 'mail system-related failure', config);
+        fate.deferItems(queue, envelope, group, attempt, status);
         continue;
       }
       if (!client.usable) return rest();
@@ -329,33 +315,6 @@ export class SmtpDelivery {
     return resumed && client.usable;
   }
 
-  #expire(queue: Queue, items: readonly QueuedRecipient[], config: Config): void {
-    // Classified by the expiry; what the last error was is for people.
-    const result = localStatus('4.4.7', 'delivery time expired', config);
-    const statusText =
-      queue.lastError === '' ? result.statusText : `${result.statusText}, last error: ${queue.lastError}`;
-    this.#deps.outcomes.bounced(queue, items, null, { ...result, statusText });
-  }
-
-  #deferItems(
-    queue: Queue,
-    envelope: Envelope,
-    items: readonly QueuedRecipient[],
-    attempt: ConnectionAttempt,
-    status: string,
-    text: string,
-    config: Config,
-  ): void {
-    const result = { kind: 'deferred' as const, status: localStatus(status, text, config) };
-    this.#deps.outcomes.attempted(
-      queue,
-      envelope,
-      items.map((item) => ({ item, result })),
-      attempt,
-      0,
-    );
-  }
-
   #queueFailed(
     queue: Queue,
     attempt: ConnectionAttempt,
@@ -364,61 +323,7 @@ export class SmtpDelivery {
     config: Config,
     error = text,
   ): void {
-    this.#deferQueue(queue, attempt, localStatus(status, text, config), error, config);
-  }
-
-  /** The queue waits; what has outlived its time meanwhile bounces. */
-  #deferQueue(
-    queue: Queue,
-    attempt: ConnectionAttempt,
-    result: ReturnType<typeof localStatus>,
-    error: string,
-    config: Config,
-  ): void {
-    const { scheduler, outcomes, clock } = this.#deps;
-    const now = clock.now();
-    scheduler.failed(queue, now, error);
-    outcomes.queueDeferred({ kind: 'queue-deferred', at: now, attempt: { ...attempt, retries: 0 }, result });
-    for (;;) {
-      const expired = scheduler.takeExpired(queue, now);
-      if (expired.length === 0) break;
-      this.#expire(queue, expired, config);
-    }
-  }
-
-  #bounceAll(
-    queue: Queue,
-    attempt: ConnectionAttempt | null,
-    status: string,
-    text: string,
-    config: Config,
-  ): void {
-    this.#bounceQueue(queue, attempt, localStatus(status, text, config));
-  }
-
-  /** `type discard`: the mail ends here, as delivered or, with `discard-as-bounce`, as refused. */
-  #discard(queue: Queue, vmta: Vmta, config: Config): void {
-    const attempt = { ...noAttempt(queue, vmta), transport: 'discard' as const };
-    const asBounce = config.queue(queue.domain, queue.vmta).get('discard-as-bounce');
-    for (;;) {
-      const items = this.#deps.scheduler.takeAll(queue, this.#deps.clock.now(), BOUNCE_BATCH);
-      if (items.length === 0) return;
-      if (asBounce)
-        this.#deps.outcomes.bounced(queue, items, attempt, localStatus('5.0.0', 'discarded', config));
-      else this.#deps.outcomes.deliveredHere(queue, items, attempt, localStatus('2.0.0', 'success', config));
-    }
-  }
-
-  #bounceQueue(
-    queue: Queue,
-    attempt: ConnectionAttempt | null,
-    result: ReturnType<typeof localStatus>,
-  ): void {
-    for (;;) {
-      const items = this.#deps.scheduler.takeAll(queue, this.#deps.clock.now(), BOUNCE_BATCH);
-      if (items.length === 0) return;
-      this.#deps.outcomes.bounced(queue, items, attempt, result);
-    }
+    this.#deps.fate.defer(queue, attempt, localStatus(status, text, config), error, config);
   }
 }
 
@@ -427,21 +332,6 @@ const NEEDS = {
   '8BITMIME': ['5.6.3', 'the next host does not take 8-bit content'],
   SIZE: ['5.3.4', 'message too big for system'],
 } as const;
-
-function noAttempt(queue: Queue, vmta: Vmta): ConnectionAttempt {
-  return {
-    queue: queue.name,
-    vmta: vmta.name,
-    pool: vmta.pool?.name ?? '',
-    transport: 'smtp',
-    sourceIp: '0.0.0.0',
-    destinationIp: '',
-    remoteHost: '',
-    esmtp: [],
-    tlsProtocol: '',
-    tlsCipher: '',
-  };
-}
 
 /** What the replies of a transaction say about one recipient. */
 function resultOf(

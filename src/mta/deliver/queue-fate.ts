@@ -1,0 +1,78 @@
+/** What happens to a queue as a whole, whatever the transport: it waits, bounces, or loses what is too old. */
+import type { Config } from '../../config/index.ts';
+import type { StatusFacts } from '../../events/outcome.ts';
+import type { Envelope } from '../../spool/stored-message.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Queue, QueuedRecipient } from '../queue/queue.ts';
+import type { Scheduler } from '../queue/scheduler.ts';
+import type { ConnectionAttempt } from './attempt.ts';
+import type { OutcomeWriter } from './outcome-writer.ts';
+import { localStatus } from './status.ts';
+
+/** Recipients bounced in one transaction of the spool. */
+const BATCH = 100;
+
+export class QueueFate {
+  readonly #scheduler: Scheduler;
+  readonly #outcomes: OutcomeWriter;
+  readonly #clock: Clock;
+
+  constructor(scheduler: Scheduler, outcomes: OutcomeWriter, clock: Clock) {
+    this.#scheduler = scheduler;
+    this.#outcomes = outcomes;
+    this.#clock = clock;
+  }
+
+  /** The queue waits for its next retry; what has outlived its time meanwhile bounces. `error` is for people. */
+  defer(queue: Queue, attempt: ConnectionAttempt, result: StatusFacts, error: string, config: Config): void {
+    const now = this.#clock.now();
+    this.#scheduler.failed(queue, now, error);
+    this.#outcomes.queueDeferred({
+      kind: 'queue-deferred',
+      at: now,
+      attempt: { ...attempt, retries: 0 },
+      result,
+    });
+    for (;;) {
+      const expired = this.#scheduler.takeExpired(queue, now);
+      if (expired.length === 0) break;
+      this.expire(queue, expired, config);
+    }
+  }
+
+  /** Everything that waits in the queue bounces now. */
+  bounce(queue: Queue, attempt: ConnectionAttempt | null, result: StatusFacts): void {
+    for (;;) {
+      const items = this.#scheduler.takeAll(queue, this.#clock.now(), BATCH);
+      if (items.length === 0) return;
+      this.#outcomes.bounced(queue, items, attempt, result);
+    }
+  }
+
+  /** These were taken from the queue because they are older than `bounce-after`. */
+  expire(queue: Queue, items: readonly QueuedRecipient[], config: Config): void {
+    // Classified by the expiry; what the last error was is for people.
+    const result = localStatus('4.4.7', 'delivery time expired', config);
+    const statusText =
+      queue.lastError === '' ? result.statusText : `${result.statusText}, last error: ${queue.lastError}`;
+    this.#outcomes.bounced(queue, items, null, { ...result, statusText });
+  }
+
+  /** These were taken, and a fault of ours kept them from being tried: each waits by itself. */
+  deferItems(
+    queue: Queue,
+    envelope: Envelope,
+    items: readonly QueuedRecipient[],
+    attempt: ConnectionAttempt,
+    status: StatusFacts,
+  ): void {
+    const result = { kind: 'deferred' as const, status };
+    this.#outcomes.attempted(
+      queue,
+      envelope,
+      items.map((item) => ({ item, result })),
+      attempt,
+      0,
+    );
+  }
+}

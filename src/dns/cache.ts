@@ -1,12 +1,14 @@
 interface Entry<V> {
   readonly value: V;
   readonly until: number;
+  readonly weight: number;
 }
 
-/** Answers until their time is over, the longest unused dropped first when there are too many. */
+/** Answers until their time is over, the longest unused dropped first when they weigh too much together. */
 export class TtlCache<V> {
   readonly #entries = new Map<string, Entry<V>>();
   readonly #most: number;
+  #weight = 0;
 
   constructor(most: number) {
     this.#most = most;
@@ -20,21 +22,32 @@ export class TtlCache<V> {
     const entry = this.#entries.get(key);
     if (!entry) return undefined;
     this.#entries.delete(key);
-    if (entry.until <= now) return undefined;
+    if (entry.until <= now) {
+      this.#weight -= entry.weight;
+      return undefined;
+    }
     // A Map keeps the order of insertion: put back, it is the most recently used.
     this.#entries.set(key, entry);
     return entry.value;
   }
 
-  set(key: string, value: V, until: number): void {
-    this.#entries.delete(key);
-    this.#entries.set(key, { value, until });
-    if (this.#entries.size > this.#most) this.#entries.delete(this.#entries.keys().next().value!);
+  set(key: string, value: V, until: number, weight = 1): void {
+    this.clear(key);
+    this.#entries.set(key, { value, until, weight });
+    this.#weight += weight;
+    while (this.#weight > this.#most && this.#entries.size > 1)
+      this.clear(this.#entries.keys().next().value!);
   }
 
-  /** Drops one key, or all of them. */
-  clear(key?: string): void {
-    if (key === undefined) this.#entries.clear();
-    else this.#entries.delete(key);
+  /** Drops one key, or all of them; says whether there was something to drop. */
+  clear(key?: string): boolean {
+    if (key === undefined) {
+      const any = this.#entries.size > 0;
+      this.#entries.clear();
+      this.#weight = 0;
+      return any;
+    }
+    this.#weight -= this.#entries.get(key)?.weight ?? 0;
+    return this.#entries.delete(key);
   }
 }

@@ -19,6 +19,7 @@ export type Exchange = Reply | string;
 /** What we say we can take over UDP (DNS flag day 2020). */
 const UDP_PAYLOAD = 1232;
 const LARGEST_MESSAGE = 65_535;
+const WITHOUT_EDNS: ReadonlySet<string> = new Set(['FORMERR', 'NOTIMP', 'BADVERS']);
 const CLOSED = 'the resolver was closed';
 
 export interface ExchangeTools {
@@ -27,6 +28,8 @@ export interface ExchangeTools {
   readonly clock: Clock;
   /** Gives up at once when it fires. */
   readonly signal: AbortSignal;
+  /** Asks in letters of random case, which a forger must guess too; needs servers that repeat the question exactly. */
+  readonly mixCase?: boolean;
 }
 
 /** `name` must be made of labels of 1 to 63 ASCII characters: the encoder does not check. */
@@ -39,9 +42,10 @@ export async function exchange(
   const query: Packet = {
     type: 'query',
     id: randomInt(65_536),
-    // Recursion, and "authentic data" to be told whether the answer was validated (RFC 6840 section 5.7).
+    // Recursion, and "authentic data" to be told whether the answer was validated (RFC 6840 section 5.7); some servers
+    // tell only those who say that they understand DNSSEC ("DNSSEC OK", RFC 3225), so that is said below too.
     flags: dnsPacket.RECURSION_DESIRED | dnsPacket.AUTHENTIC_DATA,
-    questions: [{ name, type, class: 'IN' }],
+    questions: [{ name: tools.mixCase ? mixedCase(name) : name, type, class: 'IN' }],
     additionals: [
       {
         type: 'OPT',
@@ -49,21 +53,33 @@ export async function exchange(
         udpPayloadSize: UDP_PAYLOAD,
         extendedRcode: 0,
         ednsVersion: 0,
-        flags: 0,
-        flag_do: false,
+        flags: dnsPacket.DNSSEC_OK,
+        flag_do: true,
         options: [],
       },
     ],
   };
   let reply = await askUdp(server, query, tools);
-  if (typeof reply !== 'string' && (reply.rcode === 'FORMERR' || reply.rcode === 'NOTIMP')) {
+  if (typeof reply !== 'string' && WITHOUT_EDNS.has(reply.rcode)) {
     // A server that does not know EDNS answers a question without it (RFC 6891 section 7).
     query.additionals = [];
     query.id = randomInt(65_536);
     reply = await askUdp(server, query, tools);
   }
-  if (typeof reply === 'string' || !reply.flag_tc) return reply;
-  return await askTcp(server, query, tools);
+  if (typeof reply !== 'string' && reply.flag_tc) {
+    reply = await askTcp(server, query, tools);
+    // What is missing must not be taken for what does not exist.
+    if (typeof reply !== 'string' && reply.flag_tc)
+      return `${server.address} cut its answer short over TCP too`;
+  }
+  // Who does not know EDNS does not know DNSSEC: that bit means nothing then.
+  if (typeof reply !== 'string' && query.additionals?.length === 0) return { ...reply, flag_ad: false };
+  return reply;
+}
+
+/** Letters in upper or lower case by chance (draft-vixie-dnsext-dns0x20). */
+function mixedCase(name: string): string {
+  return name.replace(/[a-z]/g, (letter) => (randomInt(2) === 0 ? letter : letter.toUpperCase()));
 }
 
 /** Every question has a socket, and so a source port, of its own: a forger must guess the port as well as the id. */
@@ -134,7 +150,7 @@ function askTcp(server: DnsServerAddress, query: Packet, tools: ExchangeTools): 
   });
 }
 
-/** The reply in these bytes if it answers this query; null when it is something else. */
+/** The reply in these bytes if it answers this query, letter for letter; null when it is something else. */
 function readReply(bytes: Buffer, query: Packet): Reply | null {
   let reply: Reply;
   try {
@@ -149,6 +165,16 @@ function readReply(bytes: Buffer, query: Packet): Reply | null {
   const same =
     echoed?.type === asked!.type &&
     echoed.class === 'IN' &&
-    echoed.name.toLowerCase() === asked!.name.toLowerCase();
-  return reply.type === 'response' && reply.id === query.id && same ? reply : null;
+    (echoed.name === asked!.name ||
+      (asked!.name === asked!.name.toLowerCase() && echoed.name.toLowerCase() === asked!.name));
+  if (reply.type !== 'response' || reply.id !== query.id || !same) return null;
+  const edns = reply.additionals?.find((record) => record.type === 'OPT');
+  // The upper bits of the response code are there (RFC 6891 section 6.1.3); all codes that need them are failures.
+  const extended = edns?.type === 'OPT' ? edns.extendedRcode : 0;
+  return extended === 0
+    ? reply
+    : {
+        ...reply,
+        rcode: extended === 1 && reply.rcode === 'NOERROR' ? 'BADVERS' : `code ${extended << 4} and more`,
+      };
 }

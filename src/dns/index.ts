@@ -2,9 +2,12 @@
 
 export type { DnsServerAddress } from './exchange.ts';
 export {
+  type AddressFamily,
+  type AfterOurselves,
   type HostAddresses,
   type MailHost,
   type MailRoute,
+  nearerThanOurselves,
   resolveHost,
   resolveMailHosts,
 } from './mail-route.ts';
@@ -25,3 +28,4 @@ export {
   type DnsServer,
   type DnsServerOptions,
 } from './server.ts';
+export type { TlsaFound } from './tlsa.ts';

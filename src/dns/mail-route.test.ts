@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Answer } from 'dns-packet';
 import { systemClock } from '../system/clock.ts';
-import { resolveHost, resolveMailHosts } from './mail-route.ts';
+import { nearerThanOurselves, resolveHost, resolveMailHosts } from './mail-route.ts';
 import { createResolver, type Resolver } from './resolver.ts';
 import { createDnsServer } from './server.ts';
 
@@ -75,7 +75,7 @@ const ZONE = `
   alias.test CNAME plain.test
 `;
 
-const a = { name: 'a.mx.test', addresses: ['192.0.2.1', '2001:db8::1'] };
+const a = { name: 'a.mx.test', addresses: ['192.0.2.1', '2001:db8::1'], authenticated: false };
 
 const ROUTES: [domain: string, expected: object][] = [
   [
@@ -83,38 +83,54 @@ const ROUTES: [domain: string, expected: object][] = [
     {
       kind: 'hosts',
       implicit: false,
+      authenticated: false,
       groups: [
         { preference: 10, hosts: [a] },
         {
           preference: 20,
           hosts: [
-            { name: 'b.mx.test', addresses: ['192.0.2.2', '192.0.2.3'] },
-            { name: 'c.mx.test', addresses: ['192.0.2.2', '192.0.2.3'] },
+            { name: 'b.mx.test', addresses: ['192.0.2.2', '192.0.2.3'], authenticated: false },
+            { name: 'c.mx.test', addresses: ['192.0.2.2', '192.0.2.3'], authenticated: false },
           ],
         },
       ],
     },
   ],
-  ['twice.test', { kind: 'hosts', implicit: false, groups: [{ preference: 10, hosts: [a] }] }],
+  [
+    'twice.test',
+    { kind: 'hosts', implicit: false, authenticated: false, groups: [{ preference: 10, hosts: [a] }] },
+  ],
   [
     'own.test',
     {
       kind: 'hosts',
       implicit: true,
-      groups: [{ preference: 0, hosts: [{ name: 'own.test', addresses: ['192.0.2.9'] }] }],
+      authenticated: false,
+      groups: [
+        { preference: 0, hosts: [{ name: 'own.test', addresses: ['192.0.2.9'], authenticated: false }] },
+      ],
     },
   ],
   ['empty.test', { kind: 'no-hosts' }],
   ['none.test', { kind: 'no-such-domain' }],
   ['null.test', { kind: 'null-mx' }],
-  ['half-null.test', { kind: 'hosts', implicit: false, groups: [{ preference: 10, hosts: [a] }] }],
+  [
+    'half-null.test',
+    { kind: 'hosts', implicit: false, authenticated: false, groups: [{ preference: 10, hosts: [a] }] },
+  ],
   ['dead.test', { kind: 'no-hosts' }],
-  ['part.test', { kind: 'hosts', implicit: false, groups: [{ preference: 20, hosts: [a] }] }],
+  [
+    'part.test',
+    { kind: 'hosts', implicit: false, authenticated: false, groups: [{ preference: 20, hosts: [a] }] },
+  ],
   ['failed.test', { kind: 'failure', reason: '127.0.0.1 answered SERVFAIL for fail.mx.test A' }],
   // There is an MX, so the domain's own address is not to be used (RFC 5321 section 5.1).
   ['odd.test', { kind: 'no-hosts' }],
   ['fail.test', { kind: 'failure', reason: '127.0.0.1 answered SERVFAIL for fail.test MX' }],
-  ['bücher.test', { kind: 'hosts', implicit: false, groups: [{ preference: 5, hosts: [a] }] }],
+  [
+    'bücher.test',
+    { kind: 'hosts', implicit: false, authenticated: false, groups: [{ preference: 5, hosts: [a] }] },
+  ],
 ];
 
 for (const [domain, expected] of ROUTES) {
@@ -141,6 +157,7 @@ test('only the families that are wanted', async (t) => {
   assert.deepEqual(await resolveHost(resolver, 'a.mx.test', ['ipv6']), {
     kind: 'addresses',
     addresses: ['2001:db8::1'],
+    authenticated: false,
   });
   assert.equal((await resolveHost(resolver, 'nobody.test')).kind, 'none');
   assert.equal((await resolveHost(resolver, 'no host')).kind, 'none');
@@ -157,4 +174,22 @@ test('no more hosts and addresses than can be used', async (t) => {
   assert.equal(route.groups[0]?.hosts[0]?.name, 'h0.test');
   const host = await resolveHost(resolver, 'wide.test');
   assert.equal(host.kind === 'addresses' && host.addresses.length, 20);
+});
+
+test('a host in the MX list that is ourselves: only nearer hosts are used, and as the best it is a loop', () => {
+  const host = (name: string) => ({ name, addresses: ['192.0.2.1'], authenticated: false });
+  const groups = [
+    { preference: 10, hosts: [host('a'), host('b')] },
+    { preference: 20, hosts: [host('c'), host('d')] },
+    { preference: 30, hosts: [host('e')] },
+  ];
+  const result = (ours: string) => {
+    const found = nearerThanOurselves(groups, ({ name }) => name === ours);
+    if (found.kind === 'loop') return `loop at ${found.ourselves.name}`;
+    return found.groups.flatMap((group) => group.hosts.map(({ name }) => name)).join('');
+  };
+  assert.equal(result('x'), 'abcde');
+  assert.equal(result('e'), 'abcd');
+  assert.equal(result('d'), 'ab');
+  assert.equal(result('b'), 'loop at b');
 });

@@ -1,21 +1,26 @@
 /** Where mail for a domain goes: RFC 5321 section 5.1, null MX of RFC 7505. */
-import { type MxRecord, queryName, type Resolver } from './resolver.ts';
+import { queryName } from './answers.ts';
+import type { Found, MxRecord, Resolver } from './resolver.ts';
 
 export interface MailHost {
   readonly name: string;
   /** IPv4 first. */
   readonly addresses: readonly string[];
+  /** The name server validated every one of these addresses with DNSSEC. */
+  readonly authenticated: boolean;
 }
 
 export type MailRoute =
   /**
    * Groups of equal preference, the lowest first; within one, in the answer's order: the caller rotates.
-   * `implicit`: there was no MX, the domain itself is the host.
+   * `implicit`: there was no MX, the domain itself is the host. `authenticated`: the name server validated with DNSSEC
+   * which hosts these are (the MX records, or that there is none); RFC 7672 section 2.2.1 needs it to trust their names.
    */
   | {
       readonly kind: 'hosts';
       readonly groups: readonly { readonly preference: number; readonly hosts: readonly MailHost[] }[];
       readonly implicit: boolean;
+      readonly authenticated: boolean;
     }
   | { readonly kind: 'null-mx' }
   | { readonly kind: 'no-such-domain' }
@@ -24,7 +29,7 @@ export type MailRoute =
   | { readonly kind: 'failure'; readonly reason: string };
 
 export type HostAddresses =
-  | { readonly kind: 'addresses'; readonly addresses: readonly string[] }
+  | { readonly kind: 'addresses'; readonly addresses: readonly string[]; readonly authenticated: boolean }
   | { readonly kind: 'none'; readonly reason: string }
   | { readonly kind: 'failure'; readonly reason: string };
 
@@ -38,7 +43,7 @@ const BOTH: readonly AddressFamily[] = ['ipv4', 'ipv6'];
 
 /** Hosts without an address in `families` are left out. */
 export async function resolveMailHosts(
-  resolver: Resolver,
+  resolver: Pick<Resolver, 'query'>,
   domain: string,
   families: readonly AddressFamily[] = BOTH,
 ): Promise<MailRoute> {
@@ -49,8 +54,9 @@ export async function resolveMailHosts(
     const own = await resolveHost(resolver, domain, families);
     if (own.kind === 'failure') return own;
     if (own.kind === 'none') return { kind: 'no-hosts' };
-    const host = { name: domain, addresses: own.addresses };
-    return { kind: 'hosts', groups: [{ preference: 0, hosts: [host] }], implicit: true };
+    const host = { name: domain, addresses: own.addresses, authenticated: own.authenticated };
+    const groups = [{ preference: 0, hosts: [host] }];
+    return { kind: 'hosts', groups, implicit: true, authenticated: mx.authenticated };
   }
   const records = mx.records as readonly MxRecord[];
   if (records.every(({ exchange }) => exchange === '')) return { kind: 'null-mx' };
@@ -61,7 +67,7 @@ export async function resolveMailHosts(
     const host = found[i]!;
     if (host.kind !== 'addresses') continue;
     const group = groups.get(preference) ?? [];
-    group.push({ name: exchange, addresses: host.addresses });
+    group.push({ name: exchange, addresses: host.addresses, authenticated: host.authenticated });
     groups.set(preference, group);
   }
   if (groups.size > 0) {
@@ -69,6 +75,7 @@ export async function resolveMailHosts(
       kind: 'hosts',
       groups: [...groups].map(([preference, hosts]) => ({ preference, hosts })),
       implicit: false,
+      authenticated: mx.authenticated,
     };
   }
   // A host whose address could not be asked for may have one: that is no reason to bounce.
@@ -90,7 +97,7 @@ function distinct(records: readonly MxRecord[]): MxRecord[] {
 
 /** IPv4 and then IPv6 addresses of a host. */
 export async function resolveHost(
-  resolver: Resolver,
+  resolver: Pick<Resolver, 'query'>,
   name: string,
   families: readonly AddressFamily[] = BOTH,
 ): Promise<HostAddresses> {
@@ -101,10 +108,39 @@ export async function resolveHost(
     ...(families.includes('ipv6') ? (['AAAA'] as const) : []),
   ];
   const found = await Promise.all(types.map((type) => resolver.query(name, type)));
-  const addresses = found.flatMap((one) => (one.kind === 'answer' ? (one.records as string[]) : []));
-  if (addresses.length > 0) return { kind: 'addresses', addresses: addresses.slice(0, MOST_ADDRESSES) };
+  const answers = found.filter((one): one is Extract<Found, { kind: 'answer' }> => one.kind === 'answer');
+  if (answers.length > 0) {
+    return {
+      kind: 'addresses',
+      addresses: answers.flatMap(({ records }) => records as string[]).slice(0, MOST_ADDRESSES),
+      authenticated: answers.every(({ authenticated }) => authenticated),
+    };
+  }
   for (const one of found) {
     if (one.kind === 'failure') return { kind: 'failure', reason: one.reason };
   }
   return { kind: 'none', reason: 'it has no address' };
+}
+
+type HostGroups = Extract<MailRoute, { kind: 'hosts' }>['groups'];
+
+export type AfterOurselves =
+  /** Hosts that are nearer to the recipients than we are; all of them when we are not in the list. */
+  | { readonly kind: 'hosts'; readonly groups: HostGroups; readonly ourselves: MailHost | null }
+  /** We are the best host: sending would bring the mail back to us. */
+  | { readonly kind: 'loop'; readonly ourselves: MailHost };
+
+/**
+ * Leaves out the hosts that are no nearer than we are (RFC 5321 section 5.1): a backup MX hands mail to better hosts
+ * only, and the best MX hands it to nobody.
+ */
+export function nearerThanOurselves(groups: HostGroups, isOurs: (host: MailHost) => boolean): AfterOurselves {
+  const nearer: HostGroups[number][] = [];
+  for (const group of groups) {
+    const ourselves = group.hosts.find(isOurs);
+    if (!ourselves) nearer.push(group);
+    else if (nearer.length === 0) return { kind: 'loop', ourselves };
+    else return { kind: 'hosts', groups: nearer, ourselves };
+  }
+  return { kind: 'hosts', groups: nearer, ourselves: null };
 }

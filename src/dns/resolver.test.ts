@@ -60,6 +60,7 @@ test('records of each type come back in order', async (t) => {
   const resolver = resolverFor(t, port);
   assert.deepEqual(await resolver.query('Example.COM.', 'A'), {
     kind: 'answer',
+    name: 'example.com',
     records: ['192.0.2.2', '192.0.2.1'],
     ttl: 60,
     authenticated: false,
@@ -136,7 +137,13 @@ test('aliases are followed within an answer and from answer to answer, and their
   });
   const resolver = resolverFor(t, port);
   const found = await resolver.query('one.test', 'A');
-  assert.deepEqual(found, { kind: 'answer', records: ['192.0.2.3'], ttl: 40, authenticated: false });
+  assert.deepEqual(found, {
+    kind: 'answer',
+    name: 'three.test',
+    records: ['192.0.2.3'],
+    ttl: 40,
+    authenticated: false,
+  });
   assert.deepEqual(asked, ['A one.test', 'A three.test']);
   const whole = await resolver.query('whole.test', 'A');
   assert.ok(whole.kind === 'answer');
@@ -267,9 +274,20 @@ test('a silent or absent server is passed over for the next, and the load is sha
   await once(closed, 'listening');
   const { port: nobody } = closed.address();
   closed.close();
-  const resolver = resolverFor(t, [silent.port, good.port, nobody], { timeoutMs: 50, attempts: 3 });
+  let now = 1_000_000;
+  const clock = { now: () => now, after: systemClock.after };
+  const servers = [silent.port, good.port, nobody];
+  const resolver = resolverFor(t, servers, { timeoutMs: 50, attempts: 3, clock });
   for (let i = 0; i < 6; i++) assert.equal((await resolver.query(`x${i}.test`, 'A')).kind, 'answer');
-  assert.ok(silent.asked.length >= 2 && good.asked.length >= 6);
+  assert.equal(silent.asked.length, 1, 'a dead server is not waited for again at once');
+  assert.equal(good.asked.length, 6);
+  now += 30_000;
+  for (let i = 6; i < 9; i++) assert.equal((await resolver.query(`x${i}.test`, 'A')).kind, 'answer');
+  assert.equal(silent.asked.length, 2, 'it is tried again after a while');
+  const second = await startDns(t, ({ name }) => ok(a(name, '192.0.2.1')));
+  const shared = resolverFor(t, [second.port, good.port]);
+  for (let i = 0; i < 6; i++) await shared.query(`y${i}.test`, 'A');
+  assert.equal(second.asked.length, 3);
   const alone = resolverFor(t, nobody, { attempts: 1 });
   const refused = await alone.query('x.test', 'A');
   assert.ok(refused.kind === 'failure');
@@ -380,6 +398,142 @@ test('a truncated answer whose TCP half fails is a failure', async (t) => {
     const found = await resolverFor(t, port, { attempts: 1 }).query('x.test', 'A');
     assert.equal(found.kind, 'failure');
   }
+});
+
+test('only a question repeated letter for letter counts where letters are mixed, and they do not matter elsewhere', async (t) => {
+  const seen: string[] = [];
+  const port = await startForger(t, (query, from, socket) => {
+    const [asked] = query.questions!;
+    seen.push(asked!.name);
+    const flat = [{ name: asked!.name.toLowerCase(), type: 'A' as const, class: 'IN' as const }];
+    const send = (bytes: Buffer) => socket.send(bytes, from.port, from.address);
+    send(answerTo(query, { questions: flat, answers: [a(asked!.name, '192.0.2.66')] }));
+    send(answerTo(query, { answers: [a(asked!.name.toUpperCase(), '192.0.2.1')] }));
+  });
+  const name = 'abcdefghijklmnopqrstuvwxyz.test';
+  const found = await resolverFor(t, port, { mixCase: true }).query(name, 'A');
+  assert.notEqual(seen[0], name);
+  assert.equal(seen[0]!.toLowerCase(), name);
+  assert.deepEqual(found.kind === 'answer' && found.records, ['192.0.2.1']);
+  const plain = await resolverFor(t, port).query(name, 'A');
+  assert.deepEqual(plain.kind === 'answer' && plain.records, ['192.0.2.66']);
+});
+
+test('of ten thousand MX records those of lowest preference are kept, a bounded number', async (t) => {
+  // 2,000 fit into the longest message; 10,000 do not, and an answer that was cut short is a failure.
+  const many = (name: string, count: number): Answer[] =>
+    Array.from({ length: count }, (_, i) => ({
+      type: 'MX',
+      name,
+      ttl: 60,
+      data: { preference: 10_000 - i, exchange: `h${i}.test` },
+    }));
+  const { port } = await startDns(t, ({ name }) => ok(...many(name, name === 'x.test' ? 2000 : 10_000)));
+  const resolver = resolverFor(t, port, { timeoutMs: 2000, attempts: 1 });
+  const found = await resolver.query('x.test', 'MX');
+  assert.ok(found.kind === 'answer');
+  assert.equal(found.records.length, 200);
+  assert.deepEqual(found.records[0], { preference: 8001, exchange: 'h1999.test' });
+  const over = await resolver.query('y.test', 'MX');
+  assert.equal(over.kind, 'failure');
+});
+
+test('names that point at themselves or in a circle, and counts that lie, end as no answer', async (t) => {
+  const port = await startForger(t, (query, from, socket) => {
+    const header = Buffer.alloc(12);
+    header.writeUInt16BE(query.id!, 0);
+    header.writeUInt16BE(0x8180, 2);
+    header.writeUInt16BE(1, 4);
+    header.writeUInt16BE(0xffff, 6);
+    const send = (...parts: Buffer[]) => socket.send(Buffer.concat(parts), from.port, from.address);
+    const record = Buffer.from('0001000100000e100004c0000242', 'hex');
+    const question = dnsPacket.encode(query).subarray(12, 12 + query.questions![0]!.name.length + 6);
+    send(header, Buffer.from([0xc0, 12, 0, 1, 0, 1]));
+    send(header, question, Buffer.from([0xc0, 12 + question.length]), record);
+    send(header, question, Buffer.from([0xc0, 14 + question.length, 0xc0, 12 + question.length]), record);
+    send(header, question, Buffer.from([0xff, 0xff]), record);
+    send(header, question, Buffer.from([0xc0, 12]), record);
+    send(header, question, Buffer.alloc(9000, 0xc0));
+    send(header, question, Buffer.alloc(9000, 1));
+  });
+  const found = await resolverFor(t, port, { timeoutMs: 100, attempts: 1 }).query('x.test', 'A');
+  assert.deepEqual(found, { kind: 'failure', reason: 'no answer from 127.0.0.1 in 0.1 s' });
+});
+
+test('a version or extended error code of EDNS is no empty answer', async (t) => {
+  const port = await startForger(t, (query, from, socket) => {
+    const version = query.questions![0]!.name === 'version.test';
+    const edns = (query.additionals ?? []).length > 0;
+    const opt = {
+      type: 'OPT' as const,
+      name: '.',
+      udpPayloadSize: 1232,
+      extendedRcode: version ? 1 : 2,
+      ednsVersion: 0,
+      flags: 0,
+      flag_do: false,
+      options: [],
+    };
+    const change = edns ? { answers: [], additionals: [opt] } : { flags: dnsPacket.AUTHENTIC_DATA };
+    socket.send(answerTo(query, change), from.port, from.address);
+  });
+  const resolver = resolverFor(t, port, { attempts: 1 });
+  const found = await resolver.query('version.test', 'A');
+  assert.ok(found.kind === 'answer');
+  assert.equal(found.authenticated, false, 'a server without EDNS knows nothing of DNSSEC');
+  assert.equal((await resolver.query('other.test', 'A')).kind, 'failure');
+});
+
+test('long answers count as several, so that the cache is bounded in bytes too', async (t) => {
+  const { port } = await startDns(t, ({ name, type }) =>
+    type === 'TXT'
+      ? ok({ type, name, ttl: 60, data: Array(30).fill('x'.repeat(250)) })
+      : ok(a(name, '192.0.2.1')),
+  );
+  const resolver = resolverFor(t, port, { maxCached: 20, timeoutMs: 1000 });
+  for (let i = 0; i < 10; i++) await resolver.query(`t${i}.test`, 'TXT');
+  assert.equal(resolver.cached, 2);
+  for (let i = 0; i < 30; i++) await resolver.query(`a${i}.test`, 'A');
+  assert.equal(resolver.cached, 20);
+});
+
+test('a refreshed answer is kept as long as one says, and an old one rather than none', async (t) => {
+  let now = 1_000_000;
+  let fails = false;
+  const clock = { now: () => now, after: systemClock.after };
+  const { port, asked } = await startDns(t, ({ name }) =>
+    fails ? no('SERVFAIL') : ok(a(name, `192.0.2.${asked.length}`, 1)),
+  );
+  const resolver = resolverFor(t, port, { clock, attempts: 1 });
+  const address = (found: Awaited<ReturnType<typeof resolver.query>>) =>
+    found.kind === 'answer' ? found.records[0] : found.kind;
+  assert.equal(address(await resolver.refresh('x.test', 'A', 60_000)), '192.0.2.1');
+  now += 30_000;
+  assert.equal(address(await resolver.query('x.test', 'A')), '192.0.2.1');
+  assert.equal(address(await resolver.refresh('x.test', 'A', 60_000)), '192.0.2.2');
+  fails = true;
+  assert.equal(address(await resolver.refresh('x.test', 'A', 60_000)), '192.0.2.2');
+  now += 59_999;
+  assert.equal(address(await resolver.query('x.test', 'A')), '192.0.2.2');
+  now += 1;
+  assert.equal(address(await resolver.query('x.test', 'A')), 'failure');
+});
+
+test('clearing a domain forgets its mail hosts too', async (t) => {
+  const { port, asked } = await startDns(t, ({ name, type }) =>
+    type === 'MX'
+      ? ok({ type, name, ttl: 60, data: { preference: 1, exchange: 'mx.test' } })
+      : ok(a(name, '192.0.2.1')),
+  );
+  const resolver = resolverFor(t, port);
+  await resolver.query('x.test', 'MX');
+  await resolver.query('mx.test', 'A');
+  await resolver.query('other.test', 'A');
+  assert.equal(resolver.clear('X.test.'), 2);
+  assert.equal(resolver.clear('x.test'), 0);
+  await resolver.query('mx.test', 'A');
+  await resolver.query('other.test', 'A');
+  assert.deepEqual(asked, ['MX x.test', 'A mx.test', 'A other.test', 'A mx.test']);
 });
 
 // The server itself

@@ -1,16 +1,17 @@
 /** A stub resolver: asks the configured recursive servers, follows aliases, and keeps answers for their time. */
-import { getServers } from 'node:dns';
 import { setMaxListeners } from 'node:events';
-import { isIP } from 'node:net';
-import type { RecordType } from 'dns-packet';
-import { domainToAscii } from '../mail/address.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
+import { follow, LONGEST_ALIAS_CHAIN, MOST_TTL, negativeTtl, queryName } from './answers.ts';
 import { TtlCache } from './cache.ts';
 import { type DnsServerAddress, exchange, type Reply } from './exchange.ts';
+import { NameServers } from './name-servers.ts';
+import { lookupTlsa, type TlsaFound } from './tlsa.ts';
 import { Turnstile } from './turnstile.ts';
 
-export type QueryType = 'A' | 'AAAA' | 'MX' | 'TXT' | 'TLSA' | 'PTR';
+export type QueryType = 'A' | 'AAAA' | 'CNAME' | 'MX' | 'TXT' | 'TLSA' | 'PTR';
+
+const QUERY_TYPES: readonly QueryType[] = ['A', 'AAAA', 'CNAME', 'MX', 'TXT', 'TLSA', 'PTR'];
 
 export interface MxRecord {
   readonly preference: number;
@@ -28,10 +29,12 @@ export interface TlsaRecord {
 
 export type RecordData = string | MxRecord | TlsaRecord;
 
-/** What a query found. `authenticated`: the resolver says that it validated the answer with DNSSEC. */
+/** What a query found. `authenticated`: the name server says that it validated all of the answer with DNSSEC. */
 export type Found =
   | {
       readonly kind: 'answer';
+      /** The name that the records are of: what was asked for, or what it is an alias of in the end. */
+      readonly name: string;
       /** Data of the records in the answer's order: addresses, names, texts (joined), MX or TLSA records. */
       readonly records: readonly RecordData[];
       /** Seconds, of the shortest-lived record, aliases included. */
@@ -49,42 +52,47 @@ export interface ResolverOptions {
   readonly log?: Log;
   /** For each try; default 5 s. */
   readonly timeoutMs?: number;
-  /** Tries for one question, over all servers; default 3. */
+  /** Tries for one question, over all servers; default 3, or one for each server up to 6. */
   readonly attempts?: number;
-  /** Answers kept; default 50,000. */
+  /** Answers kept; default 50,000. A long answer counts as several. */
   readonly maxCached?: number;
   /** Seconds that an answer is kept at least and at most, whatever it says; default 1 and 86,400. */
   readonly leastTtl?: number;
   readonly mostTtl?: number;
   /** Questions on their way at a time; default 500. The others wait. */
   readonly maxConcurrent?: number;
+  /** Ask in letters of random case and demand them back: harder to forge, not understood by every server. */
+  readonly mixCase?: boolean;
 }
 
 export interface Resolver {
   query(name: string, type: QueryType): Promise<Found>;
+  /**
+   * As `query`, but asks in any case, and keeps the answer for `keepMs` whatever it says itself. When nobody answers,
+   * what was known before stays known for that long.
+   */
+  refresh(name: string, type: QueryType, keepMs: number): Promise<Found>;
+  /** The TLSA records of a host as DANE for SMTP may use them (RFC 7672): see `TlsaFound`. */
+  tlsa(host: string, port: number): Promise<TlsaFound>;
   /** Answers in the cache. */
   readonly cached: number;
-  /** Forgets one domain's answers, or all. */
-  clear(name?: string): void;
+  /** Forgets one domain's answers and those about its mail hosts, or all. Returns how many there were. */
+  clear(name?: string): number;
   /** Gives up what is being asked: those queries end as failures. */
   close(): Promise<void>;
 }
 
-const LONGEST_ALIAS_CHAIN = 8;
 const LEAST_TTL = 1;
-const MOST_TTL = 86_400;
-/** For "there is no such thing" when the answer names no SOA (RFC 2308 section 5), at most, and for failures. */
-const NEGATIVE_TTL = 60;
-const MOST_NEGATIVE_TTL = 10_800;
 const FAILURE_TTL = 5;
-const MOST_RECORDS = 200;
+/** Most servers asked for one question, however many are configured. */
+const MOST_ATTEMPTS = 6;
 
 export function createResolver(options: ResolverOptions): Resolver {
   return new StubResolver(options);
 }
 
 class StubResolver implements Resolver {
-  readonly #servers: readonly DnsServerAddress[];
+  readonly #servers: NameServers;
   readonly #clock: Clock;
   readonly #timeoutMs: number;
   readonly #attempts: number;
@@ -95,14 +103,14 @@ class StubResolver implements Resolver {
   readonly #closing = new AbortController();
   /** Questions being asked: whoever asks the same meanwhile waits for the same answer. */
   readonly #asking = new Map<string, Promise<Answered>>();
-  #turn = 0;
+  readonly #mixCase: boolean;
 
   constructor(options: ResolverOptions) {
-    const given = options.servers ?? [];
-    this.#servers = given.length > 0 ? given : systemServers();
+    this.#servers = new NameServers(options.servers ?? [], options.clock);
     this.#clock = options.clock;
     this.#timeoutMs = options.timeoutMs ?? 5000;
-    this.#attempts = options.attempts ?? 3;
+    this.#attempts = options.attempts ?? Math.min(MOST_ATTEMPTS, Math.max(3, this.#servers.count));
+    this.#mixCase = options.mixCase ?? false;
     this.#leastTtl = options.leastTtl ?? LEAST_TTL;
     this.#mostTtl = options.mostTtl ?? MOST_TTL;
     this.#cache = new TtlCache(options.maxCached ?? 50_000);
@@ -117,40 +125,72 @@ class StubResolver implements Resolver {
 
   async query(name: string, type: QueryType): Promise<Found> {
     const ascii = queryName(name);
-    if (ascii === null) return { kind: 'failure', reason: `"${name.slice(0, 100)}" is no domain name` };
+    if (ascii === null) return noName(name);
+    const known = this.#cache.get(`${type} ${ascii}`, this.#clock.now());
+    return known ?? (await this.#askOnce(ascii, type));
+  }
+
+  async refresh(name: string, type: QueryType, keepMs: number): Promise<Found> {
+    const ascii = queryName(name);
+    if (ascii === null) return noName(name);
     const key = `${type} ${ascii}`;
-    const known = this.#cache.get(key, this.#clock.now());
-    if (known) return known;
+    const before = this.#cache.get(key, this.#clock.now());
+    const found = await this.#askOnce(ascii, type);
+    const kept = found.kind === 'failure' && before ? before : found;
+    if (kept.kind !== 'failure') this.#keep(key, kept, this.#clock.now() + keepMs);
+    return kept;
+  }
+
+  async tlsa(host: string, port: number): Promise<TlsaFound> {
+    return await lookupTlsa(this, host, port);
+  }
+
+  clear(name?: string): number {
+    if (name === undefined) {
+      const count = this.#cache.size;
+      this.#cache.clear();
+      this.#asking.clear();
+      return count;
+    }
+    const ascii = queryName(name) ?? name;
+    const mx = this.#cache.get(`MX ${ascii}`, this.#clock.now());
+    const hosts = mx?.kind === 'answer' ? (mx.records as readonly MxRecord[]) : [];
+    let count = 0;
+    for (const one of new Set([ascii, ...hosts.map(({ exchange }) => exchange)])) {
+      for (const type of QUERY_TYPES) count += this.#forget(`${type} ${one}`);
+      count += this.#forget(`TLSA _25._tcp.${one}`);
+    }
+    return count + this.#forget(`TXT _mta-sts.${ascii}`);
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.all([...this.#asking.values()]);
+  }
+
+  async #askOnce(name: string, type: QueryType): Promise<Found> {
+    const key = `${type} ${name}`;
     const asked = this.#asking.get(key);
     if (asked) return (await asked).found;
-    const asking = this.#turnstile.pass(() => this.#ask(ascii, type));
+    const asking = this.#turnstile.pass(() => this.#ask(name, type));
     this.#asking.set(key, asking);
     try {
       const { found, ttl } = await asking;
       // What was cleared while it was being asked must not come back.
-      if (this.#asking.get(key) === asking) this.#cache.set(key, found, this.#clock.now() + ttl * 1000);
+      if (this.#asking.get(key) === asking) this.#keep(key, found, this.#clock.now() + ttl * 1000);
       return found;
     } finally {
       if (this.#asking.get(key) === asking) this.#asking.delete(key);
     }
   }
 
-  clear(name?: string): void {
-    if (name === undefined) {
-      this.#cache.clear();
-      this.#asking.clear();
-      return;
-    }
-    const ascii = queryName(name) ?? name;
-    for (const type of ['A', 'AAAA', 'MX', 'TXT', 'TLSA', 'PTR']) {
-      this.#cache.clear(`${type} ${ascii}`);
-      this.#asking.delete(`${type} ${ascii}`);
-    }
+  #keep(key: string, found: Found, until: number): void {
+    this.#cache.set(key, found, until, weight(found));
   }
 
-  async close(): Promise<void> {
-    this.#closing.abort();
-    await Promise.all([...this.#asking.values()]);
+  #forget(key: string): number {
+    this.#asking.delete(key);
+    return this.#cache.clear(key) ? 1 : 0;
   }
 
   async #ask(name: string, type: QueryType): Promise<Answered> {
@@ -167,7 +207,8 @@ class StubResolver implements Resolver {
       ttl = Math.min(ttl, followed.ttl);
       if (followed.records.length > 0) {
         const kept = Math.max(this.#leastTtl, ttl);
-        return { found: { kind: 'answer', records: followed.records, ttl, authenticated }, ttl: kept };
+        const { name: end, records } = followed;
+        return { found: { kind: 'answer', name: end, records, ttl, authenticated }, ttl: kept };
       }
       if (reply.rcode === 'NXDOMAIN' || followed.name === asked) {
         const kind = reply.rcode === 'NXDOMAIN' ? 'nxdomain' : 'nodata';
@@ -185,17 +226,22 @@ class StubResolver implements Resolver {
   async #exchange(name: string, type: QueryType): Promise<Reply | string> {
     let failure = 'no DNS server is configured';
     const { signal } = this.#closing;
-    const tools = { timeoutMs: this.#timeoutMs, clock: this.#clock, signal };
-    const first = this.#turn++;
-    for (let n = 0; n < this.#attempts && this.#servers.length > 0; n++) {
+    const tools = { timeoutMs: this.#timeoutMs, clock: this.#clock, signal, mixCase: this.#mixCase };
+    const servers = this.#servers.order();
+    for (let n = 0; n < this.#attempts && servers.length > 0; n++) {
       if (signal.aborted) return 'the resolver was closed';
-      const server = this.#servers[(first + n) % this.#servers.length]!;
+      const server = servers[n % servers.length]!;
       const reply = await exchange(server, name, type, tools);
       if (typeof reply === 'string') {
         failure = reply;
+        if (!signal.aborted) this.#servers.failed(server);
         continue;
       }
-      if (reply.rcode === 'NOERROR' || reply.rcode === 'NXDOMAIN') return reply;
+      if (reply.rcode === 'NOERROR' || reply.rcode === 'NXDOMAIN') {
+        this.#servers.answered(server);
+        return reply;
+      }
+      // Not the server's fault as a rule (SERVFAIL is how it tells that the zone is out of reach, or its signature wrong).
       failure = `${server.address} answered ${reply.rcode} for ${name} ${type}`;
     }
     return failure;
@@ -212,80 +258,13 @@ function failed(reason: string): Answered {
   return { found: { kind: 'failure', reason }, ttl: FAILURE_TTL };
 }
 
-/** Lower case, in A-labels, without the final dot; null for what can not be asked for. */
-export function queryName(name: string): string | null {
-  const ascii = domainToAscii(name.replace(/\.$/, ''));
-  return ascii === null || ascii.startsWith('[') ? null : ascii;
+function noName(name: string): Found {
+  return { kind: 'failure', reason: `"${name.slice(0, 100)}" is no domain name` };
 }
 
-/**
- * The records of `type` at the end of the aliases in this reply; null when they go in a circle. `seen` gets the names
- * that were left behind.
- */
-function follow(
-  reply: Reply,
-  asked: string,
-  type: QueryType,
-  seen: Set<string>,
-): { name: string; records: RecordData[]; ttl: number } | null {
-  const answers = (reply.answers ?? []).slice(0, MOST_RECORDS);
-  let name = asked;
-  let ttl = MOST_TTL;
-  for (;;) {
-    const alias = answers.find((record) => record.type === 'CNAME' && plain(record.name) === name);
-    if (alias?.type !== 'CNAME' || seen.size > LONGEST_ALIAS_CHAIN) break;
-    if (seen.has(name)) return null;
-    seen.add(name);
-    ttl = Math.min(ttl, alias.ttl ?? 0);
-    name = plain(alias.data);
-  }
-  const records: RecordData[] = [];
-  for (const record of answers) {
-    if (record.type !== (type as RecordType) || plain(record.name) !== name) continue;
-    const data = dataOf(record);
-    if (data === null) continue;
-    records.push(data);
-    ttl = Math.min(ttl, 'ttl' in record ? (record.ttl ?? 0) : 0);
-  }
-  return { name, records, ttl };
-}
-
-function dataOf(record: NonNullable<Reply['answers']>[number]): RecordData | null {
-  switch (record.type) {
-    case 'A':
-    case 'AAAA':
-      return isIP(record.data) === (record.type === 'A' ? 4 : 6) ? record.data : null;
-    case 'PTR':
-      return plain(record.data);
-    case 'MX':
-      return { preference: record.data.preference ?? 0, exchange: plain(record.data.exchange) };
-    case 'TLSA':
-      return record.data;
-    case 'TXT':
-      return [record.data]
-        .flat()
-        .map((part) => part.toString())
-        .join('');
-    default:
-      return null;
-  }
-}
-
-/** Lower case, without the final dot. */
-function plain(name: string): string {
-  return name.replace(/\.$/, '').toLowerCase();
-}
-
-/** How long "no" holds: as the zone's SOA says (RFC 2308 section 5), within reason. */
-function negativeTtl(reply: Reply): number {
-  const soa = reply.authorities?.find((record) => record.type === 'SOA');
-  if (soa?.type !== 'SOA') return NEGATIVE_TTL;
-  return Math.min(soa.ttl ?? 0, soa.data.minimum ?? 0, MOST_NEGATIVE_TTL);
-}
-
-function systemServers(): DnsServerAddress[] {
-  return getServers().map((server) => {
-    const withPort = /^\[(.+)\]:(\d+)$/.exec(server) ?? /^([\d.]+):(\d+)$/.exec(server);
-    return withPort ? { address: withPort[1]!, port: Number(withPort[2]) } : { address: server, port: 53 };
-  });
+/** Long answers take the place of several, so that what is kept is bounded in bytes too. */
+function weight(found: Found): number {
+  if (found.kind !== 'answer') return 1;
+  const text = found.records.reduce((sum, one) => sum + (typeof one === 'string' ? one.length : 64), 0);
+  return 1 + Math.floor(text / 1024);
 }

@@ -8,7 +8,7 @@ import type { MessageFacts, Outcome, Received } from '../../events/outcome.ts';
 import { domainToAscii } from '../../mail/address.ts';
 import { dateHeader, editHeaders, Header, headerField, messageId } from '../../mail/header.ts';
 import { decodeWords, firstAddress } from '../../mail/header-text.ts';
-import { type Answer, type RcptCommand, reply } from '../../smtp/index.ts';
+import { reply } from '../../smtp/index.ts';
 import type { Spool } from '../../spool/spool.ts';
 import type { Envelope, PendingRecipient } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
@@ -22,7 +22,14 @@ import { rewriteSender } from '../route/rewrite.ts';
 import { chooseVmta } from '../route/vmta-choice.ts';
 import { controlHeaders } from './control-headers.ts';
 import { protocolWord, receivedHeader } from './received-header.ts';
-import { qualified, type Submission, type TakeMessage } from './reception.ts';
+import { qualified } from './reception.ts';
+import {
+  refused,
+  type Submission,
+  type SubmittedRecipient,
+  type TakeMessage,
+  type Verdict,
+} from './submission.ts';
 
 export interface IntakeDeps {
   readonly spool: Spool;
@@ -50,28 +57,44 @@ export function createIntake(deps: IntakeDeps): TakeMessage {
   return (submission) => takeMessage(deps, submission);
 }
 
-async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Answer> {
-  const { config, source, session, message } = submission;
-  const { envelope: given, content: raw } = message;
+async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Verdict> {
+  const { config, source, client, sender: given } = submission;
+  const raw = submission.parts[0]!.content;
   const now = deps.clock.now();
   const header = new Header(raw);
 
   const hops = header.all('received').length;
   if (hops > source.get('max-message-hops')) {
-    return reply(554, '5.4.6', `routing loop: the message has passed ${hops} hosts`);
+    return refused(reply(554, '5.4.6', `routing loop: the message has passed ${hops} hosts`));
   }
   const control = controlHeaders(header, source, config);
-  const recipients = given.recipients.map((rcpt) => ({ rcpt, address: qualified(rcpt.address, config) }));
+  const recipients = submission.recipients.map((recipient) => ({
+    ...recipient,
+    address: qualified(recipient.address, config),
+  }));
   const from = firstAddress(header.get('from') ?? '');
-  const sender = rewriteSender(config, source, qualified(given.from.address, config));
-  const choice = chooseVmta({ config, source, header, sender, recipients, session, pools: deps.pools });
-  if ('code' in choice) return choice;
+  const sender = rewriteSender(config, source, qualified(given.address, config));
+  const choice = chooseVmta({
+    config,
+    source,
+    header,
+    sender,
+    recipients,
+    session: client,
+    pools: deps.pools,
+  });
+  if ('code' in choice) return refused(choice);
 
   const spoolId = deps.newSpoolId();
-  const ordinary: { rcpt: RcptCommand; address: string }[] = [];
+  const ordinary: SubmittedRecipient[] = [];
   const outcomes: Outcome[] = [];
   for (const recipient of recipients) {
-    const read = deps.reports.read(config, recipient.address, { raw, session, at: now, log: deps.log });
+    const read = deps.reports.read(config, recipient.address, {
+      raw,
+      session: client,
+      at: now,
+      log: deps.log,
+    });
     outcomes.push(...read.outcomes);
     if (read.deliver) ordinary.push(recipient);
   }
@@ -105,15 +128,15 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<An
     senderDomain: asciiDomain(firstAddress(identity)?.address ?? ''),
     subject: decodeWords(header.get('subject') ?? '', LONGEST_SUBJECT),
     size: stored.length,
-    source: 'smtp',
-    heloName: session.heloName,
-    clientIp: session.remoteAddress,
-    localIp: session.localAddress,
-    user: session.user ?? '',
+    source: submission.origin,
+    heloName: client.heloName,
+    clientIp: client.remoteAddress,
+    localIp: client.localAddress,
+    user: client.user ?? '',
     vmta: choice.vmta,
     pool: choice.pool,
     jobId: control.jobId,
-    envId: control.envId || (given.from.params.envid ?? ''),
+    envId: control.envId || given.envId,
     headers: wantedHeaders(header, deps.headersWanted()),
     customMessageId: control.customMessageId,
     subaccountId: control.subaccountId,
@@ -121,16 +144,15 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<An
   };
   const envelope: Envelope = {
     facts,
-    recipients: ordinary.map(({ rcpt, address }) => ({
+    recipients: ordinary.map(({ address, originalRecipient, notify }) => ({
       address,
-      originalRecipient: rcpt.params.orcpt?.address ?? '',
+      originalRecipient,
       messageId: messageIdOf(base, address, single),
-      notify: (rcpt.params.notify ?? []).map((word) => word.toLowerCase() as 'never'),
+      notify,
     })),
-    eightBit: given.from.params.body === '8BITMIME',
-    smtpUtf8: given.from.params.smtputf8 ?? false,
-    returnContent:
-      given.from.params.ret === 'FULL' ? 'full' : given.from.params.ret === 'HDRS' ? 'headers' : '',
+    eightBit: given.eightBit,
+    smtpUtf8: given.smtpUtf8,
+    returnContent: given.returnContent,
     removeHeaders: control.remove,
     suppressReports: source.get('suppress-local-dsn'),
   };
@@ -158,12 +180,12 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<An
   await deps.spool.store(envelope, stored, pending, outcomes);
   deps.onReceived(recipients.length, stored.length);
   deps.enqueue(pending);
-  return reply(250, '2.0.0', `message accepted, id ${spoolId}`);
+  return { accepted: true, spoolId, reply: reply(250, '2.0.0', `message accepted, id ${spoolId}`) };
 }
 
 function addedHeaders(
   deps: IntakeDeps,
-  { source, session, message }: Submission,
+  { source, client, sender }: Submission,
   header: Header,
   facts: { now: number; id: string; spoolId: string; recipient: string },
 ): string[] {
@@ -171,14 +193,14 @@ function addedHeaders(
   if (source.get('add-received-header')) {
     added.push(
       receivedHeader({
-        heloName: session.heloName,
-        clientIp: session.remoteAddress,
+        heloName: client.heloName,
+        clientIp: client.remoteAddress,
         hostName: deps.hostName,
         protocol: protocolWord({
-          esmtp: session.esmtp,
-          tls: session.tls !== null,
-          auth: session.user !== null,
-          utf8: message.envelope.from.params.smtputf8 ?? false,
+          esmtp: client.esmtp,
+          tls: client.tls,
+          auth: client.user !== null,
+          utf8: sender.smtpUtf8,
         }),
         id: facts.id,
         recipient: facts.recipient,

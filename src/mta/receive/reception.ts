@@ -14,21 +14,11 @@ import type {
 } from '../../smtp/index.ts';
 import { lastReply, reply } from '../../smtp/index.ts';
 import { SpoolWriteError } from '../../spool/spool.ts';
+import type { NotifyRequest } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import { sessionOptions } from './session-options.ts';
-
-/** A message that was received whole, with all that is known about how. */
-export interface Submission {
-  readonly message: ReceivedMessage;
-  readonly session: SmtpServerSession;
-  readonly source: Settings<'source'>;
-  /** The configuration that the session began with; a reload meanwhile does not change rules in mid-message. */
-  readonly config: Config;
-}
-
-/** Takes responsibility for a message (a 2xx after it is on disk) or refuses it. Throws SpoolWriteError. */
-export type TakeMessage = (submission: Submission) => Promise<Answer>;
+import { NO_VARIABLES, type Submission, type TakeMessage } from './submission.ts';
 
 export interface ReceptionDeps {
   readonly config: () => Config;
@@ -148,7 +138,7 @@ export class Reception {
   async #message(message: ReceivedMessage, session: SmtpServerSession): Promise<Answer> {
     const { config, source } = facts(session);
     try {
-      return await this.#deps.takeMessage({ message, session, source, config });
+      return (await this.#deps.takeMessage(ordinarySubmission(message, session, source, config))).reply;
     } catch (error) {
       if (!(error instanceof SpoolWriteError)) throw error;
       this.#deps.log.error(`a message could not be stored: ${error.message}`, {
@@ -167,4 +157,43 @@ function facts(session: SmtpServerSession): SessionFacts {
 export function qualified(address: string, config: Config): string {
   if (address === '' || address.includes('@')) return address;
   return `${address}@${config.global.get('domain-suffix') || config.hostNames[0]}`;
+}
+
+function ordinarySubmission(
+  { envelope, content }: ReceivedMessage,
+  session: SmtpServerSession,
+  source: Settings<'source'>,
+  config: Config,
+): Submission {
+  const { address, params } = envelope.from;
+  return {
+    origin: 'smtp',
+    client: {
+      heloName: session.heloName,
+      remoteAddress: session.remoteAddress,
+      localAddress: session.localAddress,
+      user: session.user,
+      tls: session.tls !== null,
+      esmtp: session.esmtp,
+    },
+    source,
+    config,
+    sender: {
+      address,
+      envId: params.envid ?? '',
+      returnContent: params.ret === 'FULL' ? 'full' : params.ret === 'HDRS' ? 'headers' : '',
+      eightBit: params.body === '8BITMIME',
+      smtpUtf8: params.smtputf8 ?? false,
+      verp: false,
+    },
+    recipients: envelope.recipients.map((rcpt) => ({
+      address: rcpt.address,
+      originalRecipient: rcpt.params.orcpt?.address ?? '',
+      notify: (rcpt.params.notify ?? []).map((word) => word.toLowerCase() as NotifyRequest['notify'][number]),
+      variables: NO_VARIABLES,
+      refusal: null,
+    })),
+    merge: false,
+    parts: [{ number: 1, content }],
+  };
 }

@@ -322,6 +322,8 @@ export interface ReceptionUnderTest {
   refusal: string | null;
   /** A client that has said EHLO. */
   client(): Promise<Peer>;
+  /** A connection on which nothing was said or read yet. */
+  connection(): Promise<Peer>;
   /** Sends one message in a session of its own; answers the reply to the content, or the first refusal before. */
   send(message: { from?: string; to: readonly string[]; content?: string }): Promise<string>;
   outcomes(): Outcome[];
@@ -370,6 +372,7 @@ export async function startReception(
       clock,
       log,
     },
+    (peer) => reception.isProxy(peer, config.listeners[0]!),
   );
   const port = await server.listen('127.0.0.1', 0, 'a test');
   t.after(async () => {
@@ -385,6 +388,7 @@ export async function startReception(
     queued,
     logged: lines,
     refusal: null,
+    connection: () => Peer.open(t, port),
     async client() {
       const peer = await Peer.open(t, port);
       await peer.text();

@@ -35,6 +35,7 @@ export {
   parseMail,
   parseRcpt,
 } from './path.ts';
+export { type ProxyHeader, parseProxyHeader } from './proxy-header.ts';
 export type { Reply } from './reply.ts';
 export { formatReply, lastReply, reply } from './reply.ts';
 export type { SmtpReply } from './reply-reader.ts';

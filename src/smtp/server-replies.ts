@@ -38,6 +38,8 @@ export const TOO_BIG = reply(552, '5.3.4', 'Message too big');
 export const BARE_LINE_END = reply(550, '5.6.11', 'Message has a CR or LF that is not part of CRLF');
 export const GREETING_REFUSED = reply(503, '5.5.1', 'Service was refused; only QUIT is left');
 
+export const NO_PROXY = lastReply(554, '5.7.1', 'No PROXY header is taken from your address');
+
 export const TLS_FIRST = reply(530, '5.7.0', 'Send STARTTLS first');
 export const TLS_ALREADY = reply(503, '5.5.1', 'TLS is on already');
 export const AUTH_FIRST = reply(530, '5.7.0', 'Authentication required');

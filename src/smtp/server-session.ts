@@ -353,6 +353,10 @@ export class SmtpServerSession implements Endpoints {
         return argument === '' ? this.#fault(say.ARGUMENT_MISSING) : this.#say(say.VERIFY);
       case 'HELP':
         return this.#say(say.HELP);
+      case 'PROXY':
+        // A proxy that this server does not know: its mail would count as its own, whoever the client is.
+        if (this.heloName === '') return this.#say(say.NO_PROXY);
+        return this.#extension(verb, argument);
       case 'EXPN':
         return this.#fault(say.NOT_IMPLEMENTED);
       default:

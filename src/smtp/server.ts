@@ -6,6 +6,7 @@ import {
   type SecureVersion,
 } from 'node:tls';
 import { listen } from '../system/listen.ts';
+import { readProxyHeader } from './proxy-header.ts';
 import { formatReply, type Reply } from './reply.ts';
 import { createSmtpSession, type Endpoints, plainAddress, type SmtpServerSession } from './server-session.ts';
 import type { SmtpServerHandlers, SmtpServerOptions, SmtpSessionTools } from './server-types.ts';
@@ -28,19 +29,46 @@ export interface SmtpServer {
   close(graceMs: number): Promise<void>;
 }
 
-/** A listening SMTP server: sessions by `accept`, which decides by the client's address. */
+/** How long a proxy has to say for whom it connects. */
+const PROXY_HEADER_MS = 5_000;
+
+/**
+ * A listening SMTP server: sessions by `accept`, which decides by the client's address. `fromProxy` tells whether a
+ * peer is a proxy that names the client in a PROXY header; `accept` is then asked about that client.
+ */
 export function createSmtpServer(
   accept: (endpoints: Endpoints) => Acceptance,
   tools: SmtpSessionTools,
+  fromProxy: (peer: Endpoints) => boolean = () => false,
 ): SmtpServer {
   const sessions = new Set<SmtpServerSession>();
+  /** Connections of proxies that have not said for whom they are. */
+  const unnamed = new Set<Socket>();
+  let closing = false;
   let whenEmpty: (() => void) | null = null;
   const gone = (session: SmtpServerSession) => {
     sessions.delete(session);
     if (sessions.size === 0) whenEmpty?.();
   };
-  const serve = (socket: Socket) => {
-    const endpoints = endpointsOf(socket);
+  const connected = (socket: Socket) => {
+    const peer = endpointsOf(socket);
+    if (!fromProxy(peer)) {
+      serve(socket, peer);
+      return;
+    }
+    unnamed.add(socket);
+    readProxyHeader(socket, { clock: tools.clock, timeoutMs: PROXY_HEADER_MS }, (greeting) => {
+      unnamed.delete(socket);
+      if (typeof greeting === 'string') {
+        tools.log.warn(`connection cut: ${greeting}`, { proxy: peer.remoteAddress });
+        // Nobody is left to listen for the error that cutting a connection may bring.
+        socket.on('error', () => {});
+        socket.destroy();
+      } else if (closing) socket.destroy();
+      else serve(socket, greeting.client ?? peer);
+    });
+  };
+  const serve = (socket: Socket, endpoints: Endpoints) => {
     const acceptance = accept(endpoints);
     if (acceptance === 'drop') socket.destroy();
     else if ('code' in acceptance) turnAway(socket, acceptance);
@@ -54,7 +82,7 @@ export function createSmtpServer(
     }
   };
   // Half-open: a client that sends everything and shuts its side down still gets its replies.
-  const server: Server = createServer({ allowHalfOpen: true, noDelay: true }, serve);
+  const server: Server = createServer({ allowHalfOpen: true, noDelay: true }, connected);
   server.on('error', (error) => tools.log.error('accepting connections failed', { reason: error.message }));
   return {
     sessions,
@@ -63,6 +91,8 @@ export function createSmtpServer(
       const closed = new Promise<void>((resolve) => {
         server.close(() => resolve());
       });
+      closing = true;
+      for (const socket of [...unnamed]) socket.destroy();
       for (const session of [...sessions]) session.stop();
       if (sessions.size > 0) {
         const empty = new Promise<void>((resolve) => {

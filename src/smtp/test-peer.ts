@@ -85,8 +85,8 @@ export class Peer {
   }
 
   /** One byte at a time, each in a packet of its own as far as the system lets it. */
-  async drip(text: string): Promise<void> {
-    for (const byte of Buffer.from(text, 'utf8')) {
+  async drip(text: string | Buffer): Promise<void> {
+    for (const byte of typeof text === 'string' ? Buffer.from(text, 'utf8') : text) {
       this.socket.write(Buffer.from([byte]));
       await turn();
     }

@@ -128,6 +128,16 @@ export const additionalDirectives = {
     summary: 'Add List-Unsubscribe headers of these kinds.',
     effect: { differs: 'any value but off adds the https form; the mailto form is not made yet' },
   },
+  'accept-proxy-header': {
+    scopes: ['source'],
+    type: boolean,
+    default: 'no',
+    ours: true,
+    tier: 'rare',
+    summary:
+      'Connections from here come through a proxy that names the client in a PROXY header, which is required.',
+    effect: 'honoured',
+  },
   'process-x-msys-api': {
     scopes: ['source'],
     type: boolean,

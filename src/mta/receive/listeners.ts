@@ -90,6 +90,7 @@ export class Listeners {
     const server = createSmtpServer(
       (endpoints) => this.#reception.accept(endpoints, service.listener, service.tls),
       { clock: this.#clock, log: this.#log },
+      (peer) => this.#reception.isProxy(peer, service.listener),
     );
     const where = origin ? `${origin.file}:${origin.line}` : 'the default listener';
     const bound = await server.listen(address, port, `smtp-listener, ${where}`);

@@ -63,6 +63,12 @@ export class Reception {
     return this.#open;
   }
 
+  /** Whether a peer is a proxy whose PROXY header names the client; the header is required of it. */
+  isProxy(peer: Endpoints, listener: Listener): boolean {
+    const source = this.#deps.config().sourceFor({ clientIp: peer.remoteAddress, listener });
+    return source.get('accept-proxy-header');
+  }
+
   /** How a new connection to a listener is served. */
   accept(endpoints: Endpoints, listener: Listener, tls: SmtpServerTls | undefined): Acceptance {
     const config = this.#deps.config();

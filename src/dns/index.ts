@@ -11,6 +11,8 @@ export {
   resolveHost,
   resolveMailHosts,
 } from './mail-route.ts';
+export { createStsPolicies, type StsFound, type StsOptions, type StsPolicies } from './mta-sts.ts';
+export { type Precache, type PrecachedDomain, readPrecachedDomains, startPrecache } from './precache.ts';
 export {
   createResolver,
   type Found,
@@ -28,4 +30,5 @@ export {
   type DnsServer,
   type DnsServerOptions,
 } from './server.ts';
+export { type StsPolicy, stsAllows } from './sts-policy.ts';
 export type { TlsaFound } from './tlsa.ts';

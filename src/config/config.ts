@@ -23,6 +23,7 @@ import { readListeners, readProcessor, readSpools } from './read-parts.ts';
 import { readVmtas, type VmtaBlocks } from './read-vmtas.ts';
 import { LayeredSettings, type Settings } from './settings.ts';
 import { SourceBlocks } from './source-blocks.ts';
+import { type SourceTracking, sourceTrackingBlock } from './source-tracking.ts';
 import {
   type AddressTest,
   type AliasFrom,
@@ -284,10 +285,16 @@ export class Config {
   tracking(message: {
     readonly vmta: string;
     readonly domain: string;
-    readonly source: Settings<'source'> | null;
+    /** As it is at reception, or as `sourceTracking` has kept it. */
+    readonly source: Settings<'source'> | SourceTracking | null;
   }): Settings<'virtual-mta'> {
     const own = this.#vmtaBlocks.get(message.vmta.toLowerCase());
-    const source = message.source instanceof LayeredSettings ? message.source.layers : [this.root];
+    const source =
+      message.source instanceof LayeredSettings
+        ? message.source.layers
+        : Array.isArray(message.source) && message.source.length > 0
+          ? [sourceTrackingBlock(message.source), this.root]
+          : [this.root];
     return new LayeredSettings(
       'virtual-mta',
       [

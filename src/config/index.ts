@@ -37,6 +37,7 @@ export { actionsFor } from './reply-rules.ts';
 export { startProblems } from './requirements.ts';
 export type { Settings } from './settings.ts';
 export { showValue } from './show.ts';
+export { type SourceTracking, sourceTracking } from './source-tracking.ts';
 export type {
   FieldChoice,
   PrivacyPolicy,

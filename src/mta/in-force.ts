@@ -26,7 +26,7 @@ export async function putInForce(
 ): Promise<InForce> {
   return {
     config,
-    dkim: await DkimSigner.load(config),
+    dkim: await DkimSigner.load(config, log),
     tracking: await Tracking.open(config, stateDir, log),
     resolver: resolverFor(config, clock, log, before),
     headersWanted: headersInColumns(config),

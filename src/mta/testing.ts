@@ -202,7 +202,10 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     log,
     onWritten: () => dispatcher.kick(),
   });
-  const inForce = { dkim: await DkimSigner.load(config), tracking: await Tracking.open(config, dir, log) };
+  const inForce = {
+    dkim: await DkimSigner.load(config, log),
+    tracking: await Tracking.open(config, dir, log),
+  };
   const fate = new QueueFate(scheduler, outcomes, clock);
   const smtp = new SmtpDelivery({
     scheduler,

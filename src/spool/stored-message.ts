@@ -84,6 +84,8 @@ export interface Envelope {
   readonly dkimOptions?: string;
   /** PEM text of X-DKIM-Key, when it is processed: to sign with, never to be told to anybody. */
   readonly dkimKey?: string;
+  /** Tracking as the `<source>` sets it, name and value of each directive; absent when it sets nothing. */
+  readonly sourceTracking?: readonly (readonly [name: string, value: string])[];
 }
 
 /** The part that changes: where one recipient waits and how often it was tried. */

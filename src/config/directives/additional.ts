@@ -6,9 +6,6 @@ import { boolean, directory, oneOf } from '../values/scalars.ts';
 
 const EVERYWHERE = ['global', 'source', 'virtual-mta-pool', 'virtual-mta', 'domain'] as const;
 
-/** A `<source>` switches tracking on and off; how it is done comes from the other places. */
-const trackingDetail = { differs: 'not read in `<source>`' } as const;
-
 /** Directives that PowerMTA does not know: engagement tracking, list-unsubscribe, and where our own files live. */
 export const additionalDirectives = {
   'state-dir': {
@@ -54,7 +51,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Send links of plain text parts through the tracker too.',
-    effect: trackingDetail,
+    effect: 'honoured',
   },
   'track-amp': {
     scopes: EVERYWHERE,
@@ -63,7 +60,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Track opens and clicks in AMP parts.',
-    effect: trackingDetail,
+    effect: 'honoured',
   },
   'track-mso-conditional': {
     scopes: EVERYWHERE,
@@ -72,7 +69,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Rewrite links inside conditional comments for Outlook.',
-    effect: trackingDetail,
+    effect: 'honoured',
   },
   'tracking-scheme': {
     scopes: EVERYWHERE,
@@ -81,7 +78,7 @@ export const additionalDirectives = {
     defaultText: 'https if the tracking domain has a certificate, else http',
     tier: 'common',
     summary: 'Scheme of tracked links.',
-    effect: trackingDetail,
+    effect: 'honoured',
   },
   'tracking-link-expiry': {
     scopes: EVERYWHERE,
@@ -90,7 +87,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'How long tracked links count and redirect.',
-    effect: trackingDetail,
+    effect: 'honoured',
   },
   'tracking-exclude-domain': {
     scopes: EVERYWHERE,
@@ -108,7 +105,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Larger messages pass without tracking.',
-    effect: trackingDetail,
+    effect: 'honoured',
   },
   'tracking-signed-messages': {
     scopes: EVERYWHERE,
@@ -117,7 +114,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Whether messages that arrive signed are tracked, which breaks their signature.',
-    effect: trackingDetail,
+    effect: 'honoured',
   },
   'add-list-unsubscribe': {
     scopes: EVERYWHERE,

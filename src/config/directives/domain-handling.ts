@@ -173,7 +173,7 @@ export const domainHandlingDirectives = {
     tier: 'core',
     section: '3.3.10.99.1',
     summary: "Add X-MSYS-API with SparkPost's options.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'sparkpost-sandbox': {
     scopes: ['domain'],
@@ -182,7 +182,7 @@ export const domainHandlingDirectives = {
     tier: 'rare',
     section: '3.3.10.99.2',
     summary: "Use SparkPost's sandbox.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'sparkpost-ip-pool': {
     scopes: ['domain'],
@@ -191,6 +191,6 @@ export const domainHandlingDirectives = {
     tier: 'rare',
     section: '3.3.10.99.3',
     summary: "SparkPost's IP pool to send from.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

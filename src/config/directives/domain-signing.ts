@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet, obsolete } from '../declaration.ts';
+import { type Declarations, obsolete } from '../declaration.ts';
 import { dkimFallback, dkimIdentity, headersOrPatterns } from '../values/delivery.ts';
 import { interval } from '../values/quantities.ts';
 import { boolean, booleanOr, headers, oneOf, text } from '../values/scalars.ts';
@@ -118,7 +118,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: 'Sign a second time.',
-    effect: notReadYet,
+    effect: { differs: '`if-x-dkim-options-present` means no: the header steers the first signature only' },
   },
   'second-dkim-add-body-limit': {
     scopes: ['domain'],
@@ -127,7 +127,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: "The second signature's l=.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'second-dkim-add-timestamp': {
     scopes: ['domain'],
@@ -136,7 +136,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: "The second signature's t=.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'second-dkim-algorithm': {
     scopes: ['domain'],
@@ -145,7 +145,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: "The second signature's algorithm.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'second-dkim-body-canon': {
     scopes: ['domain'],
@@ -154,7 +154,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: 'How the body may change, for the second signature.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'second-dkim-headers-canon': {
     scopes: ['domain'],
@@ -163,7 +163,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: 'How headers may change, for the second signature.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'second-dkim-expire-after': {
     scopes: ['domain'],
@@ -172,7 +172,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: 'How long the second signature holds.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'second-dkim-query-method': {
     scopes: ['domain'],
@@ -180,7 +180,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: "The second signature's q=.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'second-dkim-headers': {
     scopes: ['domain'],
@@ -189,7 +189,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: 'Further headers of the second signature.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'second-dkim-identity': {
     scopes: ['domain'],
@@ -198,7 +198,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: 'Who signs second.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'second-dkim-identity-fallback': {
     scopes: ['domain'],
@@ -206,7 +206,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: 'Who signs second when there is no key.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'second-dkim-disallow-adding-headers': {
     scopes: ['domain'],
@@ -215,7 +215,7 @@ export const domainSigningDirectives = {
     tier: 'rare',
     section: '10.6.4',
     summary: 'Headers the second signature locks.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dk-sign': {
     scopes: ['domain'],

@@ -19,7 +19,7 @@ export const sourceHeadersDirectives = {
     tier: 'rare',
     section: '3.3.7.2',
     summary: 'Which moment an added Date names.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'add-message-id-header': {
     scopes: ['source'],
@@ -73,7 +73,7 @@ export const sourceHeadersDirectives = {
     tier: 'common',
     section: '3.3.7.41; 10.6.3',
     summary: 'Let X-DKIM-Options steer the first signature.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'process-x-dkim-key': {
     scopes: ['source'],
@@ -82,7 +82,7 @@ export const sourceHeadersDirectives = {
     tier: 'rare',
     section: '3.3.7.42; 10.6.5',
     summary: 'Sign with the key in X-DKIM-Key.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'retain-x-dkim-key': {
     scopes: ['source'],
@@ -91,7 +91,7 @@ export const sourceHeadersDirectives = {
     tier: 'rare',
     section: '3.3.7.43',
     summary: 'Leave X-DKIM-Key in.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'jobid-prefix': {
     scopes: ['source'],
@@ -152,7 +152,7 @@ export const sourceHeadersDirectives = {
     tier: 'rare',
     section: '3.3.7.50',
     summary: 'Tell the VMTA in X-Virtual-MTA.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'process-x-schedule': {
     scopes: ['source'],
@@ -170,7 +170,7 @@ export const sourceHeadersDirectives = {
     tier: 'rare',
     section: '3.3.7.55',
     summary: 'Leave X-Schedule in.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'retain-x-dkim-options': {
     scopes: ['source'],
@@ -179,7 +179,7 @@ export const sourceHeadersDirectives = {
     tier: 'rare',
     section: '3.3.7.56',
     summary: 'Leave X-DKIM-Options in.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'remove-received-headers': {
     scopes: ['source'],

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { good } from '../../config/testing.ts';
+import { SignableMessage } from '../../mail/dkim-sign.ts';
+import { silentLog } from '../../system/log.ts';
 import { DkimSigner } from './dkim-choice.ts';
 
 const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-dkim-'));
@@ -34,11 +36,11 @@ async function sign(given: {
       dkim-sign yes
       ${given.settings ?? ''}
     </domain>`);
-  const signer = await DkimSigner.load(config);
+  const signer = await DkimSigner.load(config, silentLog);
   const raw = Buffer.from(
     `${given.header ?? ''}From: ${given.from ?? 'News <news@x.example>'}\r\nSubject: x\r\nReceived: y\r\n\r\nbody\r\n`,
   );
-  const signatures = await signer.signatures(raw, config, config.queue('a.test', 'v'), 'v', NOW);
+  const signatures = await signer.signatures(new SignableMessage(raw), config.queue('a.test', 'v'), 'v', NOW);
   return signatures.map((field) => {
     assert.match(field, /^DKIM-Signature: .*\r\n$/s);
     const tags = field.slice('DKIM-Signature:'.length).replace(/\s+/g, '').split(';');
@@ -136,5 +138,5 @@ test('D15.10, D15.12: Received is never signed; a header that may not be added i
 test('a key that cannot be read is a fault with file and line', async () => {
   writeFileSync(path.join(dir, 'bad.pem'), 'nonsense');
   const config = good(`domain-key a, x.example, ${path.join(dir, 'bad.pem')}`);
-  await assert.rejects(DkimSigner.load(config), /\/etc\/pmta\/config:1.*no PEM block/s);
+  await assert.rejects(DkimSigner.load(config, silentLog), /\/etc\/pmta\/config:1.*no PEM block/s);
 });

@@ -2,91 +2,186 @@
 import type { Config, DkimIdentity, DomainKey, Settings } from '../../config/index.ts';
 import { domainToAscii } from '../../mail/address.ts';
 import { loadSigningKey, type SigningKey } from '../../mail/dkim-key.ts';
-import { type DkimSettings, SignableMessage } from '../../mail/dkim-sign.ts';
-import { Header } from '../../mail/header.ts';
+import type { DkimOptions } from '../../mail/dkim-options.ts';
+import type { SignableMessage } from '../../mail/dkim-sign.ts';
+import type { Header } from '../../mail/header.ts';
 import { firstAddress } from '../../mail/header-text.ts';
+import type { Log } from '../../system/log.ts';
+import { type DkimRequest, NOTHING_ASKED } from './dkim-request.ts';
+import { firstSignature, type SignatureSettings, secondSignature } from './dkim-settings.ts';
+
+/** A key that may sign: from the configuration, or out of the message. `domain` is `*` for any. */
+interface Candidate {
+  readonly selector: string;
+  readonly domain: string;
+  readonly key: SigningKey;
+}
+
+/** Who signs, and for whom. */
+interface Choice extends Candidate {
+  readonly identity: string;
+}
 
 export class DkimSigner {
-  readonly #keys: ReadonlyMap<string, SigningKey>;
+  readonly #log: Log;
+  /** In the order they are searched, by VMTA and by `<domain-key-list>`, names in lower case. */
+  readonly #ofVmta = new Map<string, readonly Candidate[]>();
+  readonly #ofList = new Map<string, readonly Candidate[]>();
 
-  constructor(keys: ReadonlyMap<string, SigningKey>) {
-    this.#keys = keys;
+  private constructor(config: Config, keys: ReadonlyMap<string, SigningKey>, log: Log) {
+    this.#log = log;
+    const candidates = (from: readonly DomainKey[]) =>
+      from.map(({ selector, domain, file }) => ({ selector, domain, key: keys.get(file)! }));
+    for (const { name } of config.vmtas.values()) {
+      this.#ofVmta.set(name.toLowerCase(), candidates(config.domainKeys(name)));
+    }
+    for (const [name, list] of config.domainKeyLists) {
+      this.#ofList.set(name.toLowerCase(), candidates(list.keys));
+    }
   }
 
   /** Loads every key that the configuration names; UserError with file and line when one cannot be used. */
-  static async load(config: Config): Promise<DkimSigner> {
+  static async load(config: Config, log: Log): Promise<DkimSigner> {
     const keys = new Map<string, SigningKey>();
-    for (const vmta of config.vmtas.values()) {
-      for (const { file, origin } of config.domainKeys(vmta.name)) {
-        if (!keys.has(file)) keys.set(file, await loadSigningKey(file, `${origin.file}:${origin.line}`));
-      }
+    const named = [
+      ...[...config.vmtas.values()].flatMap(({ name }) => config.domainKeys(name)),
+      ...[...config.domainKeyLists.values()].flatMap((list) => list.keys),
+    ];
+    for (const { file, origin } of named) {
+      if (!keys.has(file)) keys.set(file, await loadSigningKey(file, `${origin.file}:${origin.line}`));
     }
-    return new DkimSigner(keys);
+    return new DkimSigner(config, keys, log);
   }
 
-  /** DKIM-Signature fields for this message, none when nothing asks for one or no key fits. */
+  /**
+   * DKIM-Signature fields for this message, none when nothing asks for one or no key fits. Whatever goes wrong with a
+   * signature, the message goes without it (D15.7).
+   */
   async signatures(
-    raw: Buffer,
-    config: Config,
+    message: SignableMessage,
     queue: Settings<'domain'>,
     vmta: string,
     now: number,
+    request: DkimRequest = NOTHING_ASKED,
   ): Promise<string[]> {
-    if (queue.get('dkim-sign') !== 'yes') return [];
-    const header = new Header(raw);
-    const chosen =
-      this.#choose(header, queue.get('dkim-identity'), config.domainKeys(vmta)) ??
-      this.#choose(header, queue.get('dkim-identity-fallback'), config.domainKeys(vmta));
-    if (!chosen) return [];
-    const { key, domain, identity } = chosen;
-    const expires = queue.get('dkim-expire-after');
-    const settings: DkimSettings = {
-      key: this.#keys.get(key.file)!,
-      domain,
-      selector: key.selector,
-      identity,
-      digest: queue.get('dkim-algorithm') === 'rsa-sha1' ? 'sha1' : 'sha256',
-      headerCanonicalization: queue.get('dkim-headers-canon'),
-      bodyCanonicalization: queue.get('dkim-body-canon'),
-      addTimestamp: queue.get('dkim-add-timestamp'),
-      expireAfter: Number.isFinite(expires) ? expires / 1000 : undefined,
-      addBodyLength: queue.get('dkim-add-body-limit'),
-      queryMethod: queue.get('dkim-query-method') ?? undefined,
-      headers: queue.get('dkim-headers'),
-      disallowAdding: queue.get('dkim-disallow-adding-headers'),
-    };
-    const signature = await new SignableMessage(raw).signAsync(settings, now);
-    return signature === null ? [] : [signature];
+    const known = this.#ofVmta.get(vmta.toLowerCase()) ?? [];
+    const signatures: string[] = [];
+    if (queue.get('dkim-sign') !== 'no') {
+      const settings = firstSignature(queue);
+      const choice = this.#chooseFirst(message.header, settings, known, request);
+      await this.#sign(message, settings, choice, now, signatures, request.options?.queryMethod);
+    }
+    // X-DKIM-Options is nothing to the second signature, so its presence cannot ask for one either.
+    if (queue.get('second-dkim-sign') === 'yes') {
+      const settings = secondSignature(queue);
+      await this.#sign(message, settings, choose(message.header, settings, known, null), now, signatures);
+    }
+    return signatures;
   }
 
-  #choose(
+  #chooseFirst(
     header: Header,
-    wanted: DkimIdentity | null,
-    candidates: readonly DomainKey[],
-  ): { key: DomainKey; domain: string; identity: string } | null {
-    if (!wanted) return null;
-    const identity = identityOf(header, wanted);
-    const domain = identity && domainToAscii(identity.slice(identity.lastIndexOf('@') + 1));
-    if (!identity || !domain) return null;
-    const key = candidates.find((candidate) => {
-      if (!this.#keys.has(candidate.file)) return false;
-      if (candidate.domain === '*') return true;
-      if (wanted.kind === 'strict-from') return candidate.domain === domain;
-      return domain === candidate.domain || domain.endsWith(`.${candidate.domain}`);
-    });
-    return key ? { key, domain: key.domain === '*' ? domain : key.domain, identity } : null;
+    settings: SignatureSettings,
+    known: readonly Candidate[],
+    request: DkimRequest,
+  ): Choice | null {
+    if (settings.sign === 'if-x-dkim-options-present' && !request.optionsPresent) return null;
+    if (request.fault !== '') {
+      this.#log.warn(`a message goes without its first DKIM signature: ${request.fault}`);
+      return null;
+    }
+    const { options, key } = request;
+    if (!options) return choose(header, settings, known, null);
+    if (key) {
+      const own = { selector: options.selector, domain: options.domain || '*', key };
+      return choose(header, settings, [own], options);
+    }
+    const candidates =
+      options.keyList === '' ? known : (this.#ofList.get(options.keyList.toLowerCase()) ?? []);
+    return choose(header, settings, candidates, options);
+  }
+
+  async #sign(
+    message: SignableMessage,
+    settings: SignatureSettings,
+    choice: Choice | null,
+    now: number,
+    signatures: string[],
+    queryMethod?: string,
+  ): Promise<void> {
+    if (!choice) return;
+    try {
+      const made = await message.signAsync(
+        { ...settings.form, ...choice, queryMethod: queryMethod || settings.form.queryMethod },
+        now,
+      );
+      if (made !== null) signatures.push(made);
+    } catch (error) {
+      this.#log.error(
+        `a message goes without the DKIM signature ${choice.selector}._domainkey.${choice.domain}: ${(error as Error).message}`,
+      );
+    }
   }
 }
 
-/** The address (or `@domain`) that a signature speaks for; null when the message names none. */
-function identityOf(header: Header, wanted: DkimIdentity): string | null {
-  const from = () => firstAddress(header.get('from') ?? '')?.address ?? null;
+/** The first key that fits the identity, else the first that fits the fallback. */
+function choose(
+  header: Header,
+  settings: SignatureSettings,
+  candidates: readonly Candidate[],
+  options: DkimOptions | null,
+): Choice | null {
+  const fitting = options ? candidates.filter((key) => isAsked(key, options)) : candidates;
+  if (fitting.length === 0) return null;
+  if (options?.identity) {
+    const found = keyFor(options.identity, false, fitting, options.domain);
+    if (found) return found;
+  } else {
+    const exact = settings.identity.kind === 'strict-from';
+    const found = keyFor(identityOf(header, settings.identity), exact, fitting, options?.domain ?? '');
+    if (found) return found;
+  }
+  if (!settings.fallback) return null;
+  return keyFor(identityOf(header, settings.fallback), false, fitting, options?.domain ?? '');
+}
+
+/** Whether a key is what X-DKIM-Options asks for by s= and d=. */
+function isAsked(key: Candidate, { selector, domain }: DkimOptions): boolean {
+  if (selector !== '' && key.selector.toLowerCase() !== selector.toLowerCase()) return false;
+  return domain === '' || key.domain === domain || key.domain === '*';
+}
+
+/**
+ * A key whose domain is the identity's, or its parent unless `exact`, or any. `asked` is d= of X-DKIM-Options: a
+ * domain that is asked for signs whatever the identity, which is then not named if it lies elsewhere.
+ */
+function keyFor(
+  identity: string,
+  exact: boolean,
+  candidates: readonly Candidate[],
+  asked: string,
+): Choice | null {
+  const domain = domainToAscii(identity.slice(identity.lastIndexOf('@') + 1)) ?? '';
+  if (asked !== '' && asked !== '*') return { ...candidates[0]!, domain: asked, identity };
+  if (domain === '') return null;
+  const key = candidates.find(
+    (candidate) =>
+      candidate.domain === '*' ||
+      candidate.domain === domain ||
+      (!exact && domain.endsWith(`.${candidate.domain}`)),
+  );
+  return key ? { ...key, domain: key.domain === '*' ? domain : key.domain, identity } : null;
+}
+
+/** The address (or `@domain`) that a signature speaks for; '' when the message names none. */
+function identityOf(header: Header, wanted: DkimIdentity): string {
+  const from = () => firstAddress(header.get('from') ?? '')?.address ?? '';
   switch (wanted.kind) {
     case 'fixed':
       return wanted.identity;
     case 'strict-from':
       return from();
     case 'sender-or-from':
-      return firstAddress(header.get('sender') ?? '')?.address ?? from();
+      return (firstAddress(header.get('sender') ?? '')?.address ?? '') || from();
   }
 }

@@ -1,58 +1,148 @@
-/** Makes the bytes that go out from the stored message: headers taken out, links tracked, signed. */
+/**
+ * Makes the bytes that go out from the stored message: headers taken out and added, links tracked, signed. The order
+ * matters: what is added or taken out comes before the signature, and a signature is made of exactly what goes out.
+ * Every byte that nothing asks to change stays, line ends and 8-bit octets too.
+ */
 import type { Config, Settings } from '../../config/index.ts';
-import { editHeaders } from '../../mail/header.ts';
-import type { Envelope } from '../../spool/stored-message.ts';
+import type { MessageFacts } from '../../events/outcome.ts';
+import { SignableMessage } from '../../mail/dkim-sign.ts';
+import { editHeaders, Header } from '../../mail/header.ts';
+import { type Envelope, factsFor } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Queue } from '../queue/queue.ts';
+import { addedWhenItGoes } from './added-headers.ts';
 import type { DkimSigner } from './dkim-choice.ts';
+import { type DkimRequest, DkimRequestReader, NOTHING_ASKED } from './dkim-request.ts';
+import { mergedContent } from './merged-content.ts';
 import type { Tracking } from './tracking.ts';
 
 export interface RenderRequest {
   readonly envelope: Envelope;
+  /** As it is stored. */
   readonly content: Buffer;
-  /** The recipient, when content is per recipient; else the first of the transaction. */
-  readonly index: number;
   readonly queue: Queue;
+  /** Of that queue. */
   readonly settings: Settings<'domain'>;
   readonly config: Config;
 }
 
+/** What goes out to one recipient or, of a message that is the same for all, to any of them. */
+export type Copy =
+  | {
+      readonly kind: 'ready';
+      readonly content: Buffer;
+      /** The message's facts for this recipient, with the tracking that was really done. */
+      readonly facts: MessageFacts;
+    }
+  /** Nothing can be made for this recipient, now or later. */
+  | { readonly kind: 'impossible'; readonly status: string; readonly text: string };
+
+/** One message on its way out through one queue. Work that is the same for all its recipients is done once. */
+export interface Rendering {
+  /** Each recipient gets content of its own, so that each needs a transaction of its own. */
+  readonly perRecipient: boolean;
+  /** `index` is the recipient's place in the envelope. Throws for faults of ours only. */
+  copy(index: number): Promise<Copy>;
+}
+
+/** What a reload replaces. */
+interface InForce {
+  readonly dkim: DkimSigner;
+  readonly tracking: Tracking;
+}
+
 export class Renderer {
-  readonly #inForce: () => { readonly dkim: DkimSigner; readonly tracking: Tracking };
+  readonly #inForce: () => InForce;
   readonly #clock: Clock;
-  readonly #edited = new WeakMap<Buffer, Buffer>();
+  readonly #requests = new DkimRequestReader();
 
   /** `inForce` is asked for each message: a reload brings other keys. */
-  constructor(inForce: () => { readonly dkim: DkimSigner; readonly tracking: Tracking }, clock: Clock) {
+  constructor(inForce: () => InForce, clock: Clock) {
     this.#inForce = inForce;
     this.#clock = clock;
   }
 
-  /** Whether each recipient gets content of its own, so that each needs a transaction of its own. */
-  isPerRecipient(envelope: Envelope): boolean {
-    return envelope.facts.openTracking || envelope.facts.clickTracking;
+  /** The same message gives the same bytes on every attempt, times (Date, t=, x=) aside. */
+  open(request: RenderRequest): Rendering {
+    const { envelope, content } = request;
+    const inForce = this.#inForce();
+    if (envelope.template) return this.#merged(request, inForce);
+    const edited = this.#edit(content, envelope.facts, request);
+    const plan = inForce.tracking.planFor(
+      request.config,
+      envelope,
+      envelope.facts,
+      edited.raw,
+      request.queue,
+    );
+    const facts = { ...envelope.facts, ...plan.flags };
+    const ready = async (raw: Buffer): Promise<Copy> => ({
+      kind: 'ready',
+      content: await this.#sign(raw, edited.asked, request, inForce),
+      facts,
+    });
+    if (plan.isPerRecipient) return { perRecipient: true, copy: (index) => ready(plan.copy(index)) };
+    let same: Promise<Copy> | null = null;
+    return {
+      perRecipient: false,
+      copy: () => {
+        same ??= ready(edited.raw);
+        return same;
+      },
+    };
   }
 
-  /**
-   * The order matters: what is added or taken out comes before the signature, and a signature is made of exactly
-   * what goes out. The same message gives the same bytes on every attempt, times in signatures aside.
-   */
-  async render({ envelope, content, index, queue, settings, config }: RenderRequest): Promise<Buffer> {
-    const { dkim, tracking } = this.#inForce();
-    let raw = this.#withoutHeaders(content, [...envelope.removeHeaders, ...settings.get('remove-header')]);
-    if (this.isPerRecipient(envelope)) raw = tracking.apply(raw, config, envelope, index, queue.domain);
-    const signatures = await dkim.signatures(raw, config, settings, queue.vmta, this.#clock.now());
+  /** Mail merge: each recipient's copy is a message of its own from the beginning (D17.6, D17.10). */
+  #merged(request: RenderRequest, inForce: InForce): Rendering {
+    const { envelope, content, config, queue } = request;
+    return {
+      perRecipient: true,
+      copy: async (index) => {
+        const merged = mergedContent(envelope, index, content);
+        if (!merged) {
+          return {
+            kind: 'impossible',
+            status: '5.6.0',
+            text: 'the parts of the message cannot be put together',
+          };
+        }
+        const facts = factsFor(envelope, index);
+        const { raw, asked } = this.#edit(merged, facts, request);
+        const plan = inForce.tracking.planFor(config, envelope, facts, raw, queue);
+        const signed = await this.#sign(plan.copy(index), asked, request, inForce);
+        return { kind: 'ready', content: signed, facts: { ...facts, ...plan.flags } };
+      },
+    };
+  }
+
+  /** Header fields taken out and added; what the message asks of its signature is read before that is taken out. */
+  #edit(
+    content: Buffer,
+    facts: MessageFacts,
+    { envelope, queue, settings }: RenderRequest,
+  ): { raw: Buffer; asked: DkimRequest } {
+    const remove = new Set<string>();
+    for (const name of envelope.removeHeaders) remove.add(name.toLowerCase());
+    for (const name of settings.get('remove-header')) remove.add(name.toLowerCase());
+    const header = new Header(content);
+    const now = this.#clock.now();
+    const append = addedWhenItGoes({ header, remove, envelope, facts, queue, settings, now });
+    const asked = settings.get('dkim-sign') === 'no' ? NOTHING_ASKED : this.#requests.read(header, envelope);
+    // Most messages hold none of what may go.
+    const goes = header.truncated || header.fields.some(({ key }) => remove.has(key));
+    if (!goes && append.length === 0) return { raw: content, asked };
+    return { raw: editHeaders(content, { remove, append }), asked };
+  }
+
+  async #sign(
+    raw: Buffer,
+    asked: DkimRequest,
+    { settings, queue }: RenderRequest,
+    { dkim }: InForce,
+  ): Promise<Buffer> {
+    if (settings.get('dkim-sign') === 'no' && settings.get('second-dkim-sign') === 'no') return raw;
+    const message = new SignableMessage(raw);
+    const signatures = await dkim.signatures(message, settings, queue.vmta, this.#clock.now(), asked);
     return signatures.length > 0 ? Buffer.concat([Buffer.from(signatures.join('')), raw]) : raw;
-  }
-
-  /** The same for all recipients of one reading of the message, so it is made once. */
-  #withoutHeaders(content: Buffer, remove: readonly string[]): Buffer {
-    if (remove.length === 0) return content;
-    let edited = this.#edited.get(content);
-    if (!edited) {
-      edited = editHeaders(content, { remove });
-      this.#edited.set(content, edited);
-    }
-    return edited;
   }
 }

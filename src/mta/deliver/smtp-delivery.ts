@@ -14,7 +14,7 @@ import type { Transport } from './delivery.ts';
 import { type Destination, findDestinations } from './destinations.ts';
 import type { OutcomeWriter } from './outcome-writer.ts';
 import type { QueueFate } from './queue-fate.ts';
-import type { Renderer } from './render.ts';
+import type { Copy, Renderer, Rendering } from './render.ts';
 import { SourceAddresses } from './source-addresses.ts';
 import { localStatus, statusOfReply } from './status.ts';
 import type { RecipientResult } from './transaction.ts';
@@ -241,20 +241,21 @@ export class SmtpDelivery implements Transport {
       return [];
     }
     const settings = config.queue(queue.domain, queue.vmta);
-    // One transaction for all, unless each recipient gets content of its own.
-    const groups = renderer.isPerRecipient(envelope) ? items.map((item) => [item]) : [items];
+    let rendering: Rendering | null = null;
+    let groups: readonly (readonly QueuedRecipient[])[] = [items];
+    try {
+      rendering = renderer.open({ envelope, content, queue, settings, config });
+      // One transaction for all, unless each recipient gets content of its own.
+      if (rendering.perRecipient) groups = items.map((item) => [item]);
+    } catch (error) {
+      log.error(`message ${spoolId} could not be prepared: ${(error as Error).stack ?? error}`);
+    }
     for (const [i, group] of groups.entries()) {
       const rest = () => groups.slice(i).flat();
-      let rendered: Buffer;
+      let copy: Copy;
       try {
-        rendered = await renderer.render({
-          envelope,
-          content,
-          index: group[0]!.index,
-          queue,
-          settings,
-          config,
-        });
+        if (!rendering) throw new Error('it could not be opened');
+        copy = await rendering.copy(group[0]!.index);
       } catch (error) {
         // The message stays; a fault of ours is no reason to lose it.
         log.error(`message ${spoolId} could not be prepared: ${(error as Error).stack ?? error}`);
@@ -262,9 +263,14 @@ export class SmtpDelivery implements Transport {
         fate.deferItems(queue, envelope, group, attempt, status);
         continue;
       }
+      if (copy.kind === 'impossible') {
+        outcomes.bounced(queue, group, attempt, localStatus(copy.status, copy.text, config));
+        continue;
+      }
+      const rendered = copy.content;
       if (!client.usable) return rest();
       const result = await client.send({
-        from: envelope.facts.sender,
+        from: copy.facts.sender,
         params: {
           ...(envelope.eightBit ? { body: '8BITMIME' as const } : {}),
           ...(envelope.smtpUtf8 ? { smtputf8: true } : {}),
@@ -284,7 +290,7 @@ export class SmtpDelivery implements Transport {
       }));
       const answered = tried.filter(({ result: { kind } }) => kind !== 'broken-off');
       if (answered.length > 0) {
-        outcomes.attempted(queue, envelope, answered, attempt, rendered.length);
+        outcomes.attempted(queue, { ...envelope, facts: copy.facts }, answered, attempt, rendered.length);
         const taken = answered.filter(({ result: { kind } }) => kind === 'delivered').length;
         if (taken > 0) {
           onDelivered();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { sourceTracking } from '../../config/index.ts';
 import { good } from '../../config/testing.ts';
 import type { Envelope } from '../../spool/stored-message.ts';
 import { folder, keptLog, messageFacts } from '../testing.ts';
@@ -24,12 +25,13 @@ async function set(t: TestContext, signals: string, more = '') {
   const flags = (content = HTML) =>
     tracking.flagsFor(config, {
       vmta: 'v',
-      domain: 'a.test',
       sender: 'news@brand.test',
       content,
       source: config.sourceFor({ clientIp: '127.0.0.1', listener: config.listeners[0]! }),
-    });
-  return { config, dir, tracking, flags, lines };
+    })('a.test');
+  const copy = (to: Envelope, index: number, through = tracking) =>
+    through.planFor(config, to, to.facts, Buffer.from(HTML), { domain: 'a.test', vmta: 'v' }).copy(index);
+  return { config, dir, tracking, flags, copy, lines };
 }
 
 function envelope(addresses: string[], facts = {}): Envelope {
@@ -72,39 +74,76 @@ test('built-in tracking: marked when there is something to track, as the switche
 });
 
 test('the same recipient gets the same links on every attempt, another one others', async (t) => {
-  const { tracking, config } = await set(t, BUILT_IN);
+  const { copy } = await set(t, BUILT_IN);
   const to = envelope(['kim@a.test', 'lou@a.test']);
-  const first = tracking.apply(Buffer.from(HTML), config, to, 0, 'a.test');
-  const again = tracking.apply(Buffer.from(HTML), config, to, 0, 'a.test');
-  const other = tracking.apply(Buffer.from(HTML), config, to, 1, 'a.test');
-  assert.ok(first.equals(again));
-  assert.ok(!first.equals(other));
+  const first = copy(to, 0);
+  assert.ok(first.equals(copy(to, 0)));
+  assert.ok(!first.equals(copy(to, 1)));
   assert.ok(!first.includes('href="https://shop.test/one"'));
   assert.ok(first.includes('click.brand.test/'));
 });
 
 test('after a restart too: the key is kept', async (t) => {
-  const { tracking, config, dir, lines } = await set(t, BUILT_IN);
+  const { copy, config, dir, lines } = await set(t, BUILT_IN);
   const to = envelope(['kim@a.test']);
   const { log } = keptLog();
   const restarted = await Tracking.open(config, dir, log);
-  assert.ok(
-    tracking
-      .apply(Buffer.from(HTML), config, to, 0, 'a.test')
-      .equals(restarted.apply(Buffer.from(HTML), config, to, 0, 'a.test')),
-  );
+  assert.ok(copy(to, 0).equals(copy(to, 0, restarted)));
   assert.deepEqual(lines, []);
 });
 
-test('what was decided at reception holds at delivery, though the configuration has changed', async (t) => {
-  const { tracking, config } = await set(t, BUILT_IN);
-  const clicksOnly = tracking.apply(
-    Buffer.from(HTML),
-    config,
-    envelope(['kim@a.test'], { openTracking: false, initialPixel: false }),
-    0,
-    'a.test',
+test('the settings of the delivery queue decide about the copy, and the flags tell what was done', async (t) => {
+  const { config, tracking } = await set(
+    t,
+    BUILT_IN,
+    `<domain relay.test>
+      track-opens no
+      track-initial-opens no
+    </domain>
+    <domain plain.test>
+      track-opens no
+      track-initial-opens no
+      track-clicks no
+    </domain>`,
   );
-  assert.ok(!clicksOnly.includes('<img'));
-  assert.ok(!clicksOnly.includes('href="https://shop.test/one"'));
+  // Recorded at reception for a.test; what counts is where the message goes through in the end.
+  const to = envelope(['kim@a.test'], YES);
+  const through = (domain: string) =>
+    tracking.planFor(config, to, to.facts, Buffer.from(HTML), { domain, vmta: 'v' });
+  const relay = through('relay.test');
+  assert.deepEqual(relay.flags, { ...YES, openTracking: false, initialPixel: false });
+  assert.ok(!relay.copy(0).includes('<img'));
+  assert.ok(!relay.copy(0).includes('href="https://shop.test/one"'));
+  const plain = through('plain.test');
+  assert.deepEqual(plain.flags, NO);
+  assert.equal(plain.isPerRecipient, false);
+  assert.ok(plain.copy(0).equals(HTML));
+});
+
+test('what the <source> says holds at delivery, though nobody knows the source any more', async (t) => {
+  const { config, tracking } = await set(
+    t,
+    `${BUILT_IN}\n</signals>\n<source 127.0.0.1>\ntrack-clicks no\ntracking-scheme https\n</source>\n<signals>`,
+  );
+  const source = config.sourceFor({ clientIp: '127.0.0.1', listener: config.listeners[0]! });
+  const kept = sourceTracking(source);
+  assert.deepEqual(
+    kept.toSorted(([a], [b]) => a.localeCompare(b)),
+    [
+      ['track-clicks', 'no'],
+      ['tracking-scheme', 'https'],
+    ],
+  );
+  const message = { vmta: 'v', sender: 'news@brand.test', content: HTML, source };
+  const recorded = tracking.flagsFor(config, message)('a.test');
+  assert.deepEqual(recorded, { ...YES, clickTracking: false });
+  const to: Envelope = {
+    ...envelope(['kim@a.test']),
+    sourceTracking: kept,
+  };
+  const plan = tracking.planFor(config, to, to.facts, HTML, { domain: 'a.test', vmta: 'v' });
+  assert.deepEqual(plan.flags, recorded);
+  const copy = plan.copy(0);
+  assert.ok(copy.includes('href="https://shop.test/one"'));
+  assert.ok(copy.includes('src="https://click.brand.test/'));
 });

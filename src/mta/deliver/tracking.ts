@@ -1,19 +1,27 @@
 /**
- * Engagement tracking as the configuration asks for it: whether a message is tracked is decided once, when it is
- * received, and told in all its events; each recipient's copy is made when it is delivered.
+ * Engagement tracking as the configuration asks for it. One rule decides, at reception and at delivery: the settings
+ * of the queue's domain and VMTA, with what the message's `<source>` said. Reception records what they come to then;
+ * what is done is decided at delivery, by the queue the message goes through, and that is what the events of the
+ * attempt and the links themselves tell. The two differ only when queue or configuration have changed meanwhile.
  */
 import path from 'node:path';
-import type { Config, Settings } from '../../config/index.ts';
+import type { Config, Settings, SourceTracking } from '../../config/index.ts';
+import type { MessageFacts } from '../../events/outcome.ts';
 import type { Envelope } from '../../spool/stored-message.ts';
 import type { Log } from '../../system/log.ts';
 import { type KeyRing, openKeyRing } from '../../tracking/key-ring.ts';
 import { applyTracking } from '../../tracking/rewrite-message.ts';
 import { planTracking, type TrackingPlan, type TrackingSettings } from '../../tracking/tracking-plan.ts';
 
-export interface TrackingFlags {
-  readonly openTracking: boolean;
-  readonly initialPixel: boolean;
-  readonly clickTracking: boolean;
+export type TrackingFlags = Pick<MessageFacts, 'openTracking' | 'initialPixel' | 'clickTracking'>;
+
+/** What tracking makes of a message in one queue. */
+export interface QueueTracking {
+  readonly flags: TrackingFlags;
+  /** Each recipient gets a copy of its own; else the message stays as it is. */
+  readonly isPerRecipient: boolean;
+  /** The same recipient gets the same links on every attempt. */
+  copy(index: number): Buffer;
 }
 
 const UNTRACKED: TrackingFlags = { openTracking: false, initialPixel: false, clickTracking: false };
@@ -22,7 +30,6 @@ export class Tracking {
   readonly #log: Log;
   /** null when the MTA itself does not track. */
   readonly #ring: KeyRing | null;
-  readonly #plans = new WeakMap<Buffer, TrackingPlan>();
 
   constructor(ring: KeyRing | null, log: Log) {
     this.#ring = ring;
@@ -36,61 +43,101 @@ export class Tracking {
     return new Tracking(builtIn ? await openKeyRing(file, { create: true }) : null, log);
   }
 
-  /** What the events of a message say about tracking. */
+  /**
+   * What is to be recorded about a message, by the domain of the queue it goes into, which need not be the
+   * recipient's. The message is read once for all domains of the same settings.
+   */
   flagsFor(
     config: Config,
-    message: { vmta: string; domain: string; sender: string; content: Buffer; source: Settings<'source'> },
-  ): TrackingFlags {
-    const { signals } = config;
-    const mode = signals?.get('engagement-tracking');
-    if (!signals || mode === 'no') return UNTRACKED;
-    // Somebody else has tracked the message: it is not touched, only marked.
-    if (mode === 'yes') return { openTracking: true, initialPixel: false, clickTracking: true };
-    const settings = trackingSettings(config, config.tracking(message), message.sender);
-    if (!settings || !this.#ring?.active) return UNTRACKED;
-    const plan = planTracking(message.content, settings);
-    if (plan.error) this.#log.warn(`a message is not tracked: ${(plan.error as Error).message}`);
-    if (plan.skipped || !plan.changes.some(({ kind }) => kind === 'body')) return UNTRACKED;
-    return {
-      openTracking: settings.opens,
-      initialPixel: settings.initialOpens,
-      clickTracking: settings.clicks,
+    message: {
+      readonly vmta: string;
+      readonly sender: string;
+      readonly content: Buffer;
+      readonly source: Settings<'source'> | SourceTracking | null;
+    },
+  ): (domain: string) => TrackingFlags {
+    const marked = this.#marked(config);
+    if (marked || !this.#ring?.active) return () => marked ?? UNTRACKED;
+    const known = new Map<string, TrackingFlags>();
+    return (domain) => {
+      const settings = trackingSettings(config, config.tracking({ ...message, domain }), message.sender);
+      const key = JSON.stringify(settings);
+      let flags = known.get(key);
+      if (!flags) {
+        const plan = this.#plan(settings, message.content);
+        flags = plan ? flagsOf(plan) : UNTRACKED;
+        known.set(key, flags);
+      }
+      return flags;
     };
   }
 
-  /** One recipient's copy: the same recipient gets the same links on every attempt. */
-  apply(raw: Buffer, config: Config, envelope: Envelope, index: number, domain: string): Buffer {
-    const { facts } = envelope;
-    const recipient = envelope.recipients[index]!;
-    const switches = config.tracking({ vmta: facts.vmta, domain, source: null });
-    const settings = trackingSettings(config, switches, facts.sender);
-    if (!settings || !this.#ring) return raw;
+  /**
+   * What is done with `raw`, the message as it goes out through the queue of `domain` and `vmta`. `facts` are the
+   * recipient's, or everybody's.
+   */
+  planFor(
+    config: Config,
+    envelope: Envelope,
+    facts: MessageFacts,
+    raw: Buffer,
+    queue: { readonly domain: string; readonly vmta: string },
+  ): QueueTracking {
+    const untouched = (flags: TrackingFlags): QueueTracking => ({
+      flags,
+      isPerRecipient: false,
+      copy: () => raw,
+    });
+    const marked = this.#marked(config);
+    if (marked) return untouched(marked);
+    const source = envelope.sourceTracking ?? null;
+    const switches = config.tracking({ vmta: queue.vmta, domain: queue.domain, source });
+    const plan = this.#plan(trackingSettings(config, switches, facts.sender), raw);
+    if (!plan || !this.#ring) return untouched(UNTRACKED);
+    const ring = this.#ring;
     const { subaccount } = config.signalsDecision(facts.vmta, facts.senderDomain);
-    const expiryMs = facts.receivedAt + switches.get('tracking-link-expiry');
-    return applyTracking(this.#plan(raw, settings, facts), {
-      ring: this.#ring,
-      messageId: facts.customMessageId || recipient.messageId,
-      recipient: recipient.address,
-      subaccount: facts.subaccountId || subaccount || 0,
-      campaign: facts.jobId,
-      expiry: Math.floor(expiryMs / 1000),
-    }).content;
+    const expiry = Math.floor((facts.receivedAt + switches.get('tracking-link-expiry')) / 1000);
+    return {
+      flags: flagsOf(plan),
+      isPerRecipient: true,
+      copy: (index) => {
+        const { address, messageId } = envelope.recipients[index]!;
+        return applyTracking(plan, {
+          ring,
+          messageId: facts.customMessageId || messageId,
+          recipient: address,
+          subaccount: facts.subaccountId || subaccount || 0,
+          campaign: facts.jobId,
+          expiry,
+        }).content;
+      },
+    };
   }
 
-  /** Reading a message is most of the work; its recipients share it. */
-  #plan(raw: Buffer, settings: TrackingSettings, facts: Envelope['facts']): TrackingPlan {
-    let plan = this.#plans.get(raw);
-    if (!plan) {
-      plan = planTracking(raw, {
-        ...settings,
-        opens: facts.openTracking,
-        initialOpens: facts.initialPixel,
-        clicks: facts.clickTracking,
-      });
-      this.#plans.set(raw, plan);
-    }
-    return plan;
+  /** The flags when it is not for us to track: nobody does, or somebody else has and the message is only marked. */
+  #marked(config: Config): TrackingFlags | null {
+    const mode = config.signals?.get('engagement-tracking') ?? 'no';
+    if (mode === 'no') return UNTRACKED;
+    return mode === 'yes' ? { openTracking: true, initialPixel: false, clickTracking: true } : null;
   }
+
+  /** null when nothing of the message changes. */
+  #plan(settings: TrackingSettings | null, content: Buffer): TrackingPlan | null {
+    if (!settings || !this.#ring?.active) return null;
+    const plan = planTracking(content, settings);
+    if (plan.error) this.#log.warn(`a message is not tracked: ${(plan.error as Error).message}`);
+    return plan.skipped || plan.changes.length === 0 ? null : plan;
+  }
+}
+
+/** A message that only gets List-Unsubscribe reports neither opens nor clicks. */
+function flagsOf({ changes, settings }: TrackingPlan): TrackingFlags {
+  if (!changes.some(({ kind }) => kind === 'body')) return UNTRACKED;
+  return {
+    openTracking: settings.opens,
+    initialPixel: settings.initialOpens,
+    clickTracking: settings.clicks,
+  };
 }
 
 function trackingSettings(

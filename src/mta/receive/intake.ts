@@ -3,6 +3,7 @@
  * hands its recipients to the scheduler. A 250 is answered only after the message and the record of its reception
  * are on disk together.
  */
+import type { Settings } from '../../config/index.ts';
 import { messageIdBase } from '../../events/message-id.ts';
 import type { MessageFacts, Outcome, Received } from '../../events/outcome.ts';
 import { domainToAscii } from '../../mail/address.ts';
@@ -107,17 +108,12 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
     spoolId,
     recipient: single ? ordinary[0]!.address : '',
   });
-  const stored = added.length > 0 ? editHeaders(raw, { prepend: added }) : Buffer.from(raw);
+  const stored =
+    added.length > 0 ? editHeaders(raw, { prepend: added, remove: replaced(source) }) : Buffer.from(raw);
   const identity = header.get('sender') ?? header.get('from') ?? '';
-  // The recipients of one message rarely differ in what the configuration says about tracking; the first one counts.
-  const domain = asciiDomain(recipients[0]!.address);
-  const tracking = deps.tracking().flagsFor(config, {
-    vmta: choice.vmta,
-    domain,
-    sender,
-    content: stored,
-    source,
-  });
+  // What the events of the reception say. The delivery decides by the same rule for the queue it then goes through.
+  const flagsOf = deps.tracking().flagsFor(config, { vmta: choice.vmta, sender, content: stored, source });
+  const tracking = (address: string) => flagsOf(queueDomain(config, asciiDomain(address), choice.vmta));
 
   const facts: MessageFacts = {
     spoolId,
@@ -140,7 +136,7 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
     headers: wantedHeaders(header, deps.headersWanted()),
     customMessageId: control.customMessageId,
     subaccountId: control.subaccountId,
-    ...tracking,
+    ...tracking(recipients[0]!.address),
   };
   const envelope: Envelope = {
     facts,
@@ -154,6 +150,7 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
     smtpUtf8: given.smtpUtf8,
     returnContent: given.returnContent,
     removeHeaders: control.remove,
+    ...control.atDelivery,
     suppressReports: source.get('suppress-local-dsn'),
   };
   const pending = envelope.recipients.map(
@@ -172,7 +169,7 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
     const received: Received = {
       kind: 'received',
       at: now,
-      message: facts,
+      message: { ...facts, ...tracking(address) },
       recipient: { address, originalRecipient, messageId: id },
     };
     outcomes.push(received);
@@ -212,10 +209,17 @@ function addedHeaders(
   if (source.get('add-message-id-header') && !header.find('message-id')) {
     added.push(headerField('Message-ID', messageId(facts.spoolId, deps.hostName)));
   }
-  if (source.get('add-date-header') !== 'no' && !header.find('date')) {
+  const date = source.get('date-header-time') === 'delivery' ? 'no' : source.get('add-date-header');
+  if (date === 'override' || (date === 'yes' && !header.find('date'))) {
     added.push(headerField('Date', dateHeader(facts.now)));
   }
   return added;
+}
+
+/** `add-date-header override` at reception: the Date that the message came with goes. */
+function replaced(source: Settings<'source'>): string[] {
+  const now = source.get('date-header-time') === 'reception' && source.get('add-date-header') === 'override';
+  return now ? ['Date'] : [];
 }
 
 function wantedHeaders(header: Header, wanted: ReadonlySet<string>): [string, string][] {

@@ -123,6 +123,8 @@ test('a pool: the record keeps its name, the queue its member (D4.1, D4.7)', asy
   assert.deepEqual([facts.vmta, facts.pool, mta.queued[0]?.vmta], ['v', 'P', 'v']);
 });
 
+const ALWAYS = ['X-DKIM-Key', 'X-Schedule'];
+
 test('control headers: processed ones count and go, others stay and count for nothing', async (t) => {
   const headers =
     'X-Job: spring 31\r\nX-Envid: e7\r\nX-Virtual-MTA: {default}\r\nX-SP-Subaccount-Id: 42\r\nX-Mine: m-1\r\n';
@@ -141,9 +143,11 @@ test('control headers: processed ones count and go, others stay and count for no
   assert.equal(envelope.facts.subaccountId, 42);
   assert.equal(envelope.facts.customMessageId, 'm-1');
   assert.deepEqual(envelope.removeHeaders.map((name) => name.toLowerCase()).sort(), [
+    'x-dkim-key',
     'x-envid',
     'x-gone',
     'x-job',
+    'x-schedule',
     'x-sp-subaccount-id',
     'x-virtual-mta',
   ]);
@@ -154,12 +158,12 @@ test('control headers: processed ones count and go, others stay and count for no
   ({ envelope } = off.stored());
   const { jobId, envId, subaccountId } = envelope.facts;
   assert.deepEqual({ jobId, envId, subaccountId }, { jobId: '', envId: '', subaccountId: 0 });
-  assert.deepEqual(envelope.removeHeaders, []);
+  assert.deepEqual(envelope.removeHeaders, ALWAYS, 'a key never leaks, a schedule is our business');
 
   const kept = await startReception(t, open('process-x-job yes\nretain-x-job yes\njobid-header X-Campaign'));
   await kept.send({ to: ['kim@a.test'], content: `X-Job: a\r\nX-Campaign: b\r\n${CONTENT}` });
   assert.equal(kept.stored().envelope.facts.jobId, 'a');
-  assert.deepEqual(kept.stored().envelope.removeHeaders, []);
+  assert.deepEqual(kept.stored().envelope.removeHeaders, ALWAYS);
   await kept.send({ to: ['kim@a.test'], content: `X-Campaign: b\r\n${CONTENT}` });
   assert.equal(kept.stored().envelope.facts.jobId, 'b');
 });

@@ -187,8 +187,8 @@ test('mailauth verifies every signature and notices a changed letter', async () 
 
 /**
  * What OpenDKIM 2.11 cannot be asked: the milter protocol takes a fold right after a field's name away, which simple
- * canonicalization does not forgive; and it does not put the CRLF after a body in relaxed form that lacks one, as RFC
- * 6376 section 3.4.4 says it must (with DATA no such body arrives, only with BDAT).
+ * canonicalization does not forgive; and a body in relaxed form that lacks its last CRLF it calls not signed, where RFC
+ * 6376 section 3.4.4 says that the CRLF is to be added (with DATA no such body arrives, only with BDAT).
  */
 function isBeyondOpenDkim(what: string): boolean {
   if (what.startsWith('a fold after the name')) return what.includes('simple/');
@@ -198,15 +198,11 @@ function isBeyondOpenDkim(what: string): boolean {
 test('OpenDKIM verifies every signature, Ed25519 too, and notices a changed letter', {
   skip: missing('opendkim'),
 }, () => {
-  const results = byOpenDkim(signed.map(({ content }) => content));
-  const isRight = ({ signatures }: Signed, i: number) =>
-    results[i]!.join() === Array(signatures).fill('pass').join();
-  const wrong = signed.filter((one, i) => !isRight(one, i)).map(({ what }) => what);
-  assert.deepEqual(
-    wrong.filter((what) => !isBeyondOpenDkim(what)),
-    [],
-  );
-  assert.ok(wrong.length < 20, 'the exceptions are few');
+  const asked = signed.filter(({ what }) => !isBeyondOpenDkim(what));
+  assert.ok(asked.length > signed.length - 20, 'the exceptions are few');
+  for (const [i, result] of byOpenDkim(asked.map(({ content }) => content)).entries()) {
+    assert.deepEqual(result, Array(asked[i]!.signatures).fill('pass'), asked[i]!.what);
+  }
   const changed = signed.map(tampered).filter((content) => content !== null);
   assert.ok(changed.length > 10);
   for (const result of byOpenDkim(changed)) {

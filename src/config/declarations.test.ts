@@ -281,6 +281,8 @@ const HANDED_OUT: ReadonlySet<string> = new Set([
   'sender-or-from',
   'enable-signals',
   'spool',
+  'server',
+  'client',
   'always-allow-relaying',
 ]);
 

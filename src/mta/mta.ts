@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, formatDiagnostic, type Loaded } from '../config/index.ts';
+import { createStsPolicies } from '../dns/index.ts';
 import { openSpool, type Spool } from '../spool/spool.ts';
 import { spoolIdMaker } from '../spool/spool-id.ts';
 import type { PendingRecipient } from '../spool/stored-message.ts';
@@ -42,8 +43,6 @@ export interface MtaOptions {
   readonly version: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** The spool's disk has failed for good; all that was acknowledged is on it, and only a new start can go on. */
-  readonly onFailed?: (error: Error) => void;
 }
 
 export interface Mta {
@@ -84,11 +83,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   let inForce = await putInForce(options.config, stateDir, clock, log, null);
   const config = () => inForce.config;
 
-  const spool: Spool = openSpool(spoolSettings.dir, {
-    log: log.named('spool'),
-    deleteCorrupted: global.get('spool-delete-corrupted'),
-    onFailed: options.onFailed,
-  });
+  const spool: Spool = openSpool(spoolSettings.dir);
   const references = new ReferenceSigner(
     await keptSecret(path.join(stateDir, 'reference.key'), () => randomBytes(32)),
   );
@@ -116,6 +111,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     fate,
     renderer: new Renderer(() => inForce, clock),
     resolver: () => inForce.resolver,
+    stsPolicies: createStsPolicies({ resolver: () => inForce.resolver, clock }),
     traffic,
     hostName,
     clock,
@@ -224,9 +220,8 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     log: log.named('http'),
   });
   await listeners.apply(options.config);
+  await recover(spool, enqueue, log);
   log.info('running', { messages: spool.messageCount });
-  // Mail is taken and delivered meanwhile: a full spool takes a while to read.
-  const recovered = recover(spool, enqueue, () => stopping, log);
 
   return {
     addresses: [...listeners.addresses, ...(monitor ? [`http://127.0.0.1:${monitor.port}`] : [])],
@@ -235,7 +230,6 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       if (stopping) return;
       stopping = true;
       log.info('stopping');
-      await recovered;
       await reloading;
       await listeners.close(GRACE_MS);
       scheduler.stop();
@@ -253,27 +247,17 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   };
 }
 
-/**
- * Puts back into their queues what was waiting when the server last ended, a batch per turn of the event loop, so
- * that everything else goes on between two of them. What is not read when the server stops waits for the next start.
- */
+/** Puts back into their queues what was waiting when the server last ended, a batch per turn of the event loop. */
 async function recover(
   spool: Spool,
   enqueue: (recipients: readonly PendingRecipient[]) => void,
-  stopping: () => boolean,
   log: Log,
 ): Promise<void> {
   let count = 0;
-  try {
-    for (const batch of spool.recover()) {
-      enqueue(batch);
-      count += batch.length;
-      await new Promise((resolve) => setImmediate(resolve));
-      if (stopping()) break;
-    }
-  } catch (error) {
-    // New mail goes on; what was not reached waits on disk.
-    log.error(`the spool could not be read to its end: ${(error as Error).stack ?? error}`);
+  for (const batch of spool.recover()) {
+    enqueue(batch);
+    count += batch.length;
+    await new Promise((resolve) => setImmediate(resolve));
   }
   if (count > 0) log.info('recovered from the spool', { recipients: count, messages: spool.messageCount });
 }

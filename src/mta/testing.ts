@@ -8,7 +8,14 @@ import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import type { Answer } from 'dns-packet';
 import type { Config } from '../config/index.ts';
 import { good } from '../config/testing.ts';
-import { createDnsServer, createResolver, type DnsServerAddress, type Resolver } from '../dns/index.ts';
+import {
+  createDnsServer,
+  createResolver,
+  createStsPolicies,
+  type DnsServerAddress,
+  type Resolver,
+  type StsOptions,
+} from '../dns/index.ts';
 import type { MessageFacts, Outcome } from '../events/outcome.ts';
 import { createSmtpServer } from '../smtp/index.ts';
 import { Peer } from '../smtp/test-peer.ts';
@@ -153,6 +160,8 @@ export interface DeliveryOptions {
   readonly dir?: string;
   readonly mapSize?: number;
   readonly log?: Log;
+  /** Where MTA-STS policies come from. */
+  readonly sts?: Pick<StsOptions, 'port' | 'ca'>;
 }
 
 export interface Submitted {
@@ -214,6 +223,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     fate,
     renderer: new Renderer(() => inForce, clock),
     resolver: () => resolver,
+    stsPolicies: createStsPolicies({ resolver: () => resolver, clock, ...options.sts }),
     traffic: new TrafficMeter(clock.now()),
     hostName: 'mta.test',
     clock,

@@ -54,7 +54,7 @@ export const virtualMtaDirectives = {
     tier: 'rare',
     section: '3.3.1.39; 3.3.12.1',
     summary: 'Proxies to connect through; the next when one is out of reach.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'enable-signals': {
     scopes: ['global', 'virtual-mta-pool', 'virtual-mta'],

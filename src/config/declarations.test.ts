@@ -257,6 +257,7 @@ function elsewhere(): string {
 const HANDED_OUT: ReadonlySet<string> = new Set([
   'include',
   'domain-macro',
+  'auto-cold-virtual-mta',
   'smtp-listener',
   'smtp-source-host',
   'relay-domain',

@@ -33,6 +33,8 @@ import { Reception } from './receive/reception.ts';
 import { spaceGuard } from './receive/space-guard.ts';
 import { Records } from './records.ts';
 import { restartNeeded } from './reload.ts';
+import { openColdCounts } from './route/cold-counts.ts';
+import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
 import { keptSecret } from './state-files.ts';
 
@@ -84,6 +86,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   const config = () => inForce.config;
 
   const spool: Spool = openSpool(spoolSettings.dir);
+  const cold = openColdCounts(stateDir);
   const references = new ReferenceSigner(
     await keptSecret(path.join(stateDir, 'reference.key'), () => randomBytes(32)),
   );
@@ -139,6 +142,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       references,
       reports: new ReportReader(references),
       pools: new PoolRotation(),
+      placements: new Placements({ cold, rollup: () => null, clock }),
       tracking: () => inForce.tracking,
       headersWanted: () => inForce.headersWanted,
       enqueue: (recipients) => {
@@ -240,6 +244,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       guard.close();
       await inForce.resolver.close();
       await spool.close();
+      await cold.close();
       for (const release of unlock) release();
       await monitor?.close();
       log.info('stopped');

@@ -41,6 +41,8 @@ import { TrafficMeter } from './monitor/traffic.ts';
 import { Scheduler } from './queue/scheduler.ts';
 import { createIntake } from './receive/intake.ts';
 import { Reception } from './receive/reception.ts';
+import { openColdCounts } from './route/cold-counts.ts';
+import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
 import { queueDomain } from './route/queue-domain.ts';
 
@@ -356,6 +358,7 @@ export async function startReception(
   const dir = options.dir ?? folder(t);
   const spool = openSpool(dir);
   const queued: PendingRecipient[] = [];
+  const cold = openColdCounts(dir);
   const references = new ReferenceSigner(REFERENCE_KEY);
   const tracking = await Tracking.open(config, dir, log);
   const reception = new Reception({
@@ -366,6 +369,7 @@ export async function startReception(
       references,
       reports: new ReportReader(references),
       pools: new PoolRotation(),
+      placements: new Placements({ cold, rollup: () => null, clock }),
       tracking: () => tracking,
       headersWanted: () => new Set(options.headersWanted ?? []),
       enqueue: (recipients) => queued.push(...recipients),
@@ -392,6 +396,7 @@ export async function startReception(
     for (const session of server.sessions) session.destroy();
     await server.close(0);
     await spool.close();
+    await cold.close();
   });
   const under: ReceptionUnderTest = {
     config,

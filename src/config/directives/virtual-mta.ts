@@ -104,7 +104,7 @@ export const virtualMtaDirectives = {
     tier: 'common',
     section: '3.3.12.4; 10.7; 3.3.13',
     summary: 'A VMTA to warm up with the first mail of each day.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-smtp-out': {
     scopes: ['virtual-mta', 'virtual-mta-pool'],
@@ -122,7 +122,7 @@ export const virtualMtaDirectives = {
     documented: false,
     tier: 'rare',
     summary: 'A VMTA to warm up, made from address and name.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'virtual-mta': {
     scopes: ['virtual-mta-pool'],

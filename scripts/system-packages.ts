@@ -14,6 +14,7 @@ const NEEDED: readonly Needed[] = [
   // Without it swaks knows no TLS.
   { check: 'perl -MNet::SSLeay -e 1', package: 'libnet-ssleay-perl', for: 'the SMTP scenarios' },
   { check: 'command -v openssl', package: 'openssl', for: 'the TLS scenarios' },
+  { check: 'command -v opendkim', package: 'opendkim', for: 'the independent check of DKIM signatures' },
 ];
 
 function holds(check: string): boolean {

@@ -62,7 +62,19 @@ export async function run(args: string[]): Promise<number> {
   }
   const log = await openLog(config);
   if (without) log.warn(without);
-  const mta = await startMta({ config, readConfig, version: version(), clock: systemClock, log });
+  const mta = await startMta({
+    config,
+    readConfig,
+    version: version(),
+    clock: systemClock,
+    log,
+    onFailed: (error) => {
+      log.error(`the server ends, because ${error.message}`);
+      process.stderr.write(`posthorn mta: ${error.message}; mend the disk and start again\n`);
+      // Whoever supervises it starts it again; what is acknowledged is on disk. The log gets its line out first.
+      setTimeout(() => process.exit(1), 200);
+    },
+  });
   process.stdout.write(`posthorn mta listens on ${mta.addresses.join(', ')}\n`);
   // What pmta reload does, for those who are used to signals.
   process.on('SIGHUP', () => {

@@ -257,7 +257,6 @@ function elsewhere(): string {
 const HANDED_OUT: ReadonlySet<string> = new Set([
   'include',
   'domain-macro',
-  'auto-cold-virtual-mta',
   'smtp-listener',
   'smtp-source-host',
   'relay-domain',
@@ -282,8 +281,6 @@ const HANDED_OUT: ReadonlySet<string> = new Set([
   'sender-or-from',
   'enable-signals',
   'spool',
-  'server',
-  'client',
   'always-allow-relaying',
 ]);
 

@@ -3,7 +3,6 @@ import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, formatDiagnostic, type Loaded } from '../config/index.ts';
-import { createStsPolicies } from '../dns/index.ts';
 import { openSpool, type Spool } from '../spool/spool.ts';
 import { spoolIdMaker } from '../spool/spool-id.ts';
 import type { PendingRecipient } from '../spool/stored-message.ts';
@@ -29,12 +28,12 @@ import { TrafficMeter } from './monitor/traffic.ts';
 import { Scheduler } from './queue/scheduler.ts';
 import { createIntake } from './receive/intake.ts';
 import { Listeners } from './receive/listeners.ts';
+import { Pickup } from './receive/pickup/pickup.ts';
 import { Reception } from './receive/reception.ts';
 import { spaceGuard } from './receive/space-guard.ts';
+import { WaysIn } from './receive/ways-in.ts';
 import { Records } from './records.ts';
 import { restartNeeded } from './reload.ts';
-import { openColdCounts } from './route/cold-counts.ts';
-import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
 import { keptSecret } from './state-files.ts';
 
@@ -45,6 +44,8 @@ export interface MtaOptions {
   readonly version: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** The spool's disk has failed for good; all that was acknowledged is on it, and only a new start can go on. */
+  readonly onFailed?: (error: Error) => void;
 }
 
 export interface Mta {
@@ -85,8 +86,11 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   let inForce = await putInForce(options.config, stateDir, clock, log, null);
   const config = () => inForce.config;
 
-  const spool: Spool = openSpool(spoolSettings.dir);
-  const cold = openColdCounts(stateDir);
+  const spool: Spool = openSpool(spoolSettings.dir, {
+    log: log.named('spool'),
+    deleteCorrupted: global.get('spool-delete-corrupted'),
+    onFailed: options.onFailed,
+  });
   const references = new ReferenceSigner(
     await keptSecret(path.join(stateDir, 'reference.key'), () => randomBytes(32)),
   );
@@ -114,7 +118,6 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     fate,
     renderer: new Renderer(() => inForce, clock),
     resolver: () => inForce.resolver,
-    stsPolicies: createStsPolicies({ resolver: () => inForce.resolver, clock }),
     traffic,
     hostName,
     clock,
@@ -134,44 +137,47 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     dispatcher.kick();
   };
   const guard = await spaceGuard(spoolSettings.dir, spoolSettings.settings.get('min-free-space'), clock);
+  const takeMessage = createIntake({
+    spool,
+    newSpoolId: spoolIdMaker(clock.now),
+    references,
+    reports: new ReportReader(references),
+    pools: new PoolRotation(),
+    tracking: () => inForce.tracking,
+    headersWanted: () => inForce.headersWanted,
+    enqueue: (recipients) => {
+      records.notify();
+      if (recipients.length > 0) enqueue(recipients);
+    },
+    onReceived: (count, bytes) => traffic.add('in', count, bytes, clock.now()),
+    hostName,
+    clock,
+    log: log.named('receive'),
+  });
   const reception = new Reception({
     config,
-    takeMessage: createIntake({
-      spool,
-      newSpoolId: spoolIdMaker(clock.now),
-      references,
-      reports: new ReportReader(references),
-      pools: new PoolRotation(),
-      placements: new Placements({ cold, rollup: () => null, clock }),
-      tracking: () => inForce.tracking,
-      headersWanted: () => inForce.headersWanted,
-      enqueue: (recipients) => {
-        records.notify();
-        if (recipients.length > 0) enqueue(recipients);
-      },
-      onReceived: (count, bytes) => traffic.add('in', count, bytes, clock.now()),
-      hostName,
-      clock,
-      log: log.named('receive'),
-    }),
+    takeMessage,
     spoolRefusal: guard.refusal,
     hostName,
     clock,
     log: log.named('receive'),
   });
-  const listeners = new Listeners(reception, clock, log.named('receive'));
+  const waysIn = new WaysIn(
+    new Listeners(reception, clock, log.named('receive')),
+    new Pickup({ takeMessage, spool, spoolRefusal: guard.refusal, clock, log: log.named('pickup') }),
+  );
 
   const reload = async (newText?: string): Promise<string[]> => {
     const { config: next, diagnostics } = options.readConfig(newText);
     if (!next) throw new UserError(diagnostics.map(formatDiagnostic).join('\n'));
     const before = inForce;
     const prepared = await putInForce(next, stateDir, clock, log, before);
-    await listeners.apply(next);
+    await waysIn.apply(next);
     try {
       await records.apply(next);
     } catch (error) {
       await records.apply(before.config);
-      await listeners.apply(before.config);
+      await waysIn.apply(before.config);
       throw error;
     }
     if (newText !== undefined)
@@ -223,19 +229,21 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     clock,
     log: log.named('http'),
   });
-  await listeners.apply(options.config);
-  await recover(spool, enqueue, log);
+  await waysIn.apply(options.config);
   log.info('running', { messages: spool.messageCount });
+  // Mail is taken and delivered meanwhile: a full spool takes a while to read.
+  const recovered = recover(spool, enqueue, () => stopping, log);
 
   return {
-    addresses: [...listeners.addresses, ...(monitor ? [`http://127.0.0.1:${monitor.port}`] : [])],
+    addresses: [...waysIn.addresses, ...(monitor ? [`http://127.0.0.1:${monitor.port}`] : [])],
     reload: reloadInTurn,
     async stop() {
       if (stopping) return;
       stopping = true;
       log.info('stopping');
+      await recovered;
       await reloading;
-      await listeners.close(GRACE_MS);
+      await waysIn.close(GRACE_MS);
       scheduler.stop();
       await within(GRACE_MS, dispatcher.drained(), clock);
       await within(GRACE_MS, outcomes.settled(), clock);
@@ -244,7 +252,6 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       guard.close();
       await inForce.resolver.close();
       await spool.close();
-      await cold.close();
       for (const release of unlock) release();
       await monitor?.close();
       log.info('stopped');
@@ -252,17 +259,27 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   };
 }
 
-/** Puts back into their queues what was waiting when the server last ended, a batch per turn of the event loop. */
+/**
+ * Puts back into their queues what was waiting when the server last ended, a batch per turn of the event loop, so
+ * that everything else goes on between two of them. What is not read when the server stops waits for the next start.
+ */
 async function recover(
   spool: Spool,
   enqueue: (recipients: readonly PendingRecipient[]) => void,
+  stopping: () => boolean,
   log: Log,
 ): Promise<void> {
   let count = 0;
-  for (const batch of spool.recover()) {
-    enqueue(batch);
-    count += batch.length;
-    await new Promise((resolve) => setImmediate(resolve));
+  try {
+    for (const batch of spool.recover()) {
+      enqueue(batch);
+      count += batch.length;
+      await new Promise((resolve) => setImmediate(resolve));
+      if (stopping()) break;
+    }
+  } catch (error) {
+    // New mail goes on; what was not reached waits on disk.
+    log.error(`the spool could not be read to its end: ${(error as Error).stack ?? error}`);
   }
   if (count > 0) log.info('recovered from the spool', { recipients: count, messages: spool.messageCount });
 }

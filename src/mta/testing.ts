@@ -8,14 +8,7 @@ import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import type { Answer } from 'dns-packet';
 import type { Config } from '../config/index.ts';
 import { good } from '../config/testing.ts';
-import {
-  createDnsServer,
-  createResolver,
-  createStsPolicies,
-  type DnsServerAddress,
-  type Resolver,
-  type StsOptions,
-} from '../dns/index.ts';
+import { createDnsServer, createResolver, type DnsServerAddress, type Resolver } from '../dns/index.ts';
 import type { MessageFacts, Outcome } from '../events/outcome.ts';
 import { createSmtpServer } from '../smtp/index.ts';
 import { Peer } from '../smtp/test-peer.ts';
@@ -41,8 +34,7 @@ import { TrafficMeter } from './monitor/traffic.ts';
 import { Scheduler } from './queue/scheduler.ts';
 import { createIntake } from './receive/intake.ts';
 import { Reception } from './receive/reception.ts';
-import { openColdCounts } from './route/cold-counts.ts';
-import { Placements } from './route/placement.ts';
+import type { TakeMessage } from './receive/submission.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
 import { queueDomain } from './route/queue-domain.ts';
 
@@ -162,8 +154,6 @@ export interface DeliveryOptions {
   readonly dir?: string;
   readonly mapSize?: number;
   readonly log?: Log;
-  /** Where MTA-STS policies come from. */
-  readonly sts?: Pick<StsOptions, 'port' | 'ca'>;
 }
 
 export interface Submitted {
@@ -225,7 +215,6 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     fate,
     renderer: new Renderer(() => inForce, clock),
     resolver: () => resolver,
-    stsPolicies: createStsPolicies({ resolver: () => resolver, clock, ...options.sts }),
     traffic: new TrafficMeter(clock.now()),
     hostName: 'mta.test',
     clock,
@@ -329,6 +318,9 @@ export interface ReceptionUnderTest {
   readonly config: Config;
   readonly spool: Spool;
   readonly reception: Reception;
+  /** What every way in hands its messages to. */
+  readonly takeMessage: TakeMessage;
+  readonly log: Log;
   readonly clock: TestClock;
   /** What was handed to the scheduler. */
   readonly queued: PendingRecipient[];
@@ -358,26 +350,25 @@ export async function startReception(
   const dir = options.dir ?? folder(t);
   const spool = openSpool(dir);
   const queued: PendingRecipient[] = [];
-  const cold = openColdCounts(dir);
   const references = new ReferenceSigner(REFERENCE_KEY);
   const tracking = await Tracking.open(config, dir, log);
+  const takeMessage = createIntake({
+    spool,
+    newSpoolId: spoolIdMaker(() => clock.now()),
+    references,
+    reports: new ReportReader(references),
+    pools: new PoolRotation(),
+    tracking: () => tracking,
+    headersWanted: () => new Set(options.headersWanted ?? []),
+    enqueue: (recipients) => queued.push(...recipients),
+    onReceived: () => {},
+    hostName: 'mta.test',
+    clock,
+    log,
+  });
   const reception = new Reception({
     config: () => config,
-    takeMessage: createIntake({
-      spool,
-      newSpoolId: spoolIdMaker(() => clock.now()),
-      references,
-      reports: new ReportReader(references),
-      pools: new PoolRotation(),
-      placements: new Placements({ cold, rollup: () => null, clock }),
-      tracking: () => tracking,
-      headersWanted: () => new Set(options.headersWanted ?? []),
-      enqueue: (recipients) => queued.push(...recipients),
-      onReceived: () => {},
-      hostName: 'mta.test',
-      clock,
-      log,
-    }),
+    takeMessage,
     spoolRefusal: () => under.refusal,
     hostName: 'mta.test',
     clock,
@@ -396,12 +387,13 @@ export async function startReception(
     for (const session of server.sessions) session.destroy();
     await server.close(0);
     await spool.close();
-    await cold.close();
   });
   const under: ReceptionUnderTest = {
     config,
     spool,
     reception,
+    takeMessage,
+    log,
     clock,
     queued,
     logged: lines,

@@ -4,10 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import type { Received } from '../events/outcome.ts';
 import { openSpool, SpoolWriteError } from './spool.ts';
 import { spoolIdMaker } from './spool-id.ts';
-import type { Envelope, PendingRecipient } from './stored-message.ts';
+import { sample } from './testing.ts';
 
 const folders: string[] = [];
 function folder(): string {
@@ -18,65 +17,6 @@ function folder(): string {
 after(() => {
   for (const dir of folders) rmSync(dir, { recursive: true, force: true });
 });
-
-function sample(spoolId: string, recipients: number) {
-  const facts: Envelope['facts'] = {
-    spoolId,
-    receivedAt: 1_700_000_000_000,
-    sender: 'news@brand.test',
-    from: 'news@brand.test',
-    fromName: '',
-    senderDomain: 'brand.test',
-    subject: 'Hello',
-    size: 12,
-    source: 'smtp',
-    heloName: 'feed.test',
-    clientIp: '127.0.0.1',
-    localIp: '127.0.0.1',
-    user: '',
-    vmta: 'v',
-    pool: '',
-    jobId: '',
-    envId: '',
-    headers: [['X-Job', 'one']],
-    customMessageId: '',
-    subaccountId: 0,
-    openTracking: false,
-    initialPixel: false,
-    clickTracking: false,
-  };
-  const addresses = Array.from({ length: recipients }, (_, i) => ({
-    address: `u${i}@a.test`,
-    originalRecipient: '',
-    messageId: `00000000000000000${i.toString(16).padStart(3, '0')}`,
-    notify: [],
-  }));
-  const envelope: Envelope = {
-    facts,
-    recipients: addresses,
-    eightBit: false,
-    smtpUtf8: false,
-    returnContent: '',
-    removeHeaders: [],
-    suppressReports: false,
-  };
-  const pending = addresses.map(
-    (_, index): PendingRecipient => ({
-      spoolId,
-      index,
-      domain: 'a.test',
-      vmta: 'v',
-      receivedAt: facts.receivedAt,
-      attempts: 0,
-      holdUntil: 0,
-      priority: 50,
-    }),
-  );
-  const outcomes = addresses.map(
-    (recipient): Received => ({ kind: 'received', at: facts.receivedAt, message: facts, recipient }),
-  );
-  return { envelope, pending, outcomes };
-}
 
 test('a message, its recipients and its outcomes are there again after closing', async () => {
   const dir = folder();
@@ -252,4 +192,18 @@ test('ids sort by age and do not repeat while the clock stands still', () => {
   now += 1;
   const later = next();
   assert.ok(ids.every((id) => id < later && id.length === 16));
+});
+
+test('what a message was taken from is known until it is forgotten, also after a restart', async (t) => {
+  const dir = folder();
+  const spool = openSpool(dir);
+  const { envelope, pending } = sample('018bcfe568000001', 1);
+  await spool.store(envelope, Buffer.from('x'), pending, [], 'claim-1');
+  await spool.close();
+  const again = openSpool(dir);
+  t.after(() => again.close());
+  assert.ok(again.wasTaken('claim-1'));
+  assert.ok(!again.wasTaken('claim-2'));
+  await again.forgetTaken(['claim-1', 'claim-2']);
+  assert.ok(!again.wasTaken('claim-1'));
 });

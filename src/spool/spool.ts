@@ -7,14 +7,20 @@
  * one sync (group commit), which is what makes durability cheap under load.
  *
  * A write that the disk refuses rejects with `SpoolWriteError`, changes nothing, and the next one is tried afresh.
+ * A record that cannot be used is set aside (`CorruptFolder`), and everything else goes on.
  */
 import { randomUUID } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
-import { type Database, open, type RootDatabase } from 'lmdb';
+import { type Database, open, type RangeOptions, type RootDatabase } from 'lmdb';
 import type { Outcome } from '../events/outcome.ts';
 import { reason } from '../system/durable-file.ts';
+import { type Log, silentLog } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
+import { CorruptFolder } from './corrupt-folder.ts';
+import { Departures } from './departures.ts';
+import { readRecords } from './read-records.ts';
+import { envelopeFault, outcomeFault, pendingFault } from './record-checks.ts';
 import type { Envelope, PendingRecipient } from './stored-message.ts';
 
 /** The disk did not take a transaction; nothing of it is stored. The message says where and why. */
@@ -44,18 +50,30 @@ export interface JournalEntry {
 export interface SpoolOptions {
   /** Upper bound of the store in bytes; address space, not disk. Default 1 TiB. */
   readonly mapSize?: number;
+  readonly log?: Log;
+  /** Delete records that cannot be used instead of setting them aside (`spool-delete-corrupted`). */
+  readonly deleteCorrupted?: boolean;
+  /**
+   * The disk failed in a way that leaves nothing to be done here: the store takes no more writes until the program is
+   * started anew. All that was acknowledged is on disk.
+   */
+  readonly onFailed?: (error: SpoolWriteError) => void;
 }
+
+/** The layout of the records. A store without a number was written before there was one, in layout 1. */
+const FORMAT = 1;
 
 export function openSpool(dir: string, options: SpoolOptions = {}): Spool {
   let root: RootDatabase;
   try {
-    root = open({ path: dir, name: undefined, maxDbs: 8, mapSize: options.mapSize, noSubdir: false });
+    // Not `overlappingSync`: it makes a transaction visible before it is on disk, and one whose sync fails stays.
+    root = open({ path: dir, maxDbs: 16, mapSize: options.mapSize, noSubdir: false, overlappingSync: false });
   } catch (error) {
     throw new UserError(`the spool in ${dir} cannot be opened: ${reason(error)}`, { cause: error });
   }
   // Other people's mail: LMDB makes its files readable for everyone.
   for (const name of ['data.mdb', 'lock.mdb']) chmodSync(path.join(dir, name), 0o600);
-  return new Spool(dir, root);
+  return new Spool(dir, root, options);
 }
 
 export class Spool {
@@ -68,87 +86,135 @@ export class Spool {
   readonly #pending: Database<PendingValue, PendingKey>;
   readonly #journal: Database<Outcome, number>;
   readonly #checkpoints: Database<Checkpoint, string>;
-  /** Recipients still to be settled, per message; a message leaves the disk with its last recipient. */
-  readonly #open = new Map<string, number>();
+  readonly #claims: Database<number, string>;
+  readonly #departures: Departures;
+  readonly #corrupt: CorruptFolder;
+  readonly #log: Log;
+  readonly #onFailed: (error: SpoolWriteError) => void;
+  /** Last message of the run before; the scan goes so far. */
+  readonly #lastFound: string;
+  /** Messages of this run whose ids are not younger than those the scan looks at (a clock was set back). */
+  readonly #early = new Set<string>();
+  /** Messages being set aside. */
+  readonly #aside = new Map<string, Promise<void>>();
+  #failed: SpoolWriteError | null = null;
   #nextSeq: number;
 
-  constructor(dir: string, root: RootDatabase) {
+  constructor(dir: string, root: RootDatabase, options: SpoolOptions) {
     this.dir = dir;
     this.#root = root;
+    this.#log = options.log ?? silentLog;
+    this.#onFailed = options.onFailed ?? (() => {});
+    this.#corrupt = new CorruptFolder(dir, !options.deleteCorrupted, this.#log);
+    const state: Database<string | number, string> = root.openDB({ name: 'state' });
+    const format = state.get('format') ?? 1;
+    if (typeof format !== 'number' || format > FORMAT) {
+      throw new UserError(
+        `the spool in ${dir} was written by a newer version (layout ${format}, this one knows ${FORMAT}); start that version, let it empty the spool, then come back`,
+      );
+    }
     this.#envelopes = root.openDB({ name: 'envelopes' });
     this.#contents = root.openDB({ name: 'contents', encoding: 'binary' });
     this.#pending = root.openDB({ name: 'pending' });
     this.#journal = root.openDB({ name: 'outcomes' });
     this.#checkpoints = root.openDB({ name: 'checkpoints' });
-    const state: Database<string, string> = root.openDB({ name: 'state' });
-    let id = state.get('id');
-    if (id === undefined) {
-      id = randomUUID();
-      state.putSync('id', id);
+    this.#claims = root.openDB({ name: 'claims' });
+    this.id = (state.get('id') as string | undefined) ?? randomUUID();
+    if (state.get('format') === undefined) {
+      root.transactionSync(() => {
+        state.putSync('id', this.id);
+        state.putSync('format', FORMAT);
+      });
     }
-    this.id = id;
-    const newest = [...this.#journal.getKeys({ reverse: true, limit: 1 })][0] ?? 0;
+    this.#departures = new Departures(
+      (spoolId) => this.#pending.getKeysCount(recipientsOf(spoolId)),
+      (spoolId, index) => this.#pending.doesExist([spoolId, index]),
+    );
+    const last = <T>(keys: Iterable<T>): T | undefined => [...keys][0];
+    const backwards = { reverse: true, limit: 1 };
+    this.#lastFound = [
+      last(this.#pending.getKeys(backwards))?.[0] ?? '',
+      last(this.#envelopes.getKeys(backwards)) ?? '',
+      last(this.#contents.getKeys(backwards)) ?? '',
+    ]
+      .sort()
+      .at(-1)!;
     // The journal may be empty because every view has taken it all; numbers go on from where they had come to.
     const told = [...this.#checkpoints.getRange()].map(({ value }) => value.seq);
-    this.#nextSeq = Math.max(newest, 0, ...told) + 1;
+    this.#nextSeq = Math.max(last(this.#journal.getKeys(backwards)) ?? 0, ...told) + 1;
   }
 
-  /** Stores a message for its recipients and journals its outcomes; resolves when all of it is on disk. */
+  /**
+   * Stores a message for its recipients and journals its outcomes; resolves when all of it is on disk. `claim` names
+   * what the message was taken from (a pickup file) and is kept with it, so that it is not taken again if it could
+   * not be removed in time: see `wasTaken`.
+   */
   async store(
     envelope: Envelope,
     content: Buffer,
     recipients: readonly PendingRecipient[],
     outcomes: readonly Outcome[],
+    claim?: string,
   ): Promise<void> {
+    this.#refuseIfFailed();
     const { spoolId } = envelope.facts;
     const writes: Promise<boolean>[] = [];
+    if (claim !== undefined) writes.push(this.#claims.put(claim, envelope.facts.receivedAt));
     if (recipients.length > 0) {
+      // Before the write, so that `recover` never takes a message of this run for one of the last.
+      if (spoolId <= this.#lastFound) this.#early.add(spoolId);
       writes.push(this.#contents.put(spoolId, content), this.#envelopes.put(spoolId, envelope));
       for (const recipient of recipients) writes.push(this.#putPending(recipient));
     }
     this.#append(outcomes, writes);
-    // Before the write, so that `recover` never takes a message of this run for one of the last.
-    if (recipients.length > 0) this.#open.set(spoolId, recipients.length);
-    try {
-      await this.#commit(writes);
-    } catch (error) {
-      this.#open.delete(spoolId);
-      throw error;
-    }
+    await this.#commit(writes);
   }
 
-  /** Records what became of recipients, with the outcomes that tell it, in one transaction. */
+  /** Whether a message was stored from what this names. */
+  wasTaken(claim: string): boolean {
+    return this.#claims.doesExist(claim);
+  }
+
+  /** What these name is gone for good: they will not be asked about again. */
+  async forgetTaken(claims: readonly string[]): Promise<void> {
+    this.#refuseIfFailed();
+    await this.#commit(claims.map((claim) => this.#claims.remove(claim)));
+  }
+
+  /**
+   * Records what became of recipients, with the outcomes that tell it, in one transaction. A message leaves the disk
+   * with its last recipient.
+   */
   async settle(settlements: readonly Settlement[], outcomes: readonly Outcome[]): Promise<void> {
+    const done = settlements.filter(({ state }) => state === 'done');
+    for (let busy = this.#departures.busy(done); busy; busy = this.#departures.busy(done)) await busy;
+    this.#refuseIfFailed();
     const writes: Promise<boolean>[] = [];
-    for (const settlement of settlements) {
-      if (settlement.state !== 'done') {
-        writes.push(this.#putPending(settlement.state));
-        continue;
-      }
-      const { spoolId, index } = settlement;
-      writes.push(this.#pending.remove([spoolId, index]));
-      const left = (this.#open.get(spoolId) ?? 1) - 1;
-      if (left > 0) {
-        this.#open.set(spoolId, left);
-        continue;
-      }
-      this.#open.delete(spoolId);
+    for (const { state } of settlements) if (state !== 'done') writes.push(this.#putPending(state));
+    for (const { spoolId, index } of done) writes.push(this.#pending.remove([spoolId, index]));
+    const departure = this.#departures.begin(done);
+    for (const spoolId of departure.emptied) {
       writes.push(this.#envelopes.remove(spoolId), this.#contents.remove(spoolId));
     }
     this.#append(outcomes, writes);
-    try {
-      await this.#commit(writes);
-    } catch (error) {
-      for (const { spoolId, state } of settlements) {
-        if (state === 'done') this.#open.set(spoolId, (this.#open.get(spoolId) ?? 0) + 1);
-      }
-      throw error;
-    }
+    const written = this.#commit(writes);
+    departure.settledBy(written);
+    await written;
   }
 
   /** The unchanging part of a stored message; undefined when it is not (or no longer) here. */
   envelope(spoolId: string): Envelope | undefined {
-    return this.#envelopes.get(spoolId);
+    let fault: string | null;
+    try {
+      const envelope = this.#envelopes.get(spoolId);
+      if (envelope === undefined) return undefined;
+      fault = envelopeFault(envelope, spoolId);
+      if (fault === null) return envelope;
+    } catch (error) {
+      fault = `cannot be decoded (${reason(error)})`;
+    }
+    this.#setMessageAside(spoolId, `the envelope ${fault}`);
+    return undefined;
   }
 
   /** The message as stored; undefined when it is not (or no longer) here. */
@@ -157,35 +223,22 @@ export class Spool {
   }
 
   /**
-   * Every recipient that was waiting when the spool was opened, oldest message first, in batches. Call it once,
-   * after opening; it also counts the recipients of each message, which `settle` needs to know when one is empty.
-   * Between two batches mail may be stored and settled: a message is in one batch with all its recipients, and one
-   * that was stored since is in none.
+   * Every recipient that was waiting when the spool was opened, oldest message first, in batches; a message is in one
+   * batch with all its recipients. Between two batches mail may be stored and settled: what was stored since is in
+   * none, and no reader stays open that would keep old pages. What cannot be used is set aside on the way.
    */
-  *recover(batchSize = 1000): Generator<PendingRecipient[]> {
-    let batch: PendingRecipient[] = [];
-    let message = '';
-    let ours = false;
-    for (const { key, value } of this.#pending.getRange({ snapshot: false })) {
-      const [spoolId, index] = key;
-      if (spoolId !== message) {
-        if (batch.length >= batchSize) {
-          yield batch;
-          batch = [];
-        }
-        message = spoolId;
-        ours = !this.#open.has(spoolId);
-      }
-      if (!ours) continue;
-      this.#open.set(spoolId, (this.#open.get(spoolId) ?? 0) + 1);
-      batch.push({ spoolId, index, ...value });
+  *recover(batchSize = 500): Generator<PendingRecipient[]> {
+    for (let after = ''; after < this.#lastFound; ) {
+      const slice = this.#slice(after, batchSize);
+      if (slice.recipients.length > 0) yield slice.recipients;
+      after = slice.through;
     }
-    if (batch.length > 0) yield batch;
+    this.#early.clear();
   }
 
   /** Messages with at least one recipient still waiting. */
   get messageCount(): number {
-    return this.#open.size;
+    return (this.#envelopes.getStats() as { entryCount: number }).entryCount;
   }
 
   /** Number of the latest outcome; 0 when there was none yet. */
@@ -195,11 +248,20 @@ export class Spool {
 
   /** Journaled outcomes after `seq`, oldest first. */
   journal(afterSeq: number, limit: number): JournalEntry[] {
-    const entries: JournalEntry[] = [];
-    for (const { key, value } of this.#journal.getRange({ start: afterSeq + 1, limit })) {
-      entries.push({ seq: key, outcome: value });
+    for (let from = afterSeq + 1; ; ) {
+      const entries: JournalEntry[] = [];
+      const records = readRecords(this.#journal, { start: from, limit }, outcomeFault);
+      for (const { key, value, fault, octets } of records) {
+        if (value !== undefined) entries.push({ seq: key, outcome: value });
+        else {
+          const record = { name: `outcome-${key}`, fault: `outcome ${key} ${fault}`, found: octets };
+          if (this.#corrupt.take(record)) this.#background(`outcome-${key}`, [this.#journal.remove(key)]);
+        }
+      }
+      // A row of unusable records must not look like the end.
+      if (entries.length > 0 || records.length === 0) return entries;
+      from = records.at(-1)!.key + 1;
     }
-    return entries;
   }
 
   checkpoint(view: string): Checkpoint | null {
@@ -208,6 +270,7 @@ export class Spool {
 
   /** Remembers how far each view has come and drops the outcomes that all of them have on disk. */
   async advance(checkpoints: ReadonlyMap<string, Checkpoint>, dropThrough: number): Promise<void> {
+    this.#refuseIfFailed();
     const writes: Promise<boolean>[] = [];
     for (const [view, checkpoint] of checkpoints) writes.push(this.#checkpoints.put(view, checkpoint));
     for (const seq of this.#journal.getKeys({ end: dropThrough + 1 })) writes.push(this.#journal.remove(seq));
@@ -215,7 +278,9 @@ export class Spool {
   }
 
   async close(): Promise<void> {
-    await this.#root.close();
+    await Promise.all(this.#aside.values());
+    // The writing thread of a store that has failed never ends.
+    if (!this.#failed) await this.#root.close();
   }
 
   #putPending(recipient: PendingRecipient): Promise<boolean> {
@@ -225,6 +290,79 @@ export class Spool {
 
   #append(outcomes: readonly Outcome[], writes: Promise<boolean>[]): void {
     for (const outcome of outcomes) writes.push(this.#journal.put(this.#nextSeq++, outcome));
+  }
+
+  /**
+   * Looks at about `limit` messages that follow `after`. All reads of one turn of the event loop see the same
+   * transaction, in which every message has its envelope, its content and a recipient, or something is broken.
+   */
+  #slice(after: string, limit: number): { recipients: PendingRecipient[]; through: string } {
+    const start = after === '' ? undefined : ([after, Number.POSITIVE_INFINITY] as PendingKey);
+    const read = (range: RangeOptions) => readRecords(this.#pending, range, pendingFault);
+    const pending = read({ start, limit });
+    const envelopes = [...this.#envelopes.getKeys({ start: after, exclusiveStart: true, limit })];
+    const contents = [...this.#contents.getKeys({ start: after, exclusiveStart: true, limit })];
+    if (pending.length === limit) {
+      const [spoolId] = pending.at(-1)!.key;
+      pending.push(...read({ ...recipientsOf(spoolId), start: pending.at(-1)!.key, exclusiveStart: true }));
+    }
+    const through = [
+      this.#lastFound,
+      pending.length >= limit ? pending.at(-1)!.key[0] : this.#lastFound,
+      envelopes.length === limit ? envelopes.at(-1)! : this.#lastFound,
+      contents.length === limit ? contents.at(-1)! : this.#lastFound,
+    ].sort()[0]!;
+    const stored = new Set(contents);
+    const whole = new Set(envelopes.filter((spoolId) => stored.has(spoolId)));
+    const waiting = new Set<string>();
+    const recipients: PendingRecipient[] = [];
+    for (const { key, value, fault, octets } of pending) {
+      const [spoolId, index] = key;
+      if (spoolId > through) break;
+      waiting.add(spoolId);
+      if (this.#early.has(spoolId) || this.#aside.has(spoolId)) continue;
+      if (!whole.has(spoolId)) this.#setMessageAside(spoolId, 'recipients wait without their message');
+      else if (value !== undefined) recipients.push({ spoolId, index, ...value });
+      else this.#setRecipientAside(spoolId, index, `recipient ${index} ${fault}`, octets);
+    }
+    for (const spoolId of new Set([...envelopes, ...contents])) {
+      if (spoolId > through || waiting.has(spoolId) || this.#early.has(spoolId)) continue;
+      if (!this.#aside.has(spoolId)) this.#setMessageAside(spoolId, 'a message has no recipients');
+    }
+    return { recipients, through };
+  }
+
+  #setMessageAside(spoolId: string, fault: string): void {
+    if (this.#aside.has(spoolId)) return;
+    const pending = readRecords(this.#pending, recipientsOf(spoolId), pendingFault);
+    const found = { envelope: this.#envelopes.getBinary(spoolId), recipients: pending };
+    if (!this.#corrupt.take({ name: spoolId, fault, found, message: this.content(spoolId) })) return;
+    this.#background(spoolId, [
+      ...pending.map(({ key }) => this.#pending.remove(key)),
+      this.#envelopes.remove(spoolId),
+      this.#contents.remove(spoolId),
+    ]);
+  }
+
+  /** One record of many: the other recipients go on. The address is in the envelope, if that can be read. */
+  #setRecipientAside(spoolId: string, index: number, fault: string, octets: Buffer | undefined): void {
+    const address = this.envelope(spoolId)?.recipients[index]?.address;
+    const record = { name: `${spoolId}-${index}`, fault, found: { address, record: octets } };
+    if (!this.#corrupt.take({ ...record, message: this.content(spoolId) })) return;
+    const settled = this.settle([{ spoolId, index, state: 'done' }], []);
+    this.#background(record.name, [settled.then(() => true)]);
+  }
+
+  /** Takes out what was set aside. When that fails it is found again at the next start. */
+  #background(name: string, writes: readonly Promise<boolean>[]): void {
+    const written = this.#commit(writes)
+      .catch((error: Error) => this.#log.warn(`${name} was set aside and stays as well: ${error.message}`))
+      .finally(() => this.#aside.delete(name));
+    this.#aside.set(name, written);
+  }
+
+  #refuseIfFailed(): void {
+    if (this.#failed) throw this.#failed;
   }
 
   /** Writes begun in one turn of the event loop are one LMDB transaction, so they are all stored or none is. */
@@ -243,8 +381,31 @@ export class Spool {
     } catch (error) {
       cause = error;
     }
-    throw new SpoolWriteError(`the spool in ${this.dir} refused a write: ${reason(cause)}`, { cause });
+    const error = new SpoolWriteError(`the spool in ${this.dir} refused a write: ${reason(cause)}`, {
+      cause,
+    });
+    if (!this.#failed && !this.#readable()) {
+      this.#failed = error;
+      this.#onFailed(error);
+    }
+    throw error;
   }
+
+  /** After a failure to write its first page LMDB takes no further transaction, not even one that reads. */
+  #readable(): boolean {
+    try {
+      this.#root.resetReadTxn();
+      this.#checkpoints.get('');
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** The keys of all recipients of a message that wait. */
+function recipientsOf(spoolId: string): RangeOptions {
+  return { start: [spoolId, 0], end: [spoolId, Number.POSITIVE_INFINITY] };
 }
 
 function ignore(): void {}

@@ -138,7 +138,7 @@ export const domainRetryDirectives = {
     tier: 'core',
     section: '3.3.10.58',
     summary: 'A 421 sends us to the next MX.',
-    effect: 'honoured',
+    effect: notReadYet,
   },
   'replace-smtp-421-service-response': {
     scopes: ['domain'],
@@ -147,7 +147,7 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.59',
     summary: 'Report a 421 without its text.',
-    effect: 'honoured',
+    effect: notReadYet,
   },
   'bounce-upon-no-mx': {
     scopes: ['domain'],
@@ -156,7 +156,7 @@ export const domainRetryDirectives = {
     tier: 'common',
     section: '3.3.10.60',
     summary: 'Bounce when there is no MX, at once or after a while.',
-    effect: 'honoured',
+    effect: notReadYet,
   },
   'bounce-upon-5xx-greeting': {
     scopes: ['domain'],
@@ -174,7 +174,7 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.62',
     summary: 'Bounce on broken transfers behind a PIX.',
-    effect: 'honoured',
+    effect: notReadYet,
   },
   'bounce-upon-transfer-failure': {
     scopes: ['domain'],
@@ -183,7 +183,7 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.63',
     summary: 'Bounce on broken transfers.',
-    effect: 'honoured',
+    effect: notReadYet,
   },
   'retry-upon-new-mail': {
     scopes: ['domain'],
@@ -201,7 +201,7 @@ export const domainRetryDirectives = {
     tier: 'core',
     section: '3.3.10.90',
     summary: "Rules for the destination's replies.",
-    effect: 'honoured',
+    effect: notReadYet,
   },
   'discard-as-bounce': {
     scopes: ['domain'],

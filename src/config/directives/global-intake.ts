@@ -238,7 +238,7 @@ export const globalIntakeDirectives = {
     tier: 'common',
     section: '3.3.1.34.1; 7.2',
     summary: 'Folder whose files are mail to send, and the folder for bad ones.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'pickup-retry-interval': {
     scopes: ['global'],
@@ -256,6 +256,6 @@ export const globalIntakeDirectives = {
     tier: 'rare',
     section: '3.3.1.34.3',
     summary: 'Undo doubled dots in picked up files.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

@@ -32,7 +32,7 @@ export const globalDirectives = {
     tier: 'rare',
     section: '3.3.1.5',
     summary: 'Remove spool files that cannot be read.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'spool-min-free-space': {
     scopes: ['global'],

@@ -27,13 +27,7 @@ async function finder(t: TestContext, settings = '') {
   const { resolver } = await startZone(t, ZONE);
   const config = good(`<domain *>\n${settings}\n</domain>`);
   return (domain: string, turn = 0) =>
-    findDestinations({
-      domain,
-      settings: config.queue(domain, '{default}'),
-      resolver,
-      turn,
-      isOurs: () => false,
-    });
+    findDestinations(domain, config.queue(domain, '{default}'), resolver, turn);
 }
 
 function shown(found: Destinations): string {
@@ -91,14 +85,7 @@ test('D9.10: "" takes an inherited route away', async (t) => {
   const config = good(
     '<domain own.test>\nsmtp-hosts ""\n</domain>\n<domain *>\nsmtp-hosts h1.test\n</domain>',
   );
-  const find = (domain: string) =>
-    findDestinations({
-      domain,
-      settings: config.queue(domain, '{default}'),
-      resolver,
-      turn: 0,
-      isOurs: () => false,
-    });
+  const find = (domain: string) => findDestinations(domain, config.queue(domain, '{default}'), resolver, 0);
   assert.equal(shown(await find('own.test')), 'own.test=192.0.2.9:25');
   assert.equal(shown(await find('other.test')), 'h1.test=192.0.2.11:25');
 });

@@ -23,18 +23,16 @@ export class QueueFate {
     this.#clock = clock;
   }
 
-  /**
-   * The queue waits for its next retry; what has outlived its time meanwhile bounces. `error` is for people. Several
-   * connections that fail in one run are one failure of the queue, with one record.
-   */
+  /** The queue waits for its next retry; what has outlived its time meanwhile bounces. `error` is for people. */
   defer(queue: Queue, attempt: ConnectionAttempt, result: StatusFacts, error: string, config: Config): void {
     const now = this.#clock.now();
-    const known = queue.retryAt > now;
     this.#scheduler.failed(queue, now, error);
-    if (!known) {
-      const facts = { ...attempt, retries: 0 };
-      this.#outcomes.queueDeferred({ kind: 'queue-deferred', at: now, attempt: facts, result });
-    }
+    this.#outcomes.queueDeferred({
+      kind: 'queue-deferred',
+      at: now,
+      attempt: { ...attempt, retries: 0 },
+      result,
+    });
     for (;;) {
       const expired = this.#scheduler.takeExpired(queue, now);
       if (expired.length === 0) break;

@@ -17,8 +17,8 @@ import type { Log } from '../../system/log.ts';
 import type { Tracking } from '../deliver/tracking.ts';
 import { messageIdOf, type ReferenceSigner } from '../inbound/reference.ts';
 import type { ReportReader } from '../inbound/report-reader.ts';
-import type { Placements } from '../route/placement.ts';
 import type { PoolRotation } from '../route/pool-rotation.ts';
+import { queueDomain } from '../route/queue-domain.ts';
 import { rewriteSender } from '../route/rewrite.ts';
 import { chooseVmta } from '../route/vmta-choice.ts';
 import { controlHeaders } from './control-headers.ts';
@@ -38,8 +38,6 @@ export interface IntakeDeps {
   readonly references: ReferenceSigner;
   readonly reports: ReportReader;
   readonly pools: PoolRotation;
-  /** Which queue each recipient joins. */
-  readonly placements: Placements;
   /** Whether tracking would change this message: what its events say about open and click tracking. */
   readonly tracking: () => Tracking;
   /** Header names, lower case, that accounting columns ask for. */
@@ -54,6 +52,7 @@ export interface IntakeDeps {
 }
 
 const LONGEST_SUBJECT = 998;
+const DEFAULT_PRIORITY = 50;
 
 export function createIntake(deps: IntakeDeps): TakeMessage {
   return (submission) => takeMessage(deps, submission);
@@ -114,9 +113,7 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
   const identity = header.get('sender') ?? header.get('from') ?? '';
   // What the events of the reception say. The delivery decides by the same rule for the queue it then goes through.
   const flagsOf = deps.tracking().flagsFor(config, { vmta: choice.vmta, sender, content: stored, source });
-  const placement = deps.placements.begin(config, submission.origin);
-  const queueOf = (address: string) => placement.queue(asciiDomain(address), choice.vmta);
-  const tracking = (address: string) => flagsOf(queueOf(address).domain);
+  const tracking = (address: string) => flagsOf(queueDomain(config, asciiDomain(address), choice.vmta));
 
   const facts: MessageFacts = {
     spoolId,
@@ -139,7 +136,7 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
     headers: wantedHeaders(header, deps.headersWanted()),
     customMessageId: control.customMessageId,
     subaccountId: control.subaccountId,
-    ...(ordinary[0] ? tracking(ordinary[0].address) : flagsOf(asciiDomain(recipients[0]!.address))),
+    ...tracking(recipients[0]!.address),
   };
   const envelope: Envelope = {
     facts,
@@ -160,11 +157,12 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
     ({ address }, index): PendingRecipient => ({
       spoolId,
       index,
-      ...queueOf(address),
+      domain: queueDomain(config, asciiDomain(address), choice.vmta),
+      vmta: choice.vmta,
       receivedAt: now,
       attempts: 0,
       holdUntil: 0,
-      priority: choice.priority,
+      priority: DEFAULT_PRIORITY,
     }),
   );
   for (const { address, originalRecipient, messageId: id } of envelope.recipients) {
@@ -176,13 +174,7 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
     };
     outcomes.push(received);
   }
-  try {
-    await placement.counted();
-    await deps.spool.store(envelope, stored, pending, outcomes);
-  } catch (error) {
-    placement.undo();
-    throw error;
-  }
+  await deps.spool.store(envelope, stored, pending, outcomes, submission.claim);
   deps.onReceived(recipients.length, stored.length);
   deps.enqueue(pending);
   return { accepted: true, spoolId, reply: reply(250, '2.0.0', `message accepted, id ${spoolId}`) };
@@ -190,7 +182,7 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
 
 function addedHeaders(
   deps: IntakeDeps,
-  { source, client, sender }: Submission,
+  { origin, source, client, sender }: Submission,
   header: Header,
   facts: { now: number; id: string; spoolId: string; recipient: string },
 ): string[] {
@@ -201,16 +193,22 @@ function addedHeaders(
         heloName: client.heloName,
         clientIp: client.remoteAddress,
         hostName: deps.hostName,
-        protocol: protocolWord({
-          esmtp: client.esmtp,
-          tls: client.tls,
-          auth: client.user !== null,
-          utf8: sender.smtpUtf8,
-        }),
+        protocol:
+          origin === 'smtp'
+            ? protocolWord({
+                esmtp: client.esmtp,
+                tls: client.tls,
+                auth: client.user !== null,
+                utf8: sender.smtpUtf8,
+              })
+            : origin === 'http'
+              ? 'HTTP'
+              : 'pickup',
         id: facts.id,
         recipient: facts.recipient,
         at: facts.now,
-        hideSource: source.get('hide-message-source'),
+        // A file has no client to name.
+        hideSource: source.get('hide-message-source') || origin === 'pickup',
       }),
     );
   }

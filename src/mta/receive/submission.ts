@@ -70,6 +70,8 @@ export interface Submission {
   readonly addedFields?: readonly string[];
   /** `campaign_id` of the HTTP API: goes before X-Job. */
   readonly jobId?: string;
+  /** What it was taken from, kept with the message on disk so that it is never taken twice: see `Spool.store`. */
+  readonly claim?: string;
 }
 
 /** What became of a submission: responsibility was taken and it is on disk, or it was refused. */

@@ -1,0 +1,50 @@
+import type { Config } from '../../config/index.ts';
+import type { Listeners } from './listeners.ts';
+import type { Pickup } from './pickup/pickup.ts';
+
+/** One way that mail comes in. */
+interface Way {
+  /** Brings a configuration into force; UserError when it cannot, and then nothing of this way has changed. */
+  apply(config: Config): Promise<void>;
+}
+
+/** Every way that mail comes in, brought into force together. */
+export class WaysIn {
+  readonly #listeners: Listeners;
+  readonly #pickup: Pickup;
+  readonly #ways: readonly Way[];
+  #config: Config | null = null;
+
+  constructor(listeners: Listeners, pickup: Pickup) {
+    this.#listeners = listeners;
+    this.#pickup = pickup;
+    this.#ways = [listeners, pickup];
+  }
+
+  /** Where mail may be brought, for people. */
+  get addresses(): string[] {
+    const { folder } = this.#pickup;
+    return [...this.#listeners.addresses, ...(folder ? [`file://${folder}`] : [])];
+  }
+
+  /** All of them, or, when one cannot, all as they were. */
+  async apply(config: Config): Promise<void> {
+    const before = this.#config;
+    const changed: Way[] = [];
+    try {
+      for (const way of this.#ways) {
+        await way.apply(config);
+        changed.push(way);
+      }
+    } catch (error) {
+      if (before) for (const way of changed) await way.apply(before);
+      throw error;
+    }
+    this.#config = config;
+  }
+
+  /** Takes no more and finishes what is in hand; sessions that go on are cut after `graceMs`. */
+  async close(graceMs: number): Promise<void> {
+    await Promise.all([this.#listeners.close(graceMs), this.#pickup.close()]);
+  }
+}

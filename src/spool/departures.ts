@@ -1,0 +1,82 @@
+/**
+ * Knows when the last recipient of a message is settled, so that the message leaves with it. How many wait is counted
+ * on disk when a message's first recipient is settled, so nothing has to be kept for messages that wait.
+ */
+export interface Departing {
+  readonly spoolId: string;
+  readonly index: number;
+}
+
+interface Open {
+  /** Recipients that wait and are not being removed. */
+  left: number;
+  /** Recipients whose removal is being written. */
+  readonly removing: Set<number>;
+  /** The latest of those writes; never rejects. */
+  written: Promise<unknown>;
+}
+
+/** A message with more recipients than this is not counted anew for each of them. */
+const CHEAP_TO_COUNT = 32;
+
+export class Departures {
+  readonly #countOf: (spoolId: string) => number;
+  readonly #waits: (spoolId: string, index: number) => boolean;
+  readonly #open = new Map<string, Open>();
+
+  constructor(countOf: (spoolId: string) => number, waits: (spoolId: string, index: number) => boolean) {
+    this.#countOf = countOf;
+    this.#waits = waits;
+  }
+
+  /**
+   * What must be awaited before these can be removed, null when nothing. The message may go only when all other
+   * recipients are gone for certain: another transaction that is on its way can still fail.
+   */
+  busy(done: readonly Departing[]): Promise<unknown> | null {
+    if (this.#open.size === 0) return null;
+    const leaving = new Map<string, number>();
+    for (const { spoolId } of done) leaving.set(spoolId, (leaving.get(spoolId) ?? 0) + 1);
+    for (const [spoolId, count] of leaving) {
+      const open = this.#open.get(spoolId);
+      if (open && open.removing.size > 0 && open.left <= count) return open.written;
+    }
+    return null;
+  }
+
+  /** These are being removed in one transaction. Answers which messages it empties. */
+  begin(done: readonly Departing[]): { emptied: string[]; settledBy(written: Promise<void>): void } {
+    const touched = new Map<string, { open: Open; indexes: number[] }>();
+    for (const { spoolId, index } of done) {
+      let open = this.#open.get(spoolId);
+      if (!open) {
+        open = { left: this.#countOf(spoolId), removing: new Set(), written: Promise.resolve() };
+        this.#open.set(spoolId, open);
+      }
+      const indexes: number[] = touched.get(spoolId)?.indexes ?? [];
+      touched.set(spoolId, { open, indexes });
+      // Told twice, or not there: nothing that waits becomes less.
+      if (open.removing.has(index) || !this.#waits(spoolId, index)) continue;
+      open.removing.add(index);
+      open.left--;
+      indexes.push(index);
+    }
+    const end = (written: boolean) => {
+      for (const [spoolId, { open, indexes }] of touched) {
+        for (const index of indexes) open.removing.delete(index);
+        if (!written) open.left += indexes.length;
+        if (open.removing.size === 0 && open.left <= CHEAP_TO_COUNT) this.#open.delete(spoolId);
+      }
+    };
+    return {
+      emptied: [...touched].filter(([, { open }]) => open.left <= 0).map(([spoolId]) => spoolId),
+      settledBy: (written) => {
+        const ended = written.then(
+          () => end(true),
+          () => end(false),
+        );
+        for (const { open } of touched.values()) open.written = ended;
+      },
+    };
+  }
+}

@@ -32,7 +32,7 @@ export function missing(...packages: string[]): string | false {
 export function installSystemPackages(): void {
   const lacking = NEEDED.filter((entry) => !holds(entry.check));
   if (lacking.length === 0) return;
-  const names = lacking.map((entry) => entry.package);
+  const names = lacking.flatMap(({ package: name }) => (name === 'gcc' ? [name, 'libc6-dev'] : [name]));
   if (process.getuid?.() !== 0 || !holds('command -v apt-get')) {
     for (const entry of lacking) {
       process.stdout.write(`!! ${entry.package} is not installed: ${entry.for} will be SKIPPED\n`);

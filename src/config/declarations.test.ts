@@ -257,6 +257,7 @@ function elsewhere(): string {
 const HANDED_OUT: ReadonlySet<string> = new Set([
   'include',
   'domain-macro',
+  'auto-cold-virtual-mta',
   'smtp-listener',
   'smtp-source-host',
   'relay-domain',
@@ -281,6 +282,8 @@ const HANDED_OUT: ReadonlySet<string> = new Set([
   'sender-or-from',
   'enable-signals',
   'spool',
+  'server',
+  'client',
   'always-allow-relaying',
 ]);
 

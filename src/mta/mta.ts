@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, formatDiagnostic, type Loaded } from '../config/index.ts';
+import { createStsPolicies } from '../dns/index.ts';
 import { openSpool, type Spool } from '../spool/spool.ts';
 import { spoolIdMaker } from '../spool/spool-id.ts';
 import type { PendingRecipient } from '../spool/stored-message.ts';
@@ -34,6 +35,8 @@ import { spaceGuard } from './receive/space-guard.ts';
 import { WaysIn } from './receive/ways-in.ts';
 import { Records } from './records.ts';
 import { restartNeeded } from './reload.ts';
+import { openColdCounts } from './route/cold-counts.ts';
+import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
 import { keptSecret } from './state-files.ts';
 
@@ -91,6 +94,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     deleteCorrupted: global.get('spool-delete-corrupted'),
     onFailed: options.onFailed,
   });
+  const cold = openColdCounts(stateDir);
   const references = new ReferenceSigner(
     await keptSecret(path.join(stateDir, 'reference.key'), () => randomBytes(32)),
   );
@@ -118,6 +122,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     fate,
     renderer: new Renderer(() => inForce, clock),
     resolver: () => inForce.resolver,
+    stsPolicies: createStsPolicies({ resolver: () => inForce.resolver, clock }),
     traffic,
     hostName,
     clock,
@@ -143,6 +148,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     references,
     reports: new ReportReader(references),
     pools: new PoolRotation(),
+    placements: new Placements({ cold, rollup: () => null, clock }),
     tracking: () => inForce.tracking,
     headersWanted: () => inForce.headersWanted,
     enqueue: (recipients) => {
@@ -252,6 +258,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       guard.close();
       await inForce.resolver.close();
       await spool.close();
+      await cold.close();
       for (const release of unlock) release();
       await monitor?.close();
       log.info('stopped');

@@ -8,7 +8,14 @@ import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import type { Answer } from 'dns-packet';
 import type { Config } from '../config/index.ts';
 import { good } from '../config/testing.ts';
-import { createDnsServer, createResolver, type DnsServerAddress, type Resolver } from '../dns/index.ts';
+import {
+  createDnsServer,
+  createResolver,
+  createStsPolicies,
+  type DnsServerAddress,
+  type Resolver,
+  type StsOptions,
+} from '../dns/index.ts';
 import type { MessageFacts, Outcome } from '../events/outcome.ts';
 import { createSmtpServer } from '../smtp/index.ts';
 import { Peer } from '../smtp/test-peer.ts';
@@ -35,6 +42,8 @@ import { Scheduler } from './queue/scheduler.ts';
 import { createIntake } from './receive/intake.ts';
 import { Reception } from './receive/reception.ts';
 import type { TakeMessage } from './receive/submission.ts';
+import { openColdCounts } from './route/cold-counts.ts';
+import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
 import { queueDomain } from './route/queue-domain.ts';
 
@@ -154,6 +163,8 @@ export interface DeliveryOptions {
   readonly dir?: string;
   readonly mapSize?: number;
   readonly log?: Log;
+  /** Where MTA-STS policies come from. */
+  readonly sts?: Pick<StsOptions, 'port' | 'ca'>;
 }
 
 export interface Submitted {
@@ -215,6 +226,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     fate,
     renderer: new Renderer(() => inForce, clock),
     resolver: () => resolver,
+    stsPolicies: createStsPolicies({ resolver: () => resolver, clock, ...options.sts }),
     traffic: new TrafficMeter(clock.now()),
     hostName: 'mta.test',
     clock,
@@ -350,6 +362,7 @@ export async function startReception(
   const dir = options.dir ?? folder(t);
   const spool = openSpool(dir);
   const queued: PendingRecipient[] = [];
+  const cold = openColdCounts(dir);
   const references = new ReferenceSigner(REFERENCE_KEY);
   const tracking = await Tracking.open(config, dir, log);
   const takeMessage = createIntake({
@@ -358,6 +371,7 @@ export async function startReception(
     references,
     reports: new ReportReader(references),
     pools: new PoolRotation(),
+    placements: new Placements({ cold, rollup: () => null, clock }),
     tracking: () => tracking,
     headersWanted: () => new Set(options.headersWanted ?? []),
     enqueue: (recipients) => queued.push(...recipients),
@@ -387,6 +401,7 @@ export async function startReception(
     for (const session of server.sessions) session.destroy();
     await server.close(0);
     await spool.close();
+    await cold.close();
   });
   const under: ReceptionUnderTest = {
     config,

@@ -249,7 +249,9 @@ test('a refusal in the middle of large content is heard, and the connection is g
 });
 
 test('every phase has its time limit, and a reply that drips does not stretch it', async (t) => {
-  const timeouts = { greeting: 1000, command: 1000, data: 1000, dataEnd: 1000, handshake: 1000 };
+  const timeouts = {
+    ...{ greeting: 1000, command: 1000, data: 1000, dataEnd: 1000, handshake: 1000, restOfReply: 1000 },
+  };
   const stages: [serve: (socket: Socket) => void, stage: string][] = [
     [() => {}, 'greeting'],
     [(socket) => void socket.write('220-slow'), 'greeting'],

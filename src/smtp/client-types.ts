@@ -19,6 +19,8 @@ export interface SmtpClientTimeouts {
   /** The final dot until its reply. */
   readonly dataEnd: number;
   readonly handshake: number;
+  /** From the first line of a reply to its last. */
+  readonly restOfReply: number;
   readonly quit: number;
 }
 
@@ -30,6 +32,7 @@ export const DEFAULT_CLIENT_TIMEOUTS: SmtpClientTimeouts = {
   dataBlock: 180_000,
   dataEnd: 600_000,
   handshake: 60_000,
+  restOfReply: 300_000,
   quit: 5_000,
 };
 
@@ -41,12 +44,18 @@ export interface SmtpClientTls {
   readonly mode: 'no' | 'opportunistic' | 'require' | 'immediate';
   /** Name for SNI and for the certificate; an IP address is not sent. */
   readonly servername?: string;
-  /** `chain`: the certificate must be trusted (`ca` or the system's roots) and be for `servername`. */
-  readonly verify?: 'no' | 'chain';
+  /**
+   * `authority`: the certificate must be trusted (`ca` or the system's roots), whatever its name. `chain`: it must be
+   * for `servername` too.
+   */
+  readonly verify?: 'no' | 'authority' | 'chain';
   /** A further judgement of the peer (DANE); words when it is refused. */
   readonly check?: (socket: TLSSocket) => string | null;
   /** Made once and shared by many connections; without it the next four make one for each. */
   readonly secureContext?: SecureContext;
+  /** A session to resume, and where to keep those that the server offers for later. */
+  readonly session?: Buffer;
+  readonly onSession?: (session: Buffer) => void;
   readonly minVersion?: SecureVersion;
   readonly maxVersion?: SecureVersion;
   readonly ciphers?: string;

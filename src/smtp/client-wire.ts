@@ -22,11 +22,16 @@ export class Wire {
   #socket: Socket;
   #reader = new ReplyReader();
   #fault: WireFault | null = null;
+  readonly #restOfReplyMs: number;
   #wanted = 0;
   #timeoutMs = 0;
+  /** The rest of a reply has a time limit of its own, which begins with its first line and is not renewed. */
+  #restAwaited = false;
   #wake: (() => void) | null = null;
 
-  constructor(socket: Socket, clock: Clock) {
+  /** `restOfReplyMs`: from the first line of a reply to its last. */
+  constructor(socket: Socket, clock: Clock, restOfReplyMs: number) {
+    this.#restOfReplyMs = restOfReplyMs;
     this.#deadline = new Deadline(clock, () => this.fail({ error: 'timeout', code: 'ETIMEDOUT' }));
     this.#socket = socket;
     this.#listen();
@@ -67,9 +72,19 @@ export class Wire {
       this.fail({ error: 'more replies than commands', code: 'EPROTOCOL' });
     } else if (this.#wake) {
       if (now >= this.#wanted) this.#wakeUp();
-      else if (now > before) this.#deadline.set(this.#timeoutMs);
+      else this.#renewDeadline(now > before);
     }
   };
+
+  #renewDeadline(replied: boolean): void {
+    if (replied) {
+      this.#restAwaited = false;
+      this.#deadline.set(this.#timeoutMs);
+    }
+    if (this.#restAwaited || !this.#reader.withinReply) return;
+    this.#restAwaited = true;
+    this.#deadline.set(this.#restOfReplyMs);
+  }
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {
     this.fail({ error: systemErrorWords(error), code: error.code ?? 'EUNKNOWN' });
@@ -126,6 +141,7 @@ export class Wire {
     return new Promise((resolve) => {
       this.#wake = resolve;
       this.#timeoutMs = timeoutMs;
+      this.#restAwaited = this.#reader.withinReply;
       this.#deadline.set(timeoutMs);
     });
   }
@@ -165,6 +181,7 @@ export class Wire {
       socket: raw,
       servername: tls.servername && isIP(tls.servername) === 0 ? tls.servername : undefined,
       secureContext: tls.secureContext,
+      session: tls.session,
       minVersion: tls.secureContext ? undefined : (tls.minVersion ?? 'TLSv1.2'),
       maxVersion: tls.secureContext ? undefined : tls.maxVersion,
       ciphers: tls.secureContext ? undefined : tls.ciphers,
@@ -173,12 +190,12 @@ export class Wire {
       // The name is checked below, by address too when there is no name to send.
       checkServerIdentity: () => undefined,
     });
+    if (tls.onSession) secured.on('session', tls.onSession);
     this.#socket = secured;
     this.#listen();
     await this.during((done) => secured.once('secureConnect', done), timeoutMs);
     if (this.#fault) return this.#fault;
-    const refused = tls.verify === 'chain' ? chainFault(secured, tls.servername) : null;
-    const why = refused ?? tls.check?.(secured) ?? null;
+    const why = verifyFault(secured, tls) ?? tls.check?.(secured) ?? null;
     if (why) this.fail({ error: why, code: 'ECERTIFICATE' });
     return this.#fault;
   }
@@ -193,9 +210,11 @@ export class Wire {
   }
 }
 
-function chainFault(socket: TLSSocket, name: string | undefined): string | null {
+function verifyFault(socket: TLSSocket, { verify, servername }: SmtpClientTls): string | null {
+  if (verify === undefined || verify === 'no') return null;
   if (!socket.authorized) return `the certificate is not trusted: ${String(socket.authorizationError)}`;
-  const wrong = checkServerIdentity(name ?? '', socket.getPeerCertificate());
+  if (verify === 'authority') return null;
+  const wrong = checkServerIdentity(servername ?? '', socket.getPeerCertificate());
   return wrong ? `the certificate is for another host: ${wrong.message}` : null;
 }
 

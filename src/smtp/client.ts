@@ -144,7 +144,7 @@ export class SmtpClient {
     this.#needsReset = true;
     let batch = (resets ? 'RSET\r\n' : '') + envelope.mail + envelope.rcpt.join('');
     if (along) {
-      const chunk = chunkOf(content);
+      const chunk = withLineEnd(content);
       batch += `BDAT ${chunk.length} LAST\r\n`;
       const head = Buffer.from(batch, 'utf8');
       wire.write(Buffer.concat([head, chunk]));
@@ -199,7 +199,7 @@ export class SmtpClient {
   // Content
 
   async #sendChunk(transaction: Transaction): Promise<void> {
-    const chunk = chunkOf(transaction.message.content);
+    const chunk = withLineEnd(transaction.message.content);
     transaction.bytes = chunk.length;
     this.#wire.write(`BDAT ${chunk.length} LAST\r\n`);
     const whole = await this.#wire.writeBlocks(chunk, BLOCK, this.#timeouts.dataBlock);
@@ -230,8 +230,9 @@ export class SmtpClient {
   async #sendContent(transaction: Transaction): Promise<boolean> {
     const wire = this.#wire;
     const { content, separateDot } = transaction.message;
-    const stuffed = addStuffing(content);
-    const dot = finalDot(content);
+    // A dot in a segment of its own needs the line end of the last line in the segment before.
+    const stuffed = separateDot ? withLineEnd(addStuffing(content)) : addStuffing(content);
+    const dot = finalDot(stuffed);
     transaction.bytes = stuffed.length + dot.length;
     if (stuffed.length <= ONE_PIECE && !separateDot) {
       wire.write(Buffer.concat([stuffed, dot], stuffed.length + dot.length));
@@ -349,8 +350,8 @@ class Transaction {
   }
 }
 
-/** A chunk has no dots to stuff, but the message must still end with a line end. */
-function chunkOf(content: Buffer): Buffer {
+/** A chunk needs no final dot, but the message must still end with a line end. */
+function withLineEnd(content: Buffer): Buffer {
   const end = content.length;
   if (end === 0 || (content[end - 1] === 0x0a && content[end - 2] === 0x0d)) return content;
   return content[end - 1] === 0x0d

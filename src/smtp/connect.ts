@@ -51,7 +51,7 @@ class Connecting {
     const { host, port, localAddress, signal } = options;
     const open = options.openSocket ?? ((to) => connectTcp({ ...to, noDelay: true }));
     const socket = open({ host, port, localAddress });
-    this.#wire = new Wire(socket, this.#clock);
+    this.#wire = new Wire(socket, this.#clock, this.#timeouts.restOfReply);
     if (signal) {
       const abort = () => this.#wire.fail({ error: 'aborted', code: 'EABORTED' });
       if (signal.aborted) abort();

@@ -38,6 +38,11 @@ export class ReplyReader {
     return this.#rest.length > 0 || this.#lines.length > 0;
   }
 
+  /** A line of a reply is here, and its last one is not. */
+  get withinReply(): boolean {
+    return this.#lines.length > 0;
+  }
+
   /** Takes the next piece; returns in words what makes it no SMTP, null when all is well. */
   push(piece: Buffer): string | null {
     const input = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);

@@ -12,7 +12,7 @@ export const domainHandlingDirectives = {
     tier: 'common',
     section: '3.3.10.1',
     summary: 'Refused recipients after which we hang up.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dsn-format': {
     scopes: ['domain'],
@@ -30,7 +30,7 @@ export const domainHandlingDirectives = {
     tier: 'common',
     section: '3.3.10.4; 3.3.10.6',
     summary: 'Log DNS and routing.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'log-transfer-failures': {
     scopes: ['domain'],
@@ -39,7 +39,7 @@ export const domainHandlingDirectives = {
     tier: 'common',
     section: '3.3.10.5',
     summary: 'Log connections that break within a message.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'log-disabled-ips': {
     scopes: ['domain'],

@@ -113,7 +113,7 @@ export const domainLimitsDirectives = {
     tier: 'common',
     section: '3.3.10.48; 10.7',
     summary: 'Messages a day, by day, for each VMTA being warmed up.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'allow-cancel-during-transfer': {
     scopes: ['domain'],

@@ -138,7 +138,7 @@ export const domainRetryDirectives = {
     tier: 'core',
     section: '3.3.10.58',
     summary: 'A 421 sends us to the next MX.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'replace-smtp-421-service-response': {
     scopes: ['domain'],
@@ -147,7 +147,7 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.59',
     summary: 'Report a 421 without its text.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'bounce-upon-no-mx': {
     scopes: ['domain'],
@@ -156,7 +156,7 @@ export const domainRetryDirectives = {
     tier: 'common',
     section: '3.3.10.60',
     summary: 'Bounce when there is no MX, at once or after a while.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'bounce-upon-5xx-greeting': {
     scopes: ['domain'],
@@ -174,7 +174,7 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.62',
     summary: 'Bounce on broken transfers behind a PIX.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'bounce-upon-transfer-failure': {
     scopes: ['domain'],
@@ -183,7 +183,7 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.63',
     summary: 'Bounce on broken transfers.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'retry-upon-new-mail': {
     scopes: ['domain'],
@@ -201,7 +201,7 @@ export const domainRetryDirectives = {
     tier: 'core',
     section: '3.3.10.90',
     summary: "Rules for the destination's replies.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'discard-as-bounce': {
     scopes: ['domain'],

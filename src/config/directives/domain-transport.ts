@@ -12,7 +12,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '3.3.10.2; 10.5',
     summary: 'Check our own SPF before sending.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'queue-to': {
     scopes: ['domain'],
@@ -40,7 +40,7 @@ export const domainTransportDirectives = {
     tier: 'core',
     section: '3.3.10.53; 10.4.3',
     summary: 'Name to log in with at the destination.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-data-termination-timeout': {
     scopes: ['domain'],
@@ -58,7 +58,7 @@ export const domainTransportDirectives = {
     tier: 'core',
     section: '3.3.10.55',
     summary: 'Password to log in with at the destination.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'use-unencrypted-plain-auth': {
     scopes: ['domain'],
@@ -67,7 +67,7 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.56',
     summary: 'Log in at the destination in the clear.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'connect-timeout': {
     scopes: ['domain'],
@@ -103,7 +103,7 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.67',
     summary: 'Act as if 8BITMIME were not offered.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'ignore-chunking': {
     scopes: ['domain'],
@@ -112,7 +112,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '3.3.10.68',
     summary: 'Act as if CHUNKING were not offered.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'ignore-pipelining': {
     scopes: ['domain'],
@@ -121,7 +121,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '3.3.10.69',
     summary: 'Act as if PIPELINING were not offered.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'ignore-dsn': {
     scopes: ['domain'],
@@ -130,7 +130,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '3.3.10.70',
     summary: 'Act as if DSN were not offered.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'pix-bug-workaround': {
     scopes: ['domain'],
@@ -139,7 +139,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '3.3.10.86',
     summary: 'Work around a fault of PIX firewalls.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   route: {
     scopes: ['domain'],
@@ -150,7 +150,7 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.87',
     summary: 'Fixed hosts.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'default-smtp-port': {
     scopes: ['domain'],
@@ -177,7 +177,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '3.3.10.91',
     summary: 'No answer to a message means delivered.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'disable-mx-rollup': {
     scopes: ['domain'],
@@ -213,7 +213,16 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.94.3; 10.21',
     summary: 'Look up and obey TLSA records.',
-    effect: notReadYet,
+    effect: 'honoured',
+  },
+  'use-mta-sts': {
+    scopes: ['domain'],
+    type: boolean,
+    default: 'false',
+    ours: true,
+    tier: 'common',
+    summary: 'Look up and obey MTA-STS policies (RFC 8461).',
+    effect: 'honoured',
   },
   'reuse-ssl-session': {
     scopes: ['domain'],
@@ -222,7 +231,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '3.3.10.94.4',
     summary: 'Resume TLS sessions.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-tls-allow-tlsv1': {
     scopes: ['domain'],
@@ -231,7 +240,7 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.94.5',
     summary: 'Use TLS 1.0 to destinations.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-tls-allow-tlsv1.1': {
     scopes: ['domain'],
@@ -240,7 +249,7 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.94.6',
     summary: 'Use TLS 1.1 to destinations.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-tls-allow-tlsv1.2': {
     scopes: ['domain'],
@@ -249,7 +258,7 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.94.7',
     summary: 'Use TLS 1.2 to destinations.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-tls-allow-sslv3': {
     scopes: ['domain'],
@@ -258,7 +267,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '3.3.10.94.8',
     summary: 'Use SSLv3 to destinations.',
-    effect: notReadYet,
+    effect: { none: 'the TLS library has no SSLv3 any more' },
   },
   'smtp-tls-ca-file': {
     scopes: ['domain'],
@@ -266,7 +275,7 @@ export const domainTransportDirectives = {
     tier: 'common',
     section: '3.3.10.94.9',
     summary: 'Authorities that destinations are checked against.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-tls-ciphers': {
     scopes: ['domain'],
@@ -275,7 +284,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '3.3.10.94.10',
     summary: 'Ciphers to destinations.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'mx-connection-attempts': {
     scopes: ['domain'],
@@ -284,7 +293,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '6.3.15',
     summary: 'Connection attempts in one run over the MX hosts.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-client-certificate': {
     scopes: ['domain'],
@@ -293,7 +302,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '6.3.15',
     summary: 'Certificate shown to destinations.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-multiple-line-response-timeout': {
     scopes: ['domain'],
@@ -302,6 +311,6 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '6.3.15',
     summary: 'Longest wait for the rest of a reply.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

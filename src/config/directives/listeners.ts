@@ -232,7 +232,7 @@ export const proxyDirectives = {
     tier: 'rare',
     section: '10.2.1.1.1',
     summary: 'Where the proxy listens.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   client: {
     scopes: ['proxy'],
@@ -241,6 +241,6 @@ export const proxyDirectives = {
     tier: 'rare',
     section: '10.2.1.1.2',
     summary: 'Address and name the proxy sends with.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

@@ -184,7 +184,7 @@ export const smtpPatternListDirectives = {
     tier: 'core',
     section: '3.3.15; 10.3.2',
     summary: 'Looks at a reply.',
-    effect: notReadYet,
+    effect: { differs: 'mode= and disable-source-ip do nothing yet' },
   },
 } as const satisfies Declarations;
 

@@ -54,7 +54,7 @@ export const virtualMtaDirectives = {
     tier: 'rare',
     section: '3.3.1.39; 3.3.12.1',
     summary: 'Proxies to connect through; the next when one is out of reach.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'enable-signals': {
     scopes: ['global', 'virtual-mta-pool', 'virtual-mta'],
@@ -104,7 +104,7 @@ export const virtualMtaDirectives = {
     tier: 'common',
     section: '3.3.12.4; 10.7; 3.3.13',
     summary: 'A VMTA to warm up with the first mail of each day.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-smtp-out': {
     scopes: ['virtual-mta', 'virtual-mta-pool'],
@@ -122,7 +122,7 @@ export const virtualMtaDirectives = {
     documented: false,
     tier: 'rare',
     summary: 'A VMTA to warm up, made from address and name.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'virtual-mta': {
     scopes: ['virtual-mta-pool'],

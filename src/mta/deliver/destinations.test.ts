@@ -27,7 +27,13 @@ async function finder(t: TestContext, settings = '') {
   const { resolver } = await startZone(t, ZONE);
   const config = good(`<domain *>\n${settings}\n</domain>`);
   return (domain: string, turn = 0) =>
-    findDestinations(domain, config.queue(domain, '{default}'), resolver, turn);
+    findDestinations({
+      domain,
+      settings: config.queue(domain, '{default}'),
+      resolver,
+      turn,
+      isOurs: () => false,
+    });
 }
 
 function shown(found: Destinations): string {
@@ -85,7 +91,14 @@ test('D9.10: "" takes an inherited route away', async (t) => {
   const config = good(
     '<domain own.test>\nsmtp-hosts ""\n</domain>\n<domain *>\nsmtp-hosts h1.test\n</domain>',
   );
-  const find = (domain: string) => findDestinations(domain, config.queue(domain, '{default}'), resolver, 0);
+  const find = (domain: string) =>
+    findDestinations({
+      domain,
+      settings: config.queue(domain, '{default}'),
+      resolver,
+      turn: 0,
+      isOurs: () => false,
+    });
   assert.equal(shown(await find('own.test')), 'own.test=192.0.2.9:25');
   assert.equal(shown(await find('other.test')), 'h1.test=192.0.2.11:25');
 });

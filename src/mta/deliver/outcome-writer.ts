@@ -5,7 +5,7 @@
  */
 import type { AttemptFacts, Bounced, Outcome, QueueDeferred, StatusFacts } from '../../events/outcome.ts';
 import { type Settlement, type Spool, SpoolWriteError } from '../../spool/spool.ts';
-import type { Envelope } from '../../spool/stored-message.ts';
+import { type Envelope, factsFor } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import type { Queue, QueuedRecipient } from '../queue/queue.ts';
@@ -48,7 +48,7 @@ export class OutcomeWriter {
       if (result.kind === 'broken-off') throw new Error('a recipient without an answer has no outcome');
       const facts = {
         at,
-        message: envelope.facts,
+        message: factsFor(envelope, item.index),
         recipient: recipientFacts(envelope, item),
         attempt: { ...attempt, retries: item.attempts },
         result: result.status,
@@ -125,7 +125,11 @@ export class OutcomeWriter {
         });
         continue;
       }
-      const facts = { at, message: envelope.facts, recipient: recipientFacts(envelope, item) };
+      const facts = {
+        at,
+        message: factsFor(envelope, item.index),
+        recipient: recipientFacts(envelope, item),
+      };
       outcomes.push(outcomeOf(facts, item.attempts));
     }
     const settlements = items.map((item) => ({
@@ -156,18 +160,26 @@ export class OutcomeWriter {
           await spool.settle(settlements, outcomes);
           break;
         } catch (error) {
-          if (!(error instanceof SpoolWriteError)) throw error;
-          // The remote host has the message; forgetting that would send it twice.
-          log.error(`outcomes wait for the disk: ${error.message}`);
+          // The remote host has the message; forgetting that would send it twice. That holds for faults of ours too.
+          const words = error instanceof SpoolWriteError ? error.message : stackOf(error);
+          log.error(`outcomes wait for the disk: ${words}`);
           await new Promise<void>((resolve) => clock.after(RETRY_WRITE_MS, resolve));
         }
       }
       then();
       onWritten();
     };
-    const pending: Promise<void> = write().finally(() => this.#pending.delete(pending));
+    const pending: Promise<void> = write()
+      .catch((error) =>
+        log.error(`an outcome is written, and the queue could not be told: ${stackOf(error)}`),
+      )
+      .finally(() => this.#pending.delete(pending));
     this.#pending.add(pending);
   }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 function recipientFacts(envelope: Envelope, item: QueuedRecipient): Bounced['recipient'] {

@@ -23,16 +23,18 @@ export class QueueFate {
     this.#clock = clock;
   }
 
-  /** The queue waits for its next retry; what has outlived its time meanwhile bounces. `error` is for people. */
+  /**
+   * The queue waits for its next retry; what has outlived its time meanwhile bounces. `error` is for people. Several
+   * connections that fail in one run are one failure of the queue, with one record.
+   */
   defer(queue: Queue, attempt: ConnectionAttempt, result: StatusFacts, error: string, config: Config): void {
     const now = this.#clock.now();
+    const known = queue.retryAt > now;
     this.#scheduler.failed(queue, now, error);
-    this.#outcomes.queueDeferred({
-      kind: 'queue-deferred',
-      at: now,
-      attempt: { ...attempt, retries: 0 },
-      result,
-    });
+    if (!known) {
+      const facts = { ...attempt, retries: 0 };
+      this.#outcomes.queueDeferred({ kind: 'queue-deferred', at: now, attempt: facts, result });
+    }
     for (;;) {
       const expired = this.#scheduler.takeExpired(queue, now);
       if (expired.length === 0) break;

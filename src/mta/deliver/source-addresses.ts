@@ -8,28 +8,23 @@ export interface SourceAddress {
   readonly host: string;
 }
 
-/** The local addresses that VMTAs send from, in rotation. Ranges mean those addresses in them that this host has. */
+/** The local addresses that VMTAs send from. Ranges mean those addresses in them that this host has. */
 export class SourceAddresses {
   readonly #byVmta = new Map<string, { readonly of: Vmta; readonly addresses: readonly SourceAddress[] }>();
-  readonly #turns = new Map<string, number>();
 
   /**
-   * The next address of a VMTA for a host of this family; 'system' when the VMTA names none, so that the operating
-   * system chooses; null when none of those it names can reach such a host or is this machine's.
+   * The addresses of a VMTA that reach a host of this family; 'system' when the VMTA names none, so that the operating
+   * system chooses; empty when none of those it names can reach such a host or is this machine's. The scheduler says
+   * which one's turn it is.
    */
-  next(vmta: Vmta, family: 4 | 6): SourceAddress | 'system' | null {
+  of(vmta: Vmta, family: 4 | 6): readonly SourceAddress[] | 'system' {
     if (vmta.sourceHosts.length === 0) return 'system';
     let known = this.#byVmta.get(vmta.name);
     if (known?.of !== vmta) {
       known = { of: vmta, addresses: vmta.sourceHosts.flatMap(({ cidr, host }) => expand(cidr, host)) };
       this.#byVmta.set(vmta.name, known);
     }
-    const addresses = known.addresses.filter(({ address }) => isIP(address) === family);
-    if (addresses.length === 0) return null;
-    const key = `${family} ${vmta.name}`;
-    const turn = this.#turns.get(key) ?? 0;
-    this.#turns.set(key, (turn + 1) % addresses.length);
-    return addresses[turn % addresses.length]!;
+    return known.addresses.filter(({ address }) => isIP(address) === family);
   }
 }
 

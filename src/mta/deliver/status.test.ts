@@ -12,7 +12,7 @@ function replyOf(text: string): SmtpReply {
   return reader.replies.shift()!;
 }
 
-const of = (text: string, rcptOf553 = false) => statusOfReply(replyOf(text), config, rcptOf553);
+const of = (text: string, rcptOf553 = false) => statusOfReply(replyOf(text), config, { rcptOf553 });
 
 test('the enhanced status of the reply, its text, and the reply as diagnostic', () => {
   const status = of('550 5.1.1 no such user\r\n');

@@ -11,14 +11,31 @@ export function diagnosticOf(reply: SmtpReply): string {
   return `smtp;${replyText(reply).trimEnd()}`;
 }
 
-/** What a reply means for the recipients it concerns. `stage` tells whether it answered RCPT. */
-export function statusOfReply(reply: SmtpReply, config: Config, rcptOf553: boolean): StatusFacts {
+export interface ReplyReading {
+  /** The reply answered RCPT, and a 553 without an enhanced code means a bad mailbox there. */
+  readonly rcptOf553?: boolean;
+  /** Of a 421 only the code is told, not the words (`replace-smtp-421-service-response`). */
+  readonly hide421?: boolean;
+}
+
+/** What a reply means for the recipients it concerns. */
+export function statusOfReply(reply: SmtpReply, config: Config, reading: ReplyReading = {}): StatusFacts {
   const digit = reply.code >= 500 ? 5 : reply.code >= 200 && reply.code < 300 ? 2 : 4;
   // The basic code decides about success and retry; an enhanced code of another class contradicts it and is dropped.
   const agrees = reply.enhanced.startsWith(String(digit));
   let status = agrees ? reply.enhanced : `${digit}.0.0`;
-  if (!agrees && reply.code === 553 && rcptOf553) status = '5.1.1';
-  return describeStatus(status, statusText(status), diagnosticOf(reply), config);
+  if (!agrees && reply.code === 553 && reading.rcptOf553) status = '5.1.1';
+  const diagnostic =
+    reply.code === 421 && reading.hide421
+      ? `smtp;421 ${reply.enhanced ? `${reply.enhanced} ` : ''}service unavailable`
+      : diagnosticOf(reply);
+  return describeStatus(status, statusText(status), diagnostic, config);
+}
+
+/** A reply that means success, in the fewest words: where nothing but that may count. */
+export function plainStatus(reply: SmtpReply): StatusFacts {
+  const diagnostic = diagnosticOf(reply);
+  return { status: '2.0.0', statusText: 'success', diagnostic, category: '', bounceClass: 0 };
 }
 
 /** What we found ourselves, without a reply. */

@@ -17,8 +17,8 @@ import type { Log } from '../../system/log.ts';
 import type { Tracking } from '../deliver/tracking.ts';
 import { messageIdOf, type ReferenceSigner } from '../inbound/reference.ts';
 import type { ReportReader } from '../inbound/report-reader.ts';
+import type { Placements } from '../route/placement.ts';
 import type { PoolRotation } from '../route/pool-rotation.ts';
-import { queueDomain } from '../route/queue-domain.ts';
 import { rewriteSender } from '../route/rewrite.ts';
 import { chooseVmta } from '../route/vmta-choice.ts';
 import { controlHeaders } from './control-headers.ts';
@@ -38,6 +38,8 @@ export interface IntakeDeps {
   readonly references: ReferenceSigner;
   readonly reports: ReportReader;
   readonly pools: PoolRotation;
+  /** Which queue each recipient joins. */
+  readonly placements: Placements;
   /** Whether tracking would change this message: what its events say about open and click tracking. */
   readonly tracking: () => Tracking;
   /** Header names, lower case, that accounting columns ask for. */
@@ -52,7 +54,6 @@ export interface IntakeDeps {
 }
 
 const LONGEST_SUBJECT = 998;
-const DEFAULT_PRIORITY = 50;
 
 export function createIntake(deps: IntakeDeps): TakeMessage {
   return (submission) => takeMessage(deps, submission);
@@ -113,7 +114,9 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
   const identity = header.get('sender') ?? header.get('from') ?? '';
   // What the events of the reception say. The delivery decides by the same rule for the queue it then goes through.
   const flagsOf = deps.tracking().flagsFor(config, { vmta: choice.vmta, sender, content: stored, source });
-  const tracking = (address: string) => flagsOf(queueDomain(config, asciiDomain(address), choice.vmta));
+  const placement = deps.placements.begin(config, submission.origin);
+  const queueOf = (address: string) => placement.queue(asciiDomain(address), choice.vmta);
+  const tracking = (address: string) => flagsOf(queueOf(address).domain);
 
   const facts: MessageFacts = {
     spoolId,
@@ -136,7 +139,7 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
     headers: wantedHeaders(header, deps.headersWanted()),
     customMessageId: control.customMessageId,
     subaccountId: control.subaccountId,
-    ...tracking(recipients[0]!.address),
+    ...(ordinary[0] ? tracking(ordinary[0].address) : flagsOf(asciiDomain(recipients[0]!.address))),
   };
   const envelope: Envelope = {
     facts,
@@ -157,12 +160,11 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
     ({ address }, index): PendingRecipient => ({
       spoolId,
       index,
-      domain: queueDomain(config, asciiDomain(address), choice.vmta),
-      vmta: choice.vmta,
+      ...queueOf(address),
       receivedAt: now,
       attempts: 0,
       holdUntil: 0,
-      priority: DEFAULT_PRIORITY,
+      priority: choice.priority,
     }),
   );
   for (const { address, originalRecipient, messageId: id } of envelope.recipients) {
@@ -174,7 +176,13 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
     };
     outcomes.push(received);
   }
-  await deps.spool.store(envelope, stored, pending, outcomes, submission.claim);
+  try {
+    await placement.counted();
+    await deps.spool.store(envelope, stored, pending, outcomes, submission.claim);
+  } catch (error) {
+    placement.undo();
+    throw error;
+  }
   deps.onReceived(recipients.length, stored.length);
   deps.enqueue(pending);
   return { accepted: true, spoolId, reply: reply(250, '2.0.0', `message accepted, id ${spoolId}`) };

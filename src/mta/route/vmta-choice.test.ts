@@ -5,7 +5,7 @@ import { Header } from '../../mail/header.ts';
 import { PoolRotation } from './pool-rotation.ts';
 import { queueDomain } from './queue-domain.ts';
 import { rewriteSender } from './rewrite.ts';
-import { chooseVmta } from './vmta-choice.ts';
+import { chooseVmta, chooseVmtaForCopy } from './vmta-choice.ts';
 
 const VMTAS = ['v1', 'v2', 'v3'].map((name) => `<virtual-mta ${name}>\n</virtual-mta>`).join('\n');
 
@@ -16,26 +16,41 @@ interface Given {
   sender?: string;
   to?: string[];
   localAddress?: string;
+  variables?: Record<string, string>;
+  /** Each recipient is a mail merge copy with these variables. */
+  copies?: Record<string, string>[];
 }
 
-/** Answers `vmta` or `pool:vmta` for each message in turn, or the refusal. */
+/** Answers `vmta` or `pool:vmta` for each message in turn, `@` and the priority where it is not 50; or the refusal. */
 function chooser(fixed: Given) {
   const config = good(`${VMTAS}\n${fixed.global ?? ''}\n<source 0/0>\n${fixed.source ?? ''}\n</source>`);
   const source = config.sourceFor({ clientIp: '192.0.2.1' });
   const pools = new PoolRotation();
   return (given: Given = {}) => {
     const all = { ...fixed, ...given };
-    const choice = chooseVmta({
+    const question = {
       config,
       source,
       header: new Header(Buffer.from(`${all.header ?? ''}Subject: x\r\n\r\n`)),
       sender: all.sender ?? 'news@brand.test',
-      recipients: (all.to ?? ['kim@a.test']).map((address) => ({ address })),
       session: { localAddress: all.localAddress ?? '127.0.0.1' },
       pools,
-    });
-    if ('code' in choice) return `${choice.code} ${choice.enhanced}`;
-    return choice.pool === '' ? choice.vmta : `${choice.pool}:${choice.vmta}`;
+    };
+    const show = (choice: ReturnType<typeof chooseVmta>) => {
+      if ('code' in choice) return `${choice.code} ${choice.enhanced}`;
+      const { pool, vmta, priority } = choice;
+      return `${pool === '' ? vmta : `${pool}:${vmta}`}${priority === 50 ? '' : `@${priority}`}`;
+    };
+    const to = all.to ?? ['kim@a.test'];
+    const map = (variables: Record<string, string> = {}) => new Map(Object.entries(variables));
+    if (all.copies) {
+      const { copies } = all;
+      return to
+        .map((address, i) => show(chooseVmtaForCopy(question, { address, variables: map(copies[i]) })))
+        .join(' ');
+    }
+    const recipients = to.map((address) => ({ address }));
+    return show(chooseVmta({ ...question, recipients, variables: map(all.variables) }));
   };
 }
 
@@ -80,7 +95,7 @@ test('D3.4: a rule that only sets the priority is the first match and chooses no
     global: list('rcpt-to /kim/ recipient-priority=9\nmail-from /news/ virtual-mta=v2'),
     source: 'pattern-list p\ndefault-virtual-mta v3',
   };
-  assert.equal(choose(given), 'v3');
+  assert.equal(choose(given), 'v3@9');
   assert.equal(choose({ ...given, to: ['lou@a.test'] }), 'v2');
 });
 
@@ -150,22 +165,144 @@ test('D4.4: a member named twice has two turns', () => {
   );
 });
 
-test('a name that does not exist: refused, or the fallback, or taken to bounce', () => {
-  const header = 'X-Virtual-MTA: gone\r\n';
-  assert.equal(choose({ source: X, header }), '550 5.3.5');
-  const lax = `${X}\nreject-invalid-virtual-mta no`;
-  assert.equal(choose({ source: lax, header }), 'gone');
-  assert.equal(choose({ source: lax, header, global: 'invalid-virtual-mta-fallback V3' }), 'v3');
-  assert.equal(choose({ source: lax, header, global: `${POOL}\ninvalid-virtual-mta-fallback p` }), 'P:v1');
+test('ranks: *vmta before X-Virtual-MTA', () => {
+  const given = { source: X, header: 'X-Virtual-MTA: v1\r\n', global: POOL };
+  assert.equal(choose({ ...given, variables: { '*vmta': 'V2' } }), 'v2');
+  assert.equal(choose({ ...given, variables: { '*vmta': 'p' } }), 'P:v1');
+  assert.equal(choose({ ...given, variables: { '*vmta': 'gone' } }), '550 5.3.5');
 });
 
-test('an empty header: refused unless allowed, then {default}', () => {
-  const header = 'X-Virtual-MTA:\r\n';
-  assert.equal(choose({ source: `${X}\ndefault-virtual-mta v1`, header }), '550 5.3.5');
-  assert.equal(
-    choose({ source: `${X}\nallow-empty-x-virtual-mta yes\ndefault-virtual-mta v1`, header }),
-    '{default}',
+test('D3.3: in mail merge rcpt-to decides for each recipient, mail-from too where it has its own *from', () => {
+  const given = {
+    global: list(
+      'rcpt-to /@y\\.test$/ virtual-mta=v2\nmail-from /^own@/ virtual-mta=v3\nheader X-Class /bulk/ virtual-mta=v1',
+    ),
+    source: 'pattern-list p',
+    to: ['a@x.test', 'b@y.test', 'c@z.test'],
+  };
+  assert.equal(choose({ ...given, copies: [] }), '{default} v2 {default}');
+  assert.equal(choose({ ...given, copies: [{ '*from': 'own@b.test' }] }), 'v3 v2 {default}');
+  assert.equal(choose({ ...given, copies: [], sender: 'own@b.test' }), 'v3 v2 v3');
+  assert.equal(choose({ ...given, copies: [], header: 'X-Class: bulk\r\n' }), 'v1 v2 v1');
+  const header = 'X-Virtual-MTA: v1\r\n';
+  assert.equal(choose({ ...given, copies: [{}, {}, { '*vmta': 'v3' }], header, source: X }), 'v1 v1 v3');
+});
+
+test('D3.5: with X-Virtual-MTA a pattern rule may still set the priority', () => {
+  const given = {
+    global: list('mail-from /news/ virtual-mta=v2,recipient-priority=70'),
+    source: `${X}\npattern-list p`,
+  };
+  assert.equal(choose({ ...given, header: 'X-Virtual-MTA: v1\r\n' }), 'v1@70');
+  assert.equal(choose(given), 'v2@70');
+  assert.equal(choose({ ...given, variables: { '*priority': '3' } }), 'v2@3', '*priority overrides');
+  assert.equal(choose({ ...given, variables: { '*priority': '0' } }), '554 5.5.4');
+  assert.equal(choose({ ...given, variables: { '*priority': '1e1' } }), '554 5.5.4');
+});
+
+test('D3.7: by-smtp-source-ip without a connection is {default}', () => {
+  const source = 'default-virtual-mta by-smtp-source-ip';
+  const global = '<virtual-mta ip>\nsmtp-source-host 192.0.2.5 ip.test\n</virtual-mta>';
+  assert.equal(choose({ global, source, localAddress: '' }), '{default}');
+});
+
+test('D4.3: one member for a whole message; in mail merge each recipient gets the next', () => {
+  const given = { global: POOL, source: 'default-virtual-mta P', to: ['a@x.test', 'b@x.test', 'c@x.test'] };
+  const next = chooser(given);
+  assert.deepEqual([next(), next()], ['P:v1', 'P:v2']);
+  assert.equal(choose({ ...given, copies: [] }), 'P:v1 P:v2 P:v1');
+});
+
+test('D4.5, D4.6: members inherit the values of their pool, each for itself, by whatever way they were chosen', () => {
+  const config = good(
+    `${VMTAS}\n<virtual-mta-pool P>\nvirtual-mta v1\nvirtual-mta v2\nmax-smtp-out 10\n<domain a.test>\nmax-smtp-out 3\n</domain>\n</virtual-mta-pool>`,
   );
+  for (const name of ['v1', 'v2']) {
+    assert.equal(config.vmtas.get(name)!.settings.get('max-smtp-out'), 10);
+    assert.equal(config.queue('a.test', name).get('max-smtp-out'), 3);
+  }
+  assert.equal(config.vmtas.get('v3')!.settings.get('max-smtp-out'), Number.POSITIVE_INFINITY);
+});
+
+// reject-invalid-virtual-mta | invalid-virtual-mta-fallback | name missing | header present but empty
+const GONE = 'X-Virtual-MTA: gone\r\n';
+const EMPTY = 'X-Virtual-MTA: \r\n';
+const ALLOW = 'allow-empty-x-virtual-mta yes';
+const FALLBACK = 'invalid-virtual-mta-fallback V3';
+const INVALID: [
+  row: string,
+  source: string,
+  global: string,
+  missing: string,
+  empty: string,
+  allowed: string,
+][] = [
+  [
+    'true (default) | any | message refused at submission | refused, unless',
+    X,
+    '',
+    '550 5.3.5',
+    '550 5.3.5',
+    '{default}',
+  ],
+  [
+    'true (default) | any (set) | refused | refused, unless',
+    X,
+    FALLBACK,
+    '550 5.3.5',
+    '550 5.3.5',
+    '{default}',
+  ],
+  [
+    'false | set | queued to the fallback | as missing name, unless',
+    `${X}\nreject-invalid-virtual-mta no`,
+    FALLBACK,
+    'v3',
+    'v3',
+    '{default}',
+  ],
+  [
+    'false | not set | accepted, bounced with 5.3.5 | same, unless',
+    `${X}\nreject-invalid-virtual-mta no`,
+    '',
+    'gone',
+    '{invalid}',
+    '{default}',
+  ],
+];
+for (const [row, source, global, missing, empty, allowed] of INVALID) {
+  test(`reject-invalid-virtual-mta ${row} allow-empty-x-virtual-mta => {default}`, () => {
+    const given = { source: `${source}\ndefault-virtual-mta v1`, global };
+    assert.equal(choose({ ...given, header: GONE }), missing);
+    assert.equal(choose({ ...given, header: EMPTY }), empty);
+    assert.equal(choose({ ...given, source: `${given.source}\n${ALLOW}`, header: EMPTY }), allowed);
+  });
+}
+
+test('an invalid name that is taken all the same never looks like anything but a name; a fallback may be a pool', () => {
+  const source = `${X}\nreject-invalid-virtual-mta no`;
+  for (const name of ['a/b', 'a b', 'x'.repeat(101), '\u0001', '*']) {
+    assert.equal(choose({ source, header: `X-Virtual-MTA: ${name}\r\n` }), '{invalid}', name);
+  }
+  const global = `${POOL}\ninvalid-virtual-mta-fallback p`;
+  assert.equal(choose({ source, header: GONE, global }), 'P:v1');
+});
+
+test('call-to in a circle, and nested lists, end', () => {
+  const global = `<pattern-list p>
+      mail-from /news/ <pattern-list>
+        rcpt-to /lou/ virtual-mta=v1
+      </pattern-list>
+      rcpt-to /kim/ call-to:q
+      * virtual-mta=v3
+    </pattern-list>
+    <pattern-list q>
+      * call-to:p
+    </pattern-list>`;
+  const given = { global, source: 'pattern-list p' };
+  assert.equal(choose({ ...given, to: ['lou@a.test'] }), 'v1');
+  assert.equal(choose({ ...given, to: ['kim@a.test'] }), '{default}');
+  assert.equal(choose({ ...given, to: ['pat@a.test'] }), 'v3');
 });
 
 test('D10.1: queue-to names the queue’s domain; D10.4: once', () => {

@@ -1,0 +1,85 @@
+/** Sends over one open connection until the scheduler has no more for it, it breaks, or the host is given up. */
+import type { QueuedRecipient } from '../queue/queue.ts';
+import type { Work } from '../queue/scheduler.ts';
+import type { Connected, RunFacts } from './host-connector.ts';
+import type { IdleConnections } from './idle-connections.ts';
+import { MessageSender, type MessageSenderDeps } from './message-sender.ts';
+import type { QueueFate } from './queue-fate.ts';
+import type { ReplyRules } from './reply-rules.ts';
+import { localStatus } from './status.ts';
+import type { Leave } from './verdict.ts';
+
+export interface SmtpSessionDeps extends MessageSenderDeps {
+  readonly idle: IdleConnections;
+  readonly fate: QueueFate;
+}
+
+export class SmtpSession {
+  readonly #deps: SmtpSessionDeps;
+  readonly #run: RunFacts;
+  readonly #connected: Connected;
+  readonly #sender: MessageSender;
+
+  constructor(deps: SmtpSessionDeps, run: RunFacts, rules: ReplyRules, connected: Connected) {
+    this.#deps = deps;
+    this.#run = run;
+    this.#connected = connected;
+    this.#sender = new MessageSender(deps, run, rules, connected);
+  }
+
+  /** Null: the work is done, or what is left of it needs another connection. */
+  async work(): Promise<Leave | null> {
+    try {
+      for (;;) {
+        const step = await this.#step(this.#take());
+        if (step !== 'on') return step;
+      }
+    } finally {
+      await this.#connected.client.quit();
+    }
+  }
+
+  #take(): Work {
+    const { scheduler, clock } = this.#deps;
+    return scheduler.take(this.#run.grant.id, clock.now());
+  }
+
+  async #step(work: Work): Promise<Leave | null | 'on'> {
+    const { idle, fate } = this.#deps;
+    const { grant, config } = this.#run;
+    const { client } = this.#connected;
+    switch (work.kind) {
+      case 'close':
+        return null;
+      case 'idle': {
+        const woken = client.usable && (await idle.wait(grant.id, work.until));
+        return woken && client.usable ? 'on' : null;
+      }
+      case 'expired':
+        fate.expire(grant.queue, work.items, config);
+        return 'on';
+      case 'deliver':
+        return await this.#deliver(work.items);
+    }
+  }
+
+  async #deliver(items: readonly QueuedRecipient[]): Promise<Leave | null | 'on'> {
+    const { client } = this.#connected;
+    const { leave, lost } = await this.#sender.send(items);
+    if (leave) return leave;
+    if (lost) return this.#afterLoss(lost);
+    return client.usable ? 'on' : null;
+  }
+
+  /**
+   * A host that hangs up after some messages is doing its job; one that hangs up without taking any is given up for
+   * the next. Where the final reply is missing the message may have been taken: the next host would get it twice, so
+   * it waits.
+   */
+  #afterLoss({ error, final }: { readonly error: string; readonly final: boolean }): Leave | null {
+    if (this.#sender.delivered > 0) return null;
+    const status = localStatus('4.4.2', 'bad connection', this.#run.config);
+    const words = `the connection was lost before anything was delivered: ${error}`;
+    return { kind: final ? 'defer-queue' : 'next-mx', status, error: words };
+  }
+}

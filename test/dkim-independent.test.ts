@@ -203,7 +203,7 @@ test('OpenDKIM verifies every signature, Ed25519 too, and notices a changed lett
   for (const [i, result] of byOpenDkim(asked.map(({ content }) => content)).entries()) {
     assert.deepEqual(result, Array(asked[i]!.signatures).fill('pass'), asked[i]!.what);
   }
-  const changed = signed.map(tampered).filter((content) => content !== null);
+  const changed = asked.map(tampered).filter((content) => content !== null);
   assert.ok(changed.length > 10);
   for (const result of byOpenDkim(changed)) {
     assert.ok(result.length > 0 && result.every((word) => word === 'fail'), result.join());

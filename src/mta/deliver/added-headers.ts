@@ -3,7 +3,12 @@ import type { Settings } from '../../config/index.ts';
 import type { MessageFacts } from '../../events/outcome.ts';
 import { dateHeader, type Header, headerField } from '../../mail/header.ts';
 import type { Envelope } from '../../spool/stored-message.ts';
-import type { Queue } from '../queue/queue.ts';
+
+/** The queue that a message goes through. */
+export interface QueueName {
+  readonly domain: string;
+  readonly vmta: string;
+}
 
 export interface AddingRequest {
   /** The message as it is stored. */
@@ -13,7 +18,7 @@ export interface AddingRequest {
   readonly envelope: Envelope;
   /** Of the recipient. */
   readonly facts: MessageFacts;
-  readonly queue: Queue;
+  readonly queue: QueueName;
   readonly settings: Settings<'domain'>;
   readonly now: number;
 }

@@ -20,6 +20,7 @@ const NOW = Date.UTC(2026, 10, 21);
 /** `keys` as `selector domain`; those after `|` belong to the VMTA. Answers the tags of the signatures. */
 async function sign(given: {
   keys: string;
+  pool?: string;
   settings?: string;
   from?: string;
   header?: string;
@@ -32,6 +33,10 @@ async function sign(given: {
     <virtual-mta v>
       ${lines(own)}
     </virtual-mta>
+    <virtual-mta-pool p>
+      virtual-mta v
+      ${lines(given.pool ?? '')}
+    </virtual-mta-pool>
     <domain *>
       dkim-sign yes
       ${given.settings ?? ''}
@@ -69,6 +74,12 @@ test('D15.2: a key signs for the domains below its own, and for no other that en
 
 test('D15.3: keys of the VMTA come before global ones', async () => {
   assert.equal(await signed({ keys: 'global x.example | own x.example' }), 'own x.example news@x.example');
+});
+
+test('config 10: keys of a pool come between those of the VMTA and global ones (unverified)', async () => {
+  const pool = 'ofpool x.example';
+  assert.equal(await signed({ keys: 'global x.example', pool }), 'ofpool x.example news@x.example');
+  assert.equal(await signed({ keys: 'g x.example | own x.example', pool }), 'own x.example news@x.example');
 });
 
 test('D15.4: a fixed identity signs with its domain’s key, whatever From says', async () => {
@@ -133,6 +144,105 @@ test('D15.10, D15.12: Received is never signed; a header that may not be added i
   });
   const names = tags!.get('h')!.toLowerCase().split(':').sort();
   assert.deepEqual(names, ['from', 'from', 'subject', 'x-mine']);
+});
+
+test('D15.9, D15.13: the fixed set is signed; List-Unsubscribe-Post and Feedback-ID only where asked for', async () => {
+  const header = 'List-Unsubscribe: <x>\r\nList-Unsubscribe-Post: y\r\nFeedback-ID: z\r\nX-Other: 1\r\n';
+  const names = async (settings = '') =>
+    (await sign({ keys: 'a x.example', header, settings }))[0]!.get('h')!.split(':').sort();
+  assert.deepEqual(await names(), ['from', 'list-unsubscribe', 'subject']);
+  assert.deepEqual(await names('dkim-headers List-Unsubscribe-Post, Feedback-ID'), [
+    'feedback-id',
+    'from',
+    'list-unsubscribe',
+    'list-unsubscribe-post',
+    'subject',
+  ]);
+});
+
+test('D15.11: dkim-headers adds names and /regex/ items; "" restores the fixed set', async () => {
+  const header = 'X-A: 1\r\nX-Bcd: 2\r\nY-X-B: 3\r\n';
+  const names = async (settings: string) =>
+    (await sign({ keys: 'a x.example', header, settings }))[0]!.get('h')!.split(':').sort();
+  assert.deepEqual(await names('dkim-headers x-a, /^x-b/'), ['from', 'subject', 'x-a', 'x-bcd']);
+  assert.deepEqual(
+    await names('dkim-headers x-a, /^x-b/\n</domain>\n<domain a.test>\ndkim-headers ""'),
+    ['from', 'subject'],
+    'a nearer block takes the additions away',
+  );
+});
+
+test('keys k1 esp.example, k2 cust.example; both signatures; From cust.example and other.example', async () => {
+  const given = {
+    keys: 'k1 esp.example , k2 cust.example',
+    settings: 'second-dkim-sign yes\nsecond-dkim-identity @esp.example',
+  };
+  const domains = async (from: string) =>
+    (await sign({ ...given, from })).map((tags) => tags.get('d')).sort();
+  assert.deepEqual(await domains('u@cust.example'), ['cust.example', 'esp.example']);
+  assert.deepEqual(await domains('u@other.example'), ['esp.example']);
+});
+
+test('second signature: its twelve directives are independent of the first', async () => {
+  const [first, second] = await sign({
+    keys: 'a x.example , e esp.example',
+    header: 'X-Mine: 1\r\n',
+    settings: `second-dkim-sign yes
+      second-dkim-algorithm rsa-sha1
+      second-dkim-headers-canon simple
+      second-dkim-body-canon simple
+      second-dkim-add-timestamp yes
+      second-dkim-expire-after 2d
+      second-dkim-add-body-limit yes
+      second-dkim-query-method dns/txt
+      second-dkim-headers x-mine
+      second-dkim-disallow-adding-headers from
+      second-dkim-identity @nobody.example
+      second-dkim-identity-fallback @esp.example`,
+  });
+  const of = (tags: Map<string, string> | undefined, names: string) =>
+    names.split(' ').map((name) => tags?.get(name) ?? '');
+  assert.deepEqual(of(first, 'a c s d i t x l q h'), [
+    'rsa-sha256',
+    'relaxed/relaxed',
+    'a',
+    'x.example',
+    'news@x.example',
+    ...['', '', '', ''],
+    'from:subject',
+  ]);
+  assert.deepEqual(of(second, 'a c s d i t x l q h'), [
+    'rsa-sha1',
+    'simple/simple',
+    'e',
+    'esp.example',
+    '@esp.example',
+    String(NOW / 1000),
+    String(NOW / 1000 + 2 * 86_400),
+    '6',
+    'dns/txt',
+    'x-mine:from:from:subject',
+  ]);
+});
+
+test('the second signature alone; and if-x-dkim-options-present asks for none', async () => {
+  const only = await sign({ keys: 'a x.example', settings: 'dkim-sign no\nsecond-dkim-sign yes' });
+  assert.deepEqual(
+    only.map((tags) => tags.get('s')),
+    ['a'],
+  );
+  const settings = 'dkim-sign no\nsecond-dkim-sign if-x-dkim-options-present';
+  assert.deepEqual(await sign({ keys: 'a x.example', settings, header: 'X-DKIM-Options: s=a\r\n' }), []);
+});
+
+test('an Ed25519 key signs with ed25519-sha256, whatever dkim-algorithm says', async () => {
+  const file = path.join(dir, 'ed.pem');
+  writeFileSync(file, generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  const config = good(`domain-key e, x.example, ${file}\n<domain *>\ndkim-sign yes\n</domain>`);
+  const signer = await DkimSigner.load(config, silentLog);
+  const message = new SignableMessage(Buffer.from('From: u@x.example\r\n\r\nbody\r\n'));
+  const [field] = await signer.signatures(message, config.queue('a.test', '{default}'), '{default}', NOW);
+  assert.match(field!, /a=ed25519-sha256/);
 });
 
 test('a key that cannot be read is a fault with file and line', async () => {

@@ -9,8 +9,7 @@ import { SignableMessage } from '../../mail/dkim-sign.ts';
 import { editHeaders, Header } from '../../mail/header.ts';
 import { type Envelope, factsFor } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
-import type { Queue } from '../queue/queue.ts';
-import { addedWhenItGoes } from './added-headers.ts';
+import { addedWhenItGoes, type QueueName } from './added-headers.ts';
 import type { DkimSigner } from './dkim-choice.ts';
 import { type DkimRequest, DkimRequestReader, NOTHING_ASKED } from './dkim-request.ts';
 import { mergedContent } from './merged-content.ts';
@@ -20,7 +19,7 @@ export interface RenderRequest {
   readonly envelope: Envelope;
   /** As it is stored. */
   readonly content: Buffer;
-  readonly queue: Queue;
+  readonly queue: QueueName;
   /** Of that queue. */
   readonly settings: Settings<'domain'>;
   readonly config: Config;

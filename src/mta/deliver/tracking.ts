@@ -12,6 +12,7 @@ import type { Log } from '../../system/log.ts';
 import { type KeyRing, openKeyRing } from '../../tracking/key-ring.ts';
 import { applyTracking } from '../../tracking/rewrite-message.ts';
 import { planTracking, type TrackingPlan, type TrackingSettings } from '../../tracking/tracking-plan.ts';
+import type { QueueName } from './added-headers.ts';
 
 export type TrackingFlags = Pick<MessageFacts, 'openTracking' | 'initialPixel' | 'clickTracking'>;
 
@@ -81,7 +82,7 @@ export class Tracking {
     envelope: Envelope,
     facts: MessageFacts,
     raw: Buffer,
-    queue: { readonly domain: string; readonly vmta: string },
+    queue: QueueName,
   ): QueueTracking {
     const untouched = (flags: TrackingFlags): QueueTracking => ({
       flags,

@@ -106,3 +106,99 @@ test('per recipient: connection lost between two copies; only who has no answer 
   ]);
   assert.equal(messages, 4);
 });
+
+test('under queue-to the settings of the delivery queue decide, and the outcome tells what was done', async (t) => {
+  const remote = await startServer(t);
+  const mta = await startDelivery(t, {
+    zone: 'relay.test A 127.0.0.1',
+    config: `
+      <signals>
+        api-key ${'0'.repeat(40)}
+        engagement-tracking sparkpost
+        tracking-domain click.brand.test
+        customer-id 1
+      </signals>
+      <domain *>
+        default-smtp-port ${remote.port}
+        use-starttls no
+      </domain>
+      <domain a.test>
+        queue-to relay.test
+      </domain>
+      <domain relay.test>
+        track-opens no
+        track-initial-opens no
+      </domain>`,
+  });
+  // What was recorded, as by an earlier configuration, says otherwise.
+  await mta.submit(['kim@a.test'], {
+    content: HTML,
+    facts: { openTracking: true, initialPixel: true, clickTracking: false },
+  });
+  await mta.quiet();
+  const [outcome] = mta.journal();
+  assert.ok(outcome?.kind === 'delivered');
+  const { openTracking, initialPixel, clickTracking } = outcome.message;
+  assert.deepEqual(
+    { openTracking, initialPixel, clickTracking },
+    { openTracking: false, initialPixel: false, clickTracking: true },
+  );
+  const sent = remote.messages[0]!.content.toString();
+  assert.ok(!sent.includes('<img'));
+  assert.ok(sent.includes('click.brand.test/f/'));
+});
+
+test('mail that somebody else tracks is only marked: one transaction for all, nothing changed', async (t) => {
+  const remote = await startServer(t);
+  const mta = await startDelivery(t, {
+    config: `
+      <signals>
+        api-key ${'0'.repeat(40)}
+        engagement-tracking yes
+        customer-id 1
+      </signals>
+      <domain *>
+        default-smtp-port ${remote.port}
+        use-starttls no
+      </domain>`,
+  });
+  await mta.submit(['kim@a.test', 'lou@a.test'], {
+    content: HTML,
+    facts: { openTracking: true, clickTracking: true },
+  });
+  await mta.quiet();
+  assert.equal(remote.messages.length, 1);
+  assert.ok(remote.messages[0]!.content.equals(HTML));
+});
+
+test('D17.8, D17.10: a recipient whose parts are not there bounces, the next one is sent to', async (t) => {
+  const remote = await startServer(t);
+  const mta = await startDelivery(t, {
+    config: `<domain *>\ndefault-smtp-port ${remote.port}\nuse-starttls no\n</domain>`,
+  });
+  const content = Buffer.from('From: a@brand.test\r\n\r\nDear [name]\r\n');
+  const recipient = (address: string, parts: number[], name: string) => ({
+    address,
+    originalRecipient: '',
+    messageId: '00000000000000000001',
+    notify: [],
+    merge: { values: [['name', name] as const], parts },
+  });
+  await mta.submit(['kim@a.test', 'lou@a.test'], {
+    content,
+    envelope: {
+      recipients: [recipient('kim@a.test', [9], 'Kim'), recipient('lou@a.test', [1], 'Lou')],
+      template: {
+        head: 0,
+        parts: [{ number: 1, start: 0, end: content.length }],
+        expandUndefined: true,
+      },
+    },
+  });
+  await mta.quiet();
+  assert.deepEqual(mta.story().sort(), ['bounced kim@a.test 5.6.0', 'delivered lou@a.test 2.0.0']);
+  assert.deepEqual(
+    remote.messages.map(({ content: sent }) => sent.toString()),
+    ['From: a@brand.test\r\n\r\nDear Lou\r\n'],
+  );
+});

@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { sourceTracking } from '../../config/index.ts';
 import { good } from '../../config/testing.ts';
 import type { Envelope } from '../../spool/stored-message.ts';
-import { folder, keptLog, messageFacts } from '../testing.ts';
+import { folder, keptLog, messageFacts, startReception } from '../testing.ts';
 import { Tracking } from './tracking.ts';
 
 const HTML = Buffer.from(
@@ -146,4 +146,34 @@ test('what the <source> says holds at delivery, though nobody knows the source a
   const copy = plan.copy(0);
   assert.ok(copy.includes('href="https://shop.test/one"'));
   assert.ok(copy.includes('src="https://click.brand.test/'));
+});
+
+test('reception records for each recipient what the settings of its queue come to', async (t) => {
+  const mta = await startReception(
+    t,
+    `<signals>
+      api-key ${'0'.repeat(40)}
+      ${BUILT_IN}
+    </signals>
+    <source 0/0>
+      always-allow-relaying yes
+    </source>
+    <domain a.test>
+      queue-to relay.test
+    </domain>
+    <domain relay.test>
+      track-opens no
+      track-initial-opens no
+    </domain>`,
+  );
+  await mta.send({ to: ['kim@a.test', 'lou@b.test'], content: HTML.toString() });
+  const flags = mta.outcomes().map((outcome) => {
+    assert.ok(outcome.kind === 'received');
+    const { openTracking, clickTracking } = outcome.message;
+    return [outcome.recipient.address, openTracking, clickTracking];
+  });
+  assert.deepEqual(flags, [
+    ['kim@a.test', false, true],
+    ['lou@b.test', true, true],
+  ]);
 });

@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { performance } from 'node:perf_hooks';
 import { readSigningKey, type SigningKey } from '../src/mail/dkim-key.ts';
 import { SignableMessage } from '../src/mail/dkim-sign.ts';
 

@@ -72,6 +72,8 @@ export interface Resolver {
    * what was known before stays known for that long.
    */
   refresh(name: string, type: QueryType, keepMs: number): Promise<Found>;
+  /** What is known without asking; undefined when nothing is. */
+  peek(name: string, type: QueryType): Found | undefined;
   /** The TLSA records of a host as DANE for SMTP may use them (RFC 7672): see `TlsaFound`. */
   tlsa(host: string, port: number): Promise<TlsaFound>;
   /** Answers in the cache. */
@@ -139,6 +141,11 @@ class StubResolver implements Resolver {
     const kept = found.kind === 'failure' && before ? before : found;
     if (kept.kind !== 'failure') this.#keep(key, kept, this.#clock.now() + keepMs);
     return kept;
+  }
+
+  peek(name: string, type: QueryType): Found | undefined {
+    const ascii = queryName(name);
+    return ascii === null ? undefined : this.#cache.get(`${type} ${ascii}`, this.#clock.now());
   }
 
   async tlsa(host: string, port: number): Promise<TlsaFound> {

@@ -38,6 +38,7 @@ import { restartNeeded } from './reload.ts';
 import { openColdCounts } from './route/cold-counts.ts';
 import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
+import { RollupRoutes } from './route/rollup-routes.ts';
 import { keptSecret } from './state-files.ts';
 
 export interface MtaOptions {
@@ -115,6 +116,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     },
   });
   const fate = new QueueFate(scheduler, outcomes, clock);
+  const rollup = new RollupRoutes({ resolver: () => inForce.resolver, spool, scheduler, clock, log });
   const smtp = new SmtpDelivery({
     scheduler,
     spool,
@@ -122,6 +124,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     fate,
     renderer: new Renderer(() => inForce, clock),
     resolver: () => inForce.resolver,
+    rollup,
     stsPolicies: createStsPolicies({ resolver: () => inForce.resolver, clock }),
     traffic,
     hostName,
@@ -132,6 +135,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     config,
     transports: { smtp, discard: new DiscardDelivery(scheduler, outcomes, clock) },
     fate,
+    rollup,
     clock,
   });
   const dispatcher = new Dispatcher(scheduler, (grant) => delivery.run(grant), clock, log);
@@ -148,7 +152,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     references,
     reports: new ReportReader(references),
     pools: new PoolRotation(),
-    placements: new Placements({ cold, rollup: () => null, clock }),
+    placements: new Placements({ cold, rollup: (...of) => rollup.known(...of), clock }),
     tracking: () => inForce.tracking,
     headersWanted: () => inForce.headersWanted,
     enqueue: (recipients) => {

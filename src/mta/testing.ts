@@ -46,6 +46,7 @@ import { openColdCounts } from './route/cold-counts.ts';
 import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
 import { queueDomain } from './route/queue-domain.ts';
+import { RollupRoutes } from './route/rollup-routes.ts';
 
 /** A folder that goes when the test ends. */
 export function folder(t: TestContext): string {
@@ -87,25 +88,15 @@ export function keptLog(): { log: Log; lines: string[] } {
 
 /**
  * A resolver that asks a DNS server of ours. `text` is `name TYPE data`, one record a line; a name followed by
- * `fails` cannot be asked for; every other name does not exist.
+ * `fails` cannot be asked for; every other name does not exist. A function is asked anew for each question.
  */
 export async function startZone(
   t: TestContext,
-  text: string,
+  text: string | (() => string),
 ): Promise<{ resolver: Resolver; server: DnsServerAddress }> {
-  const records: Answer[] = [];
-  const names = new Set<string>();
-  const failing = new Set<string>();
-  for (const line of text.trim().split('\n')) {
-    const [name = '', type, first = '', second = ''] = line.trim().split(/ +/);
-    names.add(name);
-    if (type === 'MX') {
-      records.push({ type, name, ttl: 60, data: { preference: Number(first), exchange: second } });
-    } else if (type === 'A' || type === 'AAAA') records.push({ type, name, ttl: 60, data: first });
-    else if (type === 'fails') failing.add(name);
-  }
   const server = createDnsServer({
     answer({ name, type }) {
+      const { records, names, failing } = readZone(typeof text === 'string' ? text : text());
       if (failing.has(name)) return { code: 'SERVFAIL', answers: [] };
       if (!names.has(name)) return { code: 'NXDOMAIN', answers: [] };
       return { code: 'NOERROR', answers: records.filter((one) => one.name === name && one.type === type) };
@@ -119,6 +110,21 @@ export async function startZone(
     await server.close();
   });
   return { resolver, server: address };
+}
+
+function readZone(text: string): { records: Answer[]; names: Set<string>; failing: Set<string> } {
+  const records: Answer[] = [];
+  const names = new Set<string>();
+  const failing = new Set<string>();
+  for (const line of text.trim().split('\n')) {
+    const [name = '', type, first = '', second = ''] = line.trim().split(/ +/);
+    names.add(name);
+    if (type === 'MX') {
+      records.push({ type, name, ttl: 60, data: { preference: Number(first), exchange: second } });
+    } else if (type === 'A' || type === 'AAAA') records.push({ type, name, ttl: 60, data: first });
+    else if (type === 'fails') failing.add(name);
+  }
+  return { records, names, failing };
 }
 
 /** Facts of a message that nothing in particular is to be said about. */
@@ -158,7 +164,7 @@ export const CONTENT = Buffer.from(
 export interface DeliveryOptions {
   /** The configuration's text. */
   readonly config: string;
-  readonly zone?: string;
+  readonly zone?: string | (() => string);
   /** Folder of the spool; default one of its own. */
   readonly dir?: string;
   readonly mapSize?: number;
@@ -178,6 +184,8 @@ export interface DeliveryUnderTest {
   readonly scheduler: Scheduler;
   readonly dispatcher: Dispatcher;
   readonly outcomes: OutcomeWriter;
+  readonly resolver: Resolver;
+  readonly rollup: RollupRoutes;
   readonly clock: TestClock;
   /** Stores a message and queues its recipients. */
   submit(
@@ -219,6 +227,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     tracking: await Tracking.open(config, dir, log),
   };
   const fate = new QueueFate(scheduler, outcomes, clock);
+  const rollup = new RollupRoutes({ resolver: () => resolver, spool, scheduler, clock, log });
   const smtp = new SmtpDelivery({
     scheduler,
     spool,
@@ -226,6 +235,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     fate,
     renderer: new Renderer(() => inForce, clock),
     resolver: () => resolver,
+    rollup,
     stsPolicies: createStsPolicies({ resolver: () => resolver, clock, ...options.sts }),
     traffic: new TrafficMeter(clock.now()),
     hostName: 'mta.test',
@@ -236,6 +246,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     config: () => config,
     transports: { smtp, discard: new DiscardDelivery(scheduler, outcomes, clock) },
     fate,
+    rollup,
     clock,
   });
   const dispatcher: Dispatcher = new Dispatcher(scheduler, (grant) => delivery.run(grant), clock, log);
@@ -267,6 +278,8 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     scheduler,
     dispatcher,
     outcomes,
+    resolver,
+    rollup,
     clock,
     async submit(recipients, given = {}) {
       const spoolId = newId();

@@ -27,6 +27,7 @@ export async function startServer(
   options: Partial<SmtpServerOptions> = {},
   handlers: Partial<SmtpServerHandlers> = {},
   clock: Clock = systemClock,
+  host = '127.0.0.1',
 ): Promise<TestServer> {
   const messages: ReceivedMessage[] = [];
   const all: SmtpServerHandlers = {
@@ -40,7 +41,7 @@ export async function startServer(
     () => ({ options: smtpServerOptions({ hostName: 'mx.test', ...options }), handlers: all }),
     { clock, log: silentLog },
   );
-  const port = await server.listen('127.0.0.1', 0, 'a test');
+  const port = await server.listen(host, 0, 'a test');
   t.after(async () => {
     for (const session of server.sessions) session.destroy();
     await server.close(0);

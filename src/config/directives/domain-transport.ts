@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet } from '../declaration.ts';
+import type { Declarations } from '../declaration.ts';
 import { queueDomain, smtpHosts } from '../values/delivery.ts';
 import { interval } from '../values/quantities.ts';
 import { boolean, file, integer, oneOf, port, secret, string } from '../values/scalars.ts';
@@ -186,7 +186,7 @@ export const domainTransportDirectives = {
     tier: 'rare',
     section: '3.3.10.92',
     summary: 'Keep out of rolled-up queues.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'use-starttls': {
     scopes: ['domain'],

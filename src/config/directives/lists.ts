@@ -208,6 +208,6 @@ export const mxRollupListDirectives = {
     tier: 'common',
     section: '10.17',
     summary: 'Sends mail for an MX host to a common queue.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

@@ -2,6 +2,7 @@
 import type { Config } from '../../config/index.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { ConnectionGrant } from '../queue/scheduler.ts';
+import type { RollupRoutes } from '../route/rollup-routes.ts';
 import { noAttempt } from './attempt.ts';
 import type { QueueFate } from './queue-fate.ts';
 import { localStatus } from './status.ts';
@@ -22,6 +23,8 @@ export interface DeliveryDeps {
   /** A type that is not among them waits. */
   readonly transports: Partial<Readonly<Record<TransportType, Transport>>>;
   readonly fate: QueueFate;
+  /** Asked first: the mail may belong into another queue. */
+  readonly rollup: RollupRoutes;
   readonly clock: Clock;
 }
 
@@ -42,6 +45,7 @@ export class Delivery {
       fate.bounce(queue, null, localStatus('5.3.5', 'specified VirtualMTA does not exist', config));
       return;
     }
+    if (await this.#deps.rollup.redirect(queue, config)) return;
     const type = config.queue(queue.domain, queue.vmta).get('type');
     const transport = transports[type];
     if (transport) {

@@ -32,6 +32,8 @@ export type Destinations =
 export interface DestinationsRequest {
   readonly domain: string;
   readonly settings: Settings<'domain'>;
+  /** Hosts of one level that stand in for a look-up of the domain (MX roll-up); `smtp-hosts` goes before them. */
+  readonly hosts?: readonly string[] | null;
   readonly resolver: Resolver;
   /** Counts the calls for one queue: hosts of equal standing are rotated by it. */
   readonly turn: number;
@@ -45,7 +47,8 @@ const MOST_HOSTS = 50;
 export async function findDestinations(request: DestinationsRequest): Promise<Destinations> {
   const { domain, settings } = request;
   const port = settings.get('default-smtp-port');
-  const configured = settings.get('smtp-hosts');
+  const listed = request.hosts?.map((name): SmtpHost => ({ kind: 'host', name, port: null }));
+  const configured = settings.get('smtp-hosts') ?? (listed ? [listed] : null);
   if (configured) return await configuredHosts(configured, port, request);
   if (domain.startsWith('[') && domain.endsWith(']')) {
     const address = domain.slice(1, -1).replace(/^IPv6:/i, '');

@@ -10,6 +10,7 @@ import type { TrafficMeter } from '../monitor/traffic.ts';
 import type { HoldReason } from '../queue/hold.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { ConnectionGrant, Scheduler } from '../queue/scheduler.ts';
+import type { RollupRoutes } from '../route/rollup-routes.ts';
 import { type ConnectionAttempt, noAttempt } from './attempt.ts';
 import type { Transport } from './delivery.ts';
 import { type Destination, findDestinations } from './destinations.ts';
@@ -40,6 +41,7 @@ export interface SmtpDeliveryDeps {
   readonly renderer: Renderer;
   readonly resolver: () => Resolver;
   readonly stsPolicies: StsPolicies;
+  readonly rollup: RollupRoutes;
   readonly traffic: TrafficMeter;
   readonly hostName: string;
   readonly clock: Clock;
@@ -84,8 +86,9 @@ export class SmtpDelivery implements Transport {
     const { fate, clock, log, resolver } = this.#deps;
     const vmta = config.vmtas.get(queue.vmta.toLowerCase())!;
     const settings = config.queue(queue.domain, queue.vmta);
+    const route = this.#deps.rollup.route(config, queue);
     const found = await findDestinations({
-      domain: queue.domain,
+      ...route,
       settings,
       resolver: resolver(),
       turn: this.#turn(queue.name),

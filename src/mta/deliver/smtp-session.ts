@@ -1,6 +1,7 @@
 /** Sends over one open connection until the scheduler has no more for it, it breaks, or the host is given up. */
 import type { QueuedRecipient } from '../queue/queue.ts';
 import type { Work } from '../queue/scheduler.ts';
+import type { RollupRoutes } from '../route/rollup-routes.ts';
 import type { Connected, RunFacts } from './host-connector.ts';
 import type { IdleConnections } from './idle-connections.ts';
 import { MessageSender, type MessageSenderDeps } from './message-sender.ts';
@@ -12,6 +13,7 @@ import type { Leave } from './verdict.ts';
 export interface SmtpSessionDeps extends MessageSenderDeps {
   readonly idle: IdleConnections;
   readonly fate: QueueFate;
+  readonly rollup: RollupRoutes;
 }
 
 export class SmtpSession {
@@ -63,8 +65,17 @@ export class SmtpSession {
     }
   }
 
-  async #deliver(items: readonly QueuedRecipient[]): Promise<Leave | null | 'on'> {
-    const { client } = this.#connected;
+  async #deliver(taken: readonly QueuedRecipient[]): Promise<Leave | null | 'on'> {
+    const { client, attempt } = this.#connected;
+    const { rollup, scheduler, clock } = this.#deps;
+    const { grant, config } = this.#run;
+    const items = await rollup.belongs(config, grant.queue, taken, attempt.destinationIp);
+    if (items.length < taken.length) {
+      const others = taken.filter((item) => !items.includes(item));
+      scheduler.putBack(grant.queue, others, clock.now());
+      // They need another host, and so another connection.
+      if (items.length === 0) return null;
+    }
     const { leave, lost } = await this.#sender.send(items);
     if (leave) return leave;
     if (lost) return this.#afterLoss(lost);

@@ -97,6 +97,13 @@ export function rollupTable(config: Config): RollupTable {
   return table;
 }
 
+/** Whether mail in a roll-up queue has somewhere to go; without, a domain is better off on its own. */
+export function hasRoute(config: Config, queue: string, vmta: string): boolean {
+  const known = rollupTable(config).get(queue);
+  if (!known) return false;
+  return known.hosts.length > 0 || known.byIp || config.queue(queue, vmta).get('smtp-hosts') !== null;
+}
+
 /**
  * Whether the mail of a queue is to be tested at all: not where the operator has already said where it goes
  * (`queue-to`, `smtp-hosts`, `disable-mx-rollup`), nor what is no domain or a roll-up queue itself.

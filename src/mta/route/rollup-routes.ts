@@ -1,0 +1,155 @@
+/** Moves mail into roll-up queues as DNS tells, and says where mail in them goes (delivery guide, section 10). */
+import type { Config } from '../../config/index.ts';
+import { type Found, type MxRecord, type Resolver, resolveMailHosts } from '../../dns/index.ts';
+import { domainToAscii } from '../../mail/address.ts';
+import type { Spool } from '../../spool/spool.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { Log } from '../../system/log.ts';
+import type { Queue, QueuedRecipient } from '../queue/queue.ts';
+import type { Scheduler } from '../queue/scheduler.ts';
+import { hasRoute, mayRollUp, rollupTable } from './mx-rollup.ts';
+import { queueDomain } from './queue-domain.ts';
+
+export interface RollupRoutesDeps {
+  readonly resolver: () => Resolver;
+  readonly spool: Pick<Spool, 'envelope'>;
+  readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Where the mail of a queue is sent, as far as roll-up has a say. */
+export interface RollupRoute {
+  /** The mail domain to look up. */
+  readonly domain: string;
+  /** The hosts of an explicit roll-up queue, R(Q): only these, without a look at MX records. */
+  readonly hosts: readonly string[] | null;
+}
+
+const SUFFIX = '.rollup';
+/** Recipients moved in one go. */
+const BATCH = 1000;
+
+export class RollupRoutes {
+  readonly #deps: RollupRoutesDeps;
+
+  constructor(deps: RollupRoutesDeps) {
+    this.#deps = deps;
+  }
+
+  /** The roll-up queue of a domain by an MX answer that is in the cache; null when there is none, or no answer yet. */
+  known(config: Config, domain: string, vmta: string): string | null {
+    if (!mayRollUp(config, domain, vmta)) return null;
+    return match(config, this.#deps.resolver().peek(domain, 'MX'), vmta);
+  }
+
+  /**
+   * Called before a queue is delivered. Moves its mail to the roll-up queue that its MX answer names; and home again
+   * from a roll-up queue that the configuration has no longer. True: the mail is elsewhere, this queue has nothing to
+   * do. A queue that a domain has joined keeps its mail when the domain's MX change: it was fit to go that way, and
+   * later mail goes the other way.
+   */
+  async redirect(queue: Queue, config: Config): Promise<boolean> {
+    const { log } = this.#deps;
+    const { domain, vmta } = queue;
+    if (isStray(config, domain, vmta)) {
+      const count = this.#move(queue, (item) => this.#home(config, item, vmta));
+      if (count > 0) {
+        log.info(`${queue.name}: no mx-rollup-list names it any more; mail goes back to its own domains`, {
+          count,
+        });
+        return true;
+      }
+    }
+    if (!mayRollUp(config, domain, vmta)) return false;
+    const target = match(config, await this.#deps.resolver().query(domain, 'MX'), vmta);
+    if (target === null) return false;
+    const count = this.#move(queue, () => target);
+    log.info(`${queue.name}: its MX hosts are those of ${target}; mail joins ${target}/${vmta}`, { count });
+    return true;
+  }
+
+  route(config: Config, queue: Queue): RollupRoute {
+    const rollup = rollupTable(config).get(queue.domain);
+    if (!rollup) return { domain: queue.domain, hosts: null };
+    if (rollup.hosts.length > 0) return { domain: queue.domain, hosts: rollup.hosts };
+    // By address: the hosts of whoever is next. Others on this connection must have the same (see `belongs`).
+    const next = rollup.byIp ? queue.ready.peek() : undefined;
+    return { domain: next ? this.#home(config, next, queue.vmta) : queue.domain, hosts: null };
+  }
+
+  /**
+   * Which of these recipients may be sent to the host with this address: in a queue that is rolled up by address,
+   * those whose own domain has it among the addresses behind its MX hosts; elsewhere all.
+   */
+  async belongs(
+    config: Config,
+    queue: Queue,
+    items: readonly QueuedRecipient[],
+    address: string,
+  ): Promise<readonly QueuedRecipient[]> {
+    const rollup = rollupTable(config).get(queue.domain);
+    if (!rollup?.byIp || rollup.hosts.length > 0) return items;
+    if (config.queue(queue.domain, queue.vmta).get('smtp-hosts') !== null) return items;
+    const fitting: QueuedRecipient[] = [];
+    const known = new Map<string, boolean>();
+    for (const item of items) {
+      const home = this.#home(config, item, queue.vmta);
+      let fits = known.get(home);
+      if (fits === undefined) {
+        const found = await resolveMailHosts(this.#deps.resolver(), home);
+        const hosts = found.kind === 'hosts' ? found.groups.flatMap((group) => group.hosts) : [];
+        fits = hosts.some(({ addresses }) => addresses.includes(address));
+        known.set(home, fits);
+      }
+      if (fits) fitting.push(item);
+    }
+    return fitting;
+  }
+
+  #move(queue: Queue, target: (item: QueuedRecipient) => string): number {
+    const { scheduler, clock } = this.#deps;
+    const now = clock.now();
+    const all: QueuedRecipient[] = [];
+    for (;;) {
+      const items = scheduler.takeAll(queue, now, BATCH);
+      if (items.length === 0) break;
+      all.push(...items);
+    }
+    const staying: QueuedRecipient[] = [];
+    for (const item of all) {
+      const domain = target(item);
+      if (domain === queue.domain) staying.push(item);
+      else {
+        scheduler.done(queue, false);
+        scheduler.add(domain, queue.vmta, item, now);
+      }
+    }
+    if (staying.length > 0) scheduler.putBack(queue, staying, now);
+    return all.length - staying.length;
+  }
+
+  /** The queue domain of a recipient without roll-up. */
+  #home(config: Config, item: QueuedRecipient, vmta: string): string {
+    const address = this.#deps.spool.envelope(item.spoolId)?.recipients[item.index]?.address ?? '';
+    const domain = address.slice(address.lastIndexOf('@') + 1);
+    return queueDomain(config, domainToAscii(domain) ?? domain.toLowerCase(), vmta);
+  }
+}
+
+/** By the MX hosts of lowest preference; a domain without MX is not rolled up. */
+function match(config: Config, found: Found | undefined, vmta: string): string | null {
+  if (found?.kind !== 'answer') return null;
+  const records = (found.records as readonly MxRecord[]).filter(({ exchange }) => exchange !== '');
+  const least = Math.min(...records.map(({ preference }) => preference));
+  const best = records.filter(({ preference }) => preference === least).map(({ exchange }) => exchange);
+  const queue = rollupTable(config).match(best);
+  return queue !== null && hasRoute(config, queue, vmta) ? queue : null;
+}
+
+/** A roll-up queue that an earlier configuration made: nobody would know a way for its name. */
+function isStray(config: Config, domain: string, vmta: string): boolean {
+  if (!domain.endsWith(SUFFIX) || hasRoute(config, domain, vmta)) return false;
+  const settings = config.queue(domain, vmta);
+  return settings.get('type') === 'smtp' && settings.get('smtp-hosts') === null;
+}

@@ -15,6 +15,9 @@ const NEEDED: readonly Needed[] = [
   { check: 'perl -MNet::SSLeay -e 1', package: 'libnet-ssleay-perl', for: 'the SMTP scenarios' },
   { check: 'command -v openssl', package: 'openssl', for: 'the TLS scenarios' },
   { check: 'command -v opendkim', package: 'opendkim', for: 'the independent check of DKIM signatures' },
+  { check: 'command -v python3', package: 'python3', for: 'submission by smtplib' },
+  // Its own configuration is never started: the tests make one in a folder of theirs.
+  { check: 'command -v /usr/sbin/postfix', package: 'postfix', for: 'the exchange with Postfix' },
 ];
 
 function holds(check: string): boolean {

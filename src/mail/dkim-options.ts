@@ -16,6 +16,8 @@ export interface DkimOptions {
 
 const LONGEST = 4096;
 const MOST_TAGS = 50;
+/** Labels of a DNS name: with X-DKIM-Key it goes into the signature as it stands. */
+const SELECTOR = /^(?:[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,10})?$/;
 
 /**
  * Reads the field's value: `tag=value` joined by `;`, one more `;` at the end allowed, unknown tags passed over. A text
@@ -34,13 +36,15 @@ export function parseDkimOptions(value: string): DkimOptions | string {
     if (tags.size === MOST_TAGS) return `it has more than ${MOST_TAGS} tags`;
     tags.set(name, text.slice(equals + 1).trim());
   }
+  const selector = tags.get('s') ?? '';
+  if (!SELECTOR.test(selector)) return `s=${shown(selector)} is not a selector`;
   const given = tags.get('d') ?? '';
-  const domain = given === '' || given === '*' ? given : domainToAscii(given);
+  const domain = given === '' || given === '*' ? given : hostDomain(given);
   if (domain === null) return `d=${shown(given)} is not a domain`;
   const identity = readIdentity(tags.get('i') ?? '');
   if (identity === null) return `i=${shown(tags.get('i')!)} is not an identity`;
   return {
-    selector: tags.get('s') ?? '',
+    selector,
     domain,
     identity,
     queryMethod: tags.get('q') ?? '',
@@ -51,8 +55,13 @@ export function parseDkimOptions(value: string): DkimOptions | string {
 function readIdentity(text: string): string | null {
   if (text === '') return '';
   const at = text.lastIndexOf('@');
-  const domain = domainToAscii(text.slice(at + 1));
-  return domain === null || domain === '' ? null : `${text.slice(0, Math.max(0, at))}@${domain}`;
+  const domain = hostDomain(text.slice(at + 1));
+  return domain === null ? null : `${text.slice(0, Math.max(0, at))}@${domain}`;
+}
+
+/** A domain that can have a key; an address literal cannot. */
+function hostDomain(text: string): string | null {
+  return text.startsWith('[') ? null : domainToAscii(text);
 }
 
 /** For a log line. */

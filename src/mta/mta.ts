@@ -122,7 +122,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     spool,
     outcomes,
     fate,
-    renderer: new Renderer(() => inForce, clock),
+    renderer: new Renderer(() => inForce, clock, log.named('delivery')),
     resolver: () => inForce.resolver,
     rollup,
     stsPolicies: createStsPolicies({ resolver: () => inForce.resolver, clock }),

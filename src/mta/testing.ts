@@ -233,7 +233,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     spool,
     outcomes,
     fate,
-    renderer: new Renderer(() => inForce, clock),
+    renderer: new Renderer(() => inForce, clock, log),
     resolver: () => resolver,
     rollup,
     stsPolicies: createStsPolicies({ resolver: () => resolver, clock, ...options.sts }),

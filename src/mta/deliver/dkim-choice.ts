@@ -86,10 +86,7 @@ export class DkimSigner {
     request: DkimRequest,
   ): Choice | null {
     if (settings.sign === 'if-x-dkim-options-present' && !request.optionsPresent) return null;
-    if (request.fault !== '') {
-      this.#log.warn(`a message goes without its first DKIM signature: ${request.fault}`);
-      return null;
-    }
+    if (request.fault !== '') return null;
     const { options, key } = request;
     if (!options) return choose(header, settings, known, null);
     if (key) {
@@ -163,7 +160,8 @@ function keyFor(
 ): Choice | null {
   const domain = domainToAscii(identity.slice(identity.lastIndexOf('@') + 1)) ?? '';
   if (asked !== '' && asked !== '*') return { ...candidates[0]!, domain: asked, identity };
-  if (domain === '') return null;
+  // An address literal has no keys.
+  if (domain === '' || domain.startsWith('[')) return null;
   const key = candidates.find(
     (candidate) =>
       candidate.domain === '*' ||

@@ -9,6 +9,7 @@ import { SignableMessage } from '../../mail/dkim-sign.ts';
 import { editHeaders, Header } from '../../mail/header.ts';
 import { type Envelope, factsFor } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
+import type { Log } from '../../system/log.ts';
 import { addedWhenItGoes, type QueueName } from './added-headers.ts';
 import type { DkimSigner } from './dkim-choice.ts';
 import { type DkimRequest, DkimRequestReader, NOTHING_ASKED } from './dkim-request.ts';
@@ -53,12 +54,14 @@ interface InForce {
 export class Renderer {
   readonly #inForce: () => InForce;
   readonly #clock: Clock;
+  readonly #log: Log;
   readonly #requests = new DkimRequestReader();
 
   /** `inForce` is asked for each message: a reload brings other keys. */
-  constructor(inForce: () => InForce, clock: Clock) {
+  constructor(inForce: () => InForce, clock: Clock, log: Log) {
     this.#inForce = inForce;
     this.#clock = clock;
+    this.#log = log;
   }
 
   /** The same message gives the same bytes on every attempt, times (Date, t=, x=) aside. */
@@ -127,6 +130,9 @@ export class Renderer {
     const now = this.#clock.now();
     const append = addedWhenItGoes({ header, remove, envelope, facts, queue, settings, now });
     const asked = settings.get('dkim-sign') === 'no' ? NOTHING_ASKED : this.#requests.read(header, envelope);
+    if (asked.fault !== '') {
+      this.#log.warn(`message ${facts.spoolId} goes without its first DKIM signature: ${asked.fault}`);
+    }
     // Most messages hold none of what may go.
     const goes = header.truncated || header.fields.some(({ key }) => remove.has(key));
     if (!goes && append.length === 0) return { raw: content, asked };

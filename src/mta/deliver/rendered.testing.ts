@@ -32,7 +32,7 @@ export async function startRendering(t: TestContext, config: string): Promise<Re
     dkim: await DkimSigner.load(mta.config, log),
     tracking: await Tracking.open(mta.config, folder(t), log),
   };
-  const renderer = new Renderer(() => inForce, mta.clock);
+  const renderer = new Renderer(() => inForce, mta.clock, log);
   const under: RenderingUnderTest = {
     mta,
     logged: lines,

@@ -32,6 +32,8 @@ import { Listeners } from './receive/listeners.ts';
 import { Pickup } from './receive/pickup/pickup.ts';
 import { Reception } from './receive/reception.ts';
 import { spaceGuard } from './receive/space-guard.ts';
+import { TransmissionsApi } from './receive/transmissions/transmissions-api.ts';
+import { TransmissionsListeners } from './receive/transmissions/transmissions-listeners.ts';
 import { WaysIn } from './receive/ways-in.ts';
 import { Records } from './records.ts';
 import { restartNeeded } from './reload.ts';
@@ -172,8 +174,18 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     clock,
     log: log.named('receive'),
   });
+  const transmissions = new TransmissionsApi({
+    config,
+    takeMessage,
+    spoolRefusal: guard.refusal,
+    log: log.named('transmissions'),
+  });
   const waysIn = new WaysIn(
     new Listeners(reception, clock, log.named('receive')),
+    new TransmissionsListeners(
+      (request, response) => transmissions.handle(request, response),
+      log.named('transmissions'),
+    ),
     new Pickup({ takeMessage, spool, spoolRefusal: guard.refusal, clock, log: log.named('pickup') }),
   );
 

@@ -52,7 +52,7 @@ export const smtpListenerDirectives = {
     tier: 'common',
     section: '3.3.17.4; 3.3.21.1',
     summary: 'Certificate with key of this listener.',
-    effect: { differs: 'not for the Transmissions API listener, which is not there yet' },
+    effect: 'honoured',
   },
   source: {
     scopes: ['smtp-listener'],
@@ -89,7 +89,7 @@ export const smtpListenerDirectives = {
     tier: 'rare',
     section: '3.3.17.5; 3.3.21.2',
     summary: 'Let clients use TLS 1.2 here.',
-    effect: notReadYet,
+    effect: { differs: 'read for the Transmissions API only; SMTP listeners have the server-wide versions' },
   },
   'tls-allow-tlsv1.1': {
     scopes: ['smtp-listener', 'transmissions-api-listener'],
@@ -99,7 +99,7 @@ export const smtpListenerDirectives = {
     tier: 'rare',
     section: '3.3.17.6; 3.3.21.3',
     summary: 'Let clients use TLS 1.1 here.',
-    effect: notReadYet,
+    effect: { differs: 'read for the Transmissions API only; SMTP listeners have the server-wide versions' },
   },
   'tls-allow-tlsv1': {
     scopes: ['smtp-listener', 'transmissions-api-listener'],
@@ -109,7 +109,7 @@ export const smtpListenerDirectives = {
     tier: 'rare',
     section: '3.3.17.7; 3.3.21.4',
     summary: 'Let clients use TLS 1.0 here.',
-    effect: notReadYet,
+    effect: { differs: 'read for the Transmissions API only; SMTP listeners have the server-wide versions' },
   },
   'tls-allow-sslv3': {
     scopes: ['smtp-listener', 'transmissions-api-listener'],
@@ -211,7 +211,7 @@ export const transmissionsApiDirectives = {
     tier: 'rare',
     section: '3.3.20.1',
     summary: 'Log requests.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'api-key': {
     scopes: ['transmissions-api'],
@@ -220,7 +220,7 @@ export const transmissionsApiDirectives = {
     tier: 'core',
     section: '3.3.20.1.1; 10.19.3',
     summary: 'A key that clients must send.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 

@@ -134,7 +134,7 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
     user: client.user ?? '',
     vmta: choice.vmta,
     pool: choice.pool,
-    jobId: control.jobId,
+    jobId: submission.jobId || control.jobId,
     envId: control.envId || given.envId,
     headers: wantedHeaders(header, deps.headersWanted()),
     customMessageId: control.customMessageId,

@@ -1,6 +1,7 @@
 import type { Config } from '../../config/index.ts';
 import type { Listeners } from './listeners.ts';
 import type { Pickup } from './pickup/pickup.ts';
+import type { TransmissionsListeners } from './transmissions/transmissions-listeners.ts';
 
 /** One way that mail comes in. */
 interface Way {
@@ -11,20 +12,23 @@ interface Way {
 /** Every way that mail comes in, brought into force together. */
 export class WaysIn {
   readonly #listeners: Listeners;
+  readonly #transmissions: TransmissionsListeners;
   readonly #pickup: Pickup;
   readonly #ways: readonly Way[];
   #config: Config | null = null;
 
-  constructor(listeners: Listeners, pickup: Pickup) {
+  constructor(listeners: Listeners, transmissions: TransmissionsListeners, pickup: Pickup) {
     this.#listeners = listeners;
+    this.#transmissions = transmissions;
     this.#pickup = pickup;
-    this.#ways = [listeners, pickup];
+    this.#ways = [listeners, transmissions, pickup];
   }
 
   /** Where mail may be brought, for people. */
   get addresses(): string[] {
     const { folder } = this.#pickup;
-    return [...this.#listeners.addresses, ...(folder ? [`file://${folder}`] : [])];
+    const own = [...this.#listeners.addresses, ...this.#transmissions.addresses];
+    return folder ? [...own, `file://${folder}`] : own;
   }
 
   /** All of them, or, when one cannot, all as they were. */
@@ -45,6 +49,10 @@ export class WaysIn {
 
   /** Takes no more and finishes what is in hand; sessions that go on are cut after `graceMs`. */
   async close(graceMs: number): Promise<void> {
-    await Promise.all([this.#listeners.close(graceMs), this.#pickup.close()]);
+    await Promise.all([
+      this.#listeners.close(graceMs),
+      this.#transmissions.close(graceMs),
+      this.#pickup.close(),
+    ]);
   }
 }

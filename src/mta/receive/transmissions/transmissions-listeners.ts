@@ -1,0 +1,143 @@
+import { readFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import type { ApiListener, Config } from '../../../config/index.ts';
+import { reason } from '../../../system/durable-file.ts';
+import { listen } from '../../../system/listen.ts';
+import type { Log } from '../../../system/log.ts';
+import { UserError } from '../../../system/user-error.ts';
+
+type Handle = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+interface Listening {
+  readonly address: string;
+  readonly port: number;
+  readonly server: Server;
+}
+
+const MOST_CONNECTIONS = 1_000;
+/** A body of the largest size over a slow line. */
+const REQUEST_MS = 300_000;
+const HEADERS_MS = 15_000;
+const IDLE_MS = 75_000;
+const MOST_HEADER_BYTES = 16 * 1024;
+
+/** The HTTPS addresses of the Transmissions API in the configuration in force. */
+export class TransmissionsListeners {
+  readonly #handle: Handle;
+  readonly #log: Log;
+  #open = new Map<string, Listening>();
+
+  constructor(handle: Handle, log: Log) {
+    this.#handle = handle;
+    this.#log = log;
+  }
+
+  get addresses(): string[] {
+    return [...this.#open.values()].map(({ address, port }) => `https://${address}:${port}`);
+  }
+
+  /** As `Listeners.apply`: opens, changes certificates, closes; when anything fails nothing has changed. */
+  async apply(config: Config): Promise<void> {
+    const wanted = new Map<string, { listener: ApiListener; tls: SecureContextOptions }>();
+    for (const listener of this.#enabled(config)) {
+      const tls = await tlsOptions(listener);
+      wanted.set(`${listener.address}:${listener.port}`, { listener, tls });
+    }
+    const added = new Map<string, Listening>();
+    try {
+      for (const [key, { listener, tls }] of wanted) {
+        if (!this.#open.has(key)) added.set(key, await this.#listen(listener, tls));
+      }
+    } catch (error) {
+      await Promise.all([...added.values()].map(({ server }) => closed(server, 0)));
+      throw error;
+    }
+    const kept = new Map<string, Listening>();
+    for (const [key, listening] of this.#open) {
+      const service = wanted.get(key);
+      if (service) {
+        listening.server.setSecureContext(service.tls);
+        kept.set(key, listening);
+      } else {
+        void closed(listening.server, REQUEST_MS);
+        this.#log.info(`no longer listening on ${key}`);
+      }
+    }
+    this.#open = new Map([...kept, ...added]);
+  }
+
+  async close(graceMs: number): Promise<void> {
+    await Promise.all([...this.#open.values()].map(({ server }) => closed(server, graceMs)));
+  }
+
+  #enabled(config: Config): readonly ApiListener[] {
+    if (config.apiListeners.length === 0) return [];
+    if ((config.transmissionsApi?.get('api-key') ?? []).length > 0) return config.apiListeners;
+    this.#log.warn('the Transmissions API is off: <transmissions-api> names no api-key');
+    return [];
+  }
+
+  async #listen(listener: ApiListener, tls: SecureContextOptions): Promise<Listening> {
+    const { address, port, origin } = listener;
+    const server = createServer(
+      { ...tls, maxHeaderSize: MOST_HEADER_BYTES, requestTimeout: REQUEST_MS, headersTimeout: HEADERS_MS },
+      (request, response) => void this.#handle(request, response),
+    );
+    server.keepAliveTimeout = IDLE_MS;
+    server.maxConnections = MOST_CONNECTIONS;
+    server.on('tlsClientError', (error) => this.#log.info(`TLS failed: ${error.message}`));
+    const where = `transmissions-api-listener, ${origin.file}:${origin.line}`;
+    return { address, port: await listen(server, address, port, where), server };
+  }
+}
+
+/** Lets requests in hand be answered, then cuts what is left. */
+async function closed(server: Server, graceMs: number): Promise<void> {
+  const timer = setTimeout(() => server.closeAllConnections(), graceMs);
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+  clearTimeout(timer);
+}
+
+const VERSIONS = [
+  ['tls-allow-tlsv1.2', 'TLSv1.2'],
+  ['tls-allow-tlsv1.1', 'TLSv1.1'],
+  ['tls-allow-tlsv1', 'TLSv1'],
+] as const;
+
+/** Certificate and versions; UserError with the file's name when they cannot be used. */
+async function tlsOptions({ settings, origin }: ApiListener): Promise<SecureContextOptions> {
+  const certificate = settings.get('tls-certificate');
+  const at = settings.origin('tls-certificate') ?? origin;
+  const where = `${at.file}:${at.line}`;
+  if (!certificate) throw new UserError(`${where}: the Transmissions API needs a tls-certificate`);
+  let pem: string;
+  try {
+    pem = await readFile(certificate.file, 'utf8');
+  } catch (error) {
+    throw new UserError(`${where}: the certificate ${certificate.file} cannot be read: ${reason(error)}`, {
+      cause: error,
+    });
+  }
+  const allowed = VERSIONS.filter(([name]) => settings.get(name)).map(([, version]) => version);
+  const options: SecureContextOptions = {
+    cert: pem,
+    key: pem,
+    passphrase: certificate.passPhrase ?? undefined,
+    maxVersion: 'TLSv1.3',
+    minVersion: allowed.at(-1) ?? 'TLSv1.3',
+  };
+  try {
+    createSecureContext(options);
+  } catch (error) {
+    throw new UserError(
+      `${where}: the certificate ${certificate.file} cannot be used: ${(error as Error).message}; it must hold the certificate and its private key in PEM`,
+      { cause: error },
+    );
+  }
+  return options;
+}

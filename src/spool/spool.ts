@@ -34,6 +34,7 @@ export type Settlement =
   | { readonly spoolId: string; readonly index: number; readonly state: PendingRecipient };
 
 type PendingKey = [spoolId: string, index: number];
+type DelayKey = [at: number, spoolId: string, index: number];
 type PendingValue = Omit<PendingRecipient, 'spoolId' | 'index'>;
 
 /** Where a view of the outcomes stands: see `OutcomeView.flush`. */
@@ -45,6 +46,22 @@ interface Checkpoint {
 export interface JournalEntry {
   readonly seq: number;
   readonly outcome: Outcome;
+}
+
+/** A message that is stored together with what caused it. */
+export interface NewMessage {
+  readonly envelope: Envelope;
+  readonly content: Buffer;
+  /** At least one. */
+  readonly recipients: readonly PendingRecipient[];
+}
+
+/** A recipient whose sender asked to hear of delay, and when it is to be looked at for that. */
+export interface DelayNotice {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  readonly spoolId: string;
+  readonly index: number;
 }
 
 export interface SpoolOptions {
@@ -87,6 +104,8 @@ export class Spool {
   readonly #journal: Database<Outcome, number>;
   readonly #checkpoints: Database<Checkpoint, string>;
   readonly #claims: Database<number, string>;
+  /** Ordered by time, so that what is due is found without a look at the rest. */
+  readonly #delays: Database<true, DelayKey>;
   readonly #departures: Departures;
   readonly #corrupt: CorruptFolder;
   readonly #log: Log;
@@ -119,6 +138,7 @@ export class Spool {
     this.#journal = root.openDB({ name: 'outcomes' });
     this.#checkpoints = root.openDB({ name: 'checkpoints' });
     this.#claims = root.openDB({ name: 'claims' });
+    this.#delays = root.openDB({ name: 'delays' });
     this.id = (state.get('id') as string | undefined) ?? randomUUID();
     if (state.get('format') === undefined) {
       root.transactionSync(() => {
@@ -157,15 +177,9 @@ export class Spool {
     claim?: string,
   ): Promise<void> {
     this.#refuseIfFailed();
-    const { spoolId } = envelope.facts;
     const writes: Promise<boolean>[] = [];
     if (claim !== undefined) writes.push(this.#claims.put(claim, envelope.facts.receivedAt));
-    if (recipients.length > 0) {
-      // Before the write, so that `recover` never takes a message of this run for one of the last.
-      if (spoolId <= this.#lastFound) this.#early.add(spoolId);
-      writes.push(this.#contents.put(spoolId, content), this.#envelopes.put(spoolId, envelope));
-      for (const recipient of recipients) writes.push(this.#putPending(recipient));
-    }
+    if (recipients.length > 0) this.#create({ envelope, content, recipients }, writes);
     this.#append(outcomes, writes);
     await this.#commit(writes);
   }
@@ -183,9 +197,15 @@ export class Spool {
 
   /**
    * Records what became of recipients, with the outcomes that tell it, in one transaction. A message leaves the disk
-   * with its last recipient.
+   * with its last recipient. In the same transaction: messages that this causes (reports, copies), and delay notices
+   * that were told, each due again at `next` or forgotten.
    */
-  async settle(settlements: readonly Settlement[], outcomes: readonly Outcome[]): Promise<void> {
+  async settle(
+    settlements: readonly Settlement[],
+    outcomes: readonly Outcome[],
+    created: readonly NewMessage[] = [],
+    told: readonly { readonly notice: DelayNotice; readonly next: number | null }[] = [],
+  ): Promise<void> {
     const done = settlements.filter(({ state }) => state === 'done');
     for (let busy = this.#departures.busy(done); busy; busy = this.#departures.busy(done)) await busy;
     this.#refuseIfFailed();
@@ -196,10 +216,34 @@ export class Spool {
     for (const spoolId of departure.emptied) {
       writes.push(this.#envelopes.remove(spoolId), this.#contents.remove(spoolId));
     }
+    for (const message of created) this.#create(message, writes);
+    for (const { notice, next } of told) {
+      const { at, spoolId, index } = notice;
+      writes.push(this.#delays.remove([at, spoolId, index]));
+      if (next !== null) writes.push(this.#delays.put([next, spoolId, index], true));
+    }
     this.#append(outcomes, writes);
     const written = this.#commit(writes);
     departure.settledBy(written);
     await written;
+  }
+
+  /** Where a recipient waits, as stored last; undefined when it is settled. */
+  pending(spoolId: string, index: number): PendingRecipient | undefined {
+    const value = this.#pending.get([spoolId, index]);
+    return value && { spoolId, index, ...value };
+  }
+
+  /** Delay notices due at `now`, earliest first. A recipient that is settled meanwhile may still be among them. */
+  delayNotices(now: number, limit: number): DelayNotice[] {
+    const due = this.#delays.getKeys({ end: [now + 1] as unknown as DelayKey, limit });
+    return [...due].map(([at, spoolId, index]) => ({ at, spoolId, index }));
+  }
+
+  /** When the next delay notice is due; Infinity when there is none. */
+  get nextDelayNotice(): number {
+    const [first] = this.#delays.getKeys({ limit: 1 });
+    return first ? first[0] : Number.POSITIVE_INFINITY;
   }
 
   /** The unchanging part of a stored message; undefined when it is not (or no longer) here. */
@@ -284,8 +328,20 @@ export class Spool {
   }
 
   #putPending(recipient: PendingRecipient): Promise<boolean> {
-    const { spoolId, index, ...value } = recipient;
+    const { spoolId, index, delayNoticeAt: _, ...value } = recipient;
     return this.#pending.put([spoolId, index], value);
+  }
+
+  #create({ envelope, content, recipients }: NewMessage, writes: Promise<boolean>[]): void {
+    const { spoolId } = envelope.facts;
+    // Before the write, so that `recover` never takes a message of this run for one of the last.
+    if (spoolId <= this.#lastFound) this.#early.add(spoolId);
+    writes.push(this.#contents.put(spoolId, content), this.#envelopes.put(spoolId, envelope));
+    for (const recipient of recipients) {
+      writes.push(this.#putPending(recipient));
+      const { delayNoticeAt: at, index } = recipient;
+      if (at !== undefined) writes.push(this.#delays.put([at, spoolId, index], true));
+    }
   }
 
   #append(outcomes: readonly Outcome[], writes: Promise<boolean>[]): void {
@@ -322,8 +378,11 @@ export class Spool {
       waiting.add(spoolId);
       if (this.#early.has(spoolId) || this.#aside.has(spoolId)) continue;
       if (!whole.has(spoolId)) this.#setMessageAside(spoolId, 'recipients wait without their message');
-      else if (value !== undefined) recipients.push({ spoolId, index, ...value });
-      else this.#setRecipientAside(spoolId, index, `recipient ${index} ${fault}`, octets);
+      else if (value !== undefined) {
+        // What only reports ask for stays on disk.
+        const { lastReply: _, ...rest } = value;
+        recipients.push({ spoolId, index, ...rest });
+      } else this.#setRecipientAside(spoolId, index, `recipient ${index} ${fault}`, octets);
     }
     for (const spoolId of new Set([...envelopes, ...contents])) {
       if (spoolId > through || waiting.has(spoolId) || this.#early.has(spoolId)) continue;

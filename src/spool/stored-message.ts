@@ -72,6 +72,8 @@ export interface Envelope {
   readonly removeHeaders: readonly string[];
   /** No report may be sent about this message (`suppress-local-dsn`). */
   readonly suppressReports: boolean;
+  /** We made this message ourselves: nothing that it meets makes us send another. */
+  readonly ownMail?: true;
   /** The content is a template: what a recipient gets is made at delivery. */
   readonly template?: StoredTemplate;
   /** Each recipient gets a return path of its own: `verp-default`, or the VERP parameter of MAIL. */
@@ -103,4 +105,8 @@ export interface PendingRecipient {
   readonly priority: number;
   /** Tried only in these windows, earliest first; not given: at any time. */
   readonly windows?: readonly Window[];
+  /** When its sender is first to hear of delay, if asked for; kept in a list of its own and not given back. */
+  readonly delayNoticeAt?: number;
+  /** What the last attempt was told, for a report; not given back by `recover`. */
+  readonly lastReply?: { readonly status: string; readonly diagnostic: string; readonly remoteHost: string };
 }

@@ -3,9 +3,16 @@
  * the scheduler is told. A recipient stays "in delivery" until its outcome is on disk, so nothing is sent twice
  * because a write was slow; when the disk refuses, the write is tried again for as long as it takes.
  */
-import type { AttemptFacts, Bounced, Outcome, QueueDeferred, StatusFacts } from '../../events/outcome.ts';
-import { type Settlement, type Spool, SpoolWriteError } from '../../spool/spool.ts';
-import { type Envelope, factsFor } from '../../spool/stored-message.ts';
+import type {
+  AttemptFacts,
+  Bounced,
+  Delivered,
+  Outcome,
+  QueueDeferred,
+  StatusFacts,
+} from '../../events/outcome.ts';
+import { type NewMessage, type Settlement, type Spool, SpoolWriteError } from '../../spool/spool.ts';
+import { type Envelope, factsFor, type PendingRecipient } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import type { Queue, QueuedRecipient } from '../queue/queue.ts';
@@ -13,6 +20,24 @@ import type { Scheduler } from '../queue/scheduler.ts';
 import type { TriedRecipient } from './transaction.ts';
 
 const RETRY_WRITE_MS = 2000;
+const LONGEST_KEPT_REPLY = 1000;
+const NOTHING: Caused = { messages: [], outcomes: [] };
+
+/** The outcome of one recipient, with the stored message that it belongs to. */
+export interface Told {
+  readonly envelope: Envelope;
+  readonly index: number;
+  readonly outcome: Delivered | Bounced;
+}
+
+/** Messages of our own, with the records of their reception. */
+export interface Caused {
+  readonly messages: readonly NewMessage[];
+  readonly outcomes: readonly Outcome[];
+}
+
+/** What outcomes make us send: reports to senders, copies. Asked before the outcomes are written. */
+export type Consequences = (queue: Queue, told: readonly Told[]) => Caused;
 
 export interface OutcomeWriterDeps {
   readonly spool: Spool;
@@ -21,6 +46,10 @@ export interface OutcomeWriterDeps {
   readonly log: Log;
   /** Called after each write: the publisher and the dispatcher have something to do. */
   readonly onWritten: () => void;
+  /** Stored in the transaction of the outcomes that cause it, so that a kill neither loses nor repeats it. */
+  readonly consequences?: Consequences;
+  /** Messages of our own are stored: they may be delivered. */
+  readonly enqueue?: (recipients: readonly PendingRecipient[]) => void;
 }
 
 export class OutcomeWriter {
@@ -31,19 +60,24 @@ export class OutcomeWriter {
     this.#deps = deps;
   }
 
-  /** Records one transaction. Recipients without an answer are not among `tried`. Does not wait for the disk. */
+  /**
+   * Records one transaction. Recipients without an answer are not among `tried`. `action`: whether delivery ends here
+   * or another host carries on. Nobody need wait for the disk; who wants to may.
+   */
   attempted(
     queue: Queue,
     envelope: Envelope,
     tried: readonly TriedRecipient[],
     attempt: Omit<AttemptFacts, 'retries'>,
     size: number,
-  ): void {
+    action: Delivered['action'] = 'relayed',
+  ): Promise<void> {
     const { scheduler, clock } = this.#deps;
     const at = clock.now();
     const holdUntil = scheduler.holdTime(queue, at);
     const settlements: Settlement[] = [];
     const outcomes: Outcome[] = [];
+    const told: Told[] = [];
     for (const { item, result } of tried) {
       if (result.kind === 'broken-off') throw new Error('a recipient without an answer has no outcome');
       const facts = {
@@ -54,18 +88,19 @@ export class OutcomeWriter {
         result: result.status,
       };
       if (result.kind === 'deferred') {
-        settlements.push(waiting(queue, item, holdUntil));
+        settlements.push(waiting(queue, item, holdUntil, result.status, attempt.remoteHost));
         outcomes.push({ kind: 'deferred', ...facts });
         continue;
       }
       settlements.push({ spoolId: item.spoolId, index: item.index, state: 'done' });
-      outcomes.push(
+      const outcome: Delivered | Bounced =
         result.kind === 'delivered'
-          ? { kind: 'delivered', ...facts, action: 'relayed', size }
-          : { kind: 'bounced', ...facts, queue: queue.name, retries: item.attempts },
-      );
+          ? { kind: 'delivered', ...facts, action, size }
+          : { kind: 'bounced', ...facts, queue: queue.name, retries: item.attempts };
+      outcomes.push(outcome);
+      told.push({ envelope, index: item.index, outcome });
     }
-    this.#write(settlements, outcomes, () => {
+    return this.#write(settlements, outcomes, this.#caused(queue, told), () => {
       const now = clock.now();
       for (const { item, result } of tried) {
         if (result.kind === 'deferred') scheduler.hold(queue, item, now);
@@ -74,21 +109,30 @@ export class OutcomeWriter {
     });
   }
 
-  /** Bounces recipients for a reason that no attempt of theirs gave: age, a missing domain, a deletion. */
+  /**
+   * Bounces recipients for a reason that no attempt of theirs gave: age, a missing domain, a deletion. With `silent`
+   * their senders get no report.
+   */
   bounced(
     queue: Queue,
     items: readonly QueuedRecipient[],
     attempt: Omit<AttemptFacts, 'retries'> | null,
     result: StatusFacts,
+    { silent = false }: { readonly silent?: boolean } = {},
   ): void {
-    this.#end(queue, items, (facts, retries) => ({
-      kind: 'bounced',
-      ...facts,
-      attempt: attempt && { ...attempt, retries },
-      queue: queue.name,
-      retries,
-      result,
-    }));
+    this.#end(
+      queue,
+      items,
+      (facts, retries) => ({
+        kind: 'bounced',
+        ...facts,
+        attempt: attempt && { ...attempt, retries },
+        queue: queue.name,
+        retries,
+        result,
+      }),
+      silent,
+    );
   }
 
   /** Ends recipients as delivered by this host itself: discarded on purpose. */
@@ -98,24 +142,31 @@ export class OutcomeWriter {
     attempt: Omit<AttemptFacts, 'retries'>,
     result: StatusFacts,
   ): void {
-    this.#end(queue, items, (facts, retries) => ({
-      kind: 'delivered',
-      ...facts,
-      attempt: { ...attempt, retries },
-      result,
-      action: 'delivered',
-      size: facts.message.size,
-    }));
+    this.#end(
+      queue,
+      items,
+      (facts, retries) => ({
+        kind: 'delivered',
+        ...facts,
+        attempt: { ...attempt, retries },
+        result,
+        action: 'delivered',
+        size: facts.message.size,
+      }),
+      false,
+    );
   }
 
   #end(
     queue: Queue,
     items: readonly QueuedRecipient[],
-    outcomeOf: (facts: Pick<Bounced, 'at' | 'message' | 'recipient'>, retries: number) => Outcome,
+    outcomeOf: (facts: Pick<Bounced, 'at' | 'message' | 'recipient'>, retries: number) => Delivered | Bounced,
+    silent: boolean,
   ): void {
     const { spool, scheduler, clock, log } = this.#deps;
     const at = clock.now();
     const outcomes: Outcome[] = [];
+    const told: Told[] = [];
     for (const item of items) {
       const envelope = spool.envelope(item.spoolId);
       if (!envelope) {
@@ -130,21 +181,23 @@ export class OutcomeWriter {
         message: factsFor(envelope, item.index),
         recipient: recipientFacts(envelope, item),
       };
-      outcomes.push(outcomeOf(facts, item.attempts));
+      const outcome = outcomeOf(facts, item.attempts);
+      outcomes.push(outcome);
+      told.push({ envelope, index: item.index, outcome });
     }
     const settlements = items.map((item) => ({
       spoolId: item.spoolId,
       index: item.index,
       state: 'done' as const,
     }));
-    this.#write(settlements, outcomes, () => {
+    void this.#write(settlements, outcomes, this.#caused(queue, silent ? [] : told), () => {
       for (const _ of items) scheduler.done(queue, false);
     });
   }
 
   /** The whole queue failed an attempt. */
   queueDeferred(outcome: QueueDeferred): void {
-    this.#write([], [outcome], () => {});
+    void this.#write([], [outcome], NOTHING, () => {});
   }
 
   /** Resolves when everything recorded so far is on disk. */
@@ -152,12 +205,23 @@ export class OutcomeWriter {
     while (this.#pending.size > 0) await Promise.all(this.#pending);
   }
 
-  #write(settlements: readonly Settlement[], outcomes: readonly Outcome[], then: () => void): void {
-    const { spool, clock, log, onWritten } = this.#deps;
+  /** Asked at once: the message is in the spool for certain only until its last recipient is settled. */
+  #caused(queue: Queue, told: readonly Told[]): Caused {
+    const { consequences } = this.#deps;
+    return consequences && told.length > 0 ? consequences(queue, told) : NOTHING;
+  }
+
+  #write(
+    settlements: readonly Settlement[],
+    outcomes: readonly Outcome[],
+    caused: Caused,
+    then: () => void,
+  ): Promise<void> {
+    const { spool, clock, log, onWritten, enqueue } = this.#deps;
     const write = async () => {
       for (;;) {
         try {
-          await spool.settle(settlements, outcomes);
+          await spool.settle(settlements, [...outcomes, ...caused.outcomes], caused.messages);
           break;
         } catch (error) {
           // The remote host has the message; forgetting that would send it twice. That holds for faults of ours too.
@@ -167,6 +231,7 @@ export class OutcomeWriter {
         }
       }
       then();
+      for (const { recipients } of caused.messages) enqueue?.(recipients);
       onWritten();
     };
     const pending: Promise<void> = write()
@@ -175,6 +240,7 @@ export class OutcomeWriter {
       )
       .finally(() => this.#pending.delete(pending));
     this.#pending.add(pending);
+    return pending;
   }
 }
 
@@ -187,7 +253,13 @@ function recipientFacts(envelope: Envelope, item: QueuedRecipient): Bounced['rec
   return { address, originalRecipient, messageId };
 }
 
-function waiting(queue: Queue, item: QueuedRecipient, holdUntil: number): Settlement {
+function waiting(
+  queue: Queue,
+  item: QueuedRecipient,
+  holdUntil: number,
+  { status, diagnostic }: StatusFacts,
+  remoteHost: string,
+): Settlement {
   return {
     spoolId: item.spoolId,
     index: item.index,
@@ -200,6 +272,7 @@ function waiting(queue: Queue, item: QueuedRecipient, holdUntil: number): Settle
       attempts: item.attempts + 1,
       holdUntil,
       priority: item.priority,
+      lastReply: { status, diagnostic: diagnostic.slice(0, LONGEST_KEPT_REPLY), remoteHost },
     },
   };
 }

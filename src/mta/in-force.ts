@@ -6,12 +6,14 @@ import type { Log } from '../system/log.ts';
 import { headersInColumns } from './accounting/from-config.ts';
 import { DkimSigner } from './deliver/dkim-choice.ts';
 import { Tracking } from './deliver/tracking.ts';
+import { type PrecacheSettings, readPrecacheSettings } from './precached-domains.ts';
 
 export interface InForce {
   readonly config: Config;
   readonly dkim: DkimSigner;
   readonly tracking: Tracking;
   readonly resolver: Resolver;
+  readonly precache: PrecacheSettings;
   /** Header names, lower case, that accounting columns ask for. */
   readonly headersWanted: ReadonlySet<string>;
 }
@@ -28,6 +30,7 @@ export async function putInForce(
     config,
     dkim: await DkimSigner.load(config, log),
     tracking: await Tracking.open(config, stateDir, log),
+    precache: await readPrecacheSettings(config),
     resolver: resolverFor(config, clock, log, before),
     headersWanted: headersInColumns(config),
   };

@@ -26,6 +26,7 @@ import { limitsFromConfig } from './limits-from-config.ts';
 import { CountersView } from './monitor/counters.ts';
 import { openMonitor } from './monitor/server.ts';
 import { TrafficMeter } from './monitor/traffic.ts';
+import { PrecachedDomains } from './precached-domains.ts';
 import { Scheduler } from './queue/scheduler.ts';
 import { createIntake } from './receive/intake.ts';
 import { Listeners } from './receive/listeners.ts';
@@ -91,6 +92,8 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   ];
   let inForce = await putInForce(options.config, stateDir, clock, log, null);
   const config = () => inForce.config;
+  const precached = new PrecachedDomains(clock);
+  precached.apply(inForce.resolver, inForce.precache);
 
   const spool: Spool = openSpool(spoolSettings.dir, {
     log: log.named('spool'),
@@ -205,6 +208,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     if (newText !== undefined)
       await writeFileDurably(next.file, newText, (await stat(next.file)).mode & 0o777);
     inForce = prepared;
+    precached.apply(prepared.resolver, prepared.precache);
     if (before.resolver !== prepared.resolver) void before.resolver.close();
     log.info('configuration reloaded', { file: next.file });
     dispatcher.kick();
@@ -272,6 +276,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       await within(GRACE_MS, records.drain(GRACE_MS), clock);
       await records.close();
       guard.close();
+      precached.close();
       await inForce.resolver.close();
       await spool.close();
       await cold.close();

@@ -170,7 +170,7 @@ export const dnsDirectives = {
     tier: 'rare',
     section: '3.3.16.1; 10.13',
     summary: 'Domains whose DNS is kept fresh.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'precached-refresh-interval': {
     scopes: ['dns'],
@@ -179,7 +179,7 @@ export const dnsDirectives = {
     tier: 'rare',
     section: '3.3.16.2',
     summary: 'How often it is refreshed.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'precached-max-domains': {
     scopes: ['dns'],
@@ -188,7 +188,7 @@ export const dnsDirectives = {
     tier: 'rare',
     section: '3.3.16.3',
     summary: 'How many lines of that file count.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 

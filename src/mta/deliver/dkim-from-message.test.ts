@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
+import { headersInColumns } from '../accounting/from-config.ts';
 import { type Rendered, startRendering } from './rendered.testing.ts';
 
 const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-dkim-'));
@@ -188,3 +189,10 @@ for (const [process, retain, leaks] of [
     assert.equal(out.signatures.length, 1);
   });
 }
+
+test('X-DKIM-Key is in no accounting column either', async (t) => {
+  const columns =
+    '<acct-file /acct.csv>\nrecords r\nrecord-fields r header_X-DKIM-Key, header_Subject\n</acct-file>';
+  const mta = await start(t, PROCESSED, '', columns);
+  assert.deepEqual([...headersInColumns(mta.mta.config)], ['subject']);
+});

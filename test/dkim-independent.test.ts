@@ -11,6 +11,7 @@ import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
 import { missing } from '../scripts/system-packages.ts';
 import { readSigningKey, type SigningKey } from '../src/mail/dkim-key.ts';
 import { type DkimSettings, SignableMessage } from '../src/mail/dkim-sign.ts';
+import { startRendering } from '../src/mta/deliver/rendered.testing.ts';
 
 const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-dkim-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -208,4 +209,51 @@ test('OpenDKIM verifies every signature, Ed25519 too, and notices a changed lett
   for (const result of byOpenDkim(changed)) {
     assert.ok(result.length > 0 && result.every((word) => word === 'fail'), result.join());
   }
+});
+
+test('what the MTA makes of tracked HTML mail, RSA and Ed25519 from PEM files: both verifiers accept both', {
+  skip: missing('opendkim'),
+}, async (t) => {
+  const files = (['rsa2048', 'ed25519'] as const).map((name) => {
+    const file = path.join(dir, `${name}.pem`);
+    writeFileSync(file, KEYS[name].privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    return `domain-key ${name}, b.example, ${file}`;
+  });
+  const mta = await startRendering(
+    t,
+    `${files.join('\n')}
+    <signals>
+      api-key ${'0'.repeat(40)}
+      engagement-tracking sparkpost
+      tracking-domain click.b.example
+      customer-id 1
+    </signals>
+    <source 0/0>
+      always-allow-relaying yes
+      add-date-header yes
+      date-header-time delivery
+      process-x-dkim-options yes
+      remove-header X-Internal
+    </source>
+    <domain *>
+      dkim-sign yes
+      dkim-disallow-adding-headers from
+      second-dkim-sign yes
+      second-dkim-headers-canon simple
+      add-x-msys-api-header yes
+    </domain>`,
+  );
+  const { content, signatures } = await mta.pass(
+    'X-Internal: secret\r\nX-DKIM-Options: s=ed25519\r\nFrom: "Kim" <kim@b.example>\r\nSubject: Gr\u00fc\u00dfe\r\n' +
+      'MIME-Version: 1.0\r\nContent-Type: text/html; charset=utf-8\r\n\r\n' +
+      '<body><a href="https://shop.example/one">one</a> \u2713</body>\r\n',
+  );
+  assert.deepEqual(
+    signatures.map((tags) => tags.get('s')),
+    ['ed25519', 'rsa2048'],
+  );
+  const text = content.toString().replaceAll('=\r\n', '');
+  assert.ok(text.includes('click.b.example/f/') && !text.includes('X-Internal'));
+  assert.deepEqual(await byMailauth(content), ['pass', 'pass']);
+  assert.deepEqual(byOpenDkim([content]), [['pass', 'pass']]);
 });

@@ -198,12 +198,18 @@ export class SmtpServerSession implements Endpoints {
     }
     const end = line.length - 2;
     const text = line[end] === CR ? line.toString('latin1', 0, end) : null;
+    if (text !== null) this.#handlers.onLine?.('in', withoutSecret(text, this.#state === 'auth'), this);
     if (text === null || CONTROLS.test(text)) this.#fault(say.BAD_LINE);
     else if (this.#state === 'auth') this.#authLine(text);
-    else if (!NON_ASCII.test(text)) this.#command(text);
+    else if (!NON_ASCII.test(text) || this.#takesOctets(text)) this.#command(text);
     else if (this.#rules.smtputf8 && isUtf8(line)) this.#command(line.toString('utf8', 0, end));
     else this.#fault(say.NOT_ASCII);
     return true;
+  }
+
+  #takesOctets(line: string): boolean {
+    const { octetVerbs } = this.#options;
+    return octetVerbs !== undefined && octetVerbs.has(line.split(' ', 1)[0]!.toUpperCase());
   }
 
   #patience(progress: boolean): number | null {
@@ -218,7 +224,7 @@ export class SmtpServerSession implements Endpoints {
 
   /** Queues a reply; `why` tells that the connection ends with it. */
   #say(reply: Reply, why?: CloseReason): undefined {
-    this.#wire.write(formatReply(reply, this.#enhanced));
+    this.#write(reply);
     if (why) this.#wire.finish(why);
     else if (reply.close || reply.code === 421) this.#wire.finish('refused');
   }
@@ -227,8 +233,15 @@ export class SmtpServerSession implements Endpoints {
   #fault(reply: Reply, weight = 1): undefined {
     this.#errors += weight;
     if (this.#errors < this.#options.maxErrors) return this.#say(reply);
-    this.#wire.write(formatReply(reply, this.#enhanced));
+    this.#write(reply);
     this.#say(say.TOO_MANY_ERRORS, 'error');
+  }
+
+  #write(reply: Reply): void {
+    const lines = formatReply(reply, this.#enhanced);
+    this.#wire.write(lines);
+    if (!this.#handlers.onLine) return;
+    for (const line of lines.slice(0, -2).split('\r\n')) this.#handlers.onLine('out', line, this);
   }
 
   /**
@@ -372,7 +385,7 @@ export class SmtpServerSession implements Endpoints {
       (answer: CommandAnswer) => {
         if (answer === 'unknown') this.#fault(say.UNKNOWN_COMMAND);
         else if (answer && typeof answer === 'object' && 'treatAs' in answer) {
-          this.#mail(answer.argument, answer.success ?? say.SENDER_OK);
+          this.#mail(answer.argument, answer.success ?? say.SENDER_OK, answer.accepted);
         } else if (answer && typeof answer === 'object' && 'start' in answer) {
           this.#say(answer.start);
           if (!this.#wire.isOver) this.#collect(answer.collected);
@@ -398,7 +411,7 @@ export class SmtpServerSession implements Endpoints {
     );
   }
 
-  #mail(argument: string, success: Reply): undefined {
+  #mail(argument: string, success: Reply, accepted?: () => void): undefined {
     const { requireHelo, requireTls, requireAuth, maxMessageSize } = this.#options;
     if (requireHelo && this.heloName === '') return this.#fault(say.HELO_FIRST);
     if (requireTls && !this.tls) return this.#fault(say.TLS_FIRST);
@@ -408,27 +421,37 @@ export class SmtpServerSession implements Endpoints {
     if (isFault(mail)) return this.#fault(mail);
     if (mail.params.size !== undefined && mail.params.size > maxMessageSize) return this.#say(say.TOO_BIG);
     const { onMail } = this.#handlers;
-    if (!onMail) return this.#mailAccepted(mail, null, success);
+    if (!onMail) return this.#mailAccepted(mail, null, success, accepted);
     this.#wire.ask(
       () => onMail.call(this.#handlers, mail, this),
-      (answer) => this.#mailAccepted(mail, answer, success),
+      (answer) => this.#mailAccepted(mail, answer, success, accepted),
     );
   }
 
-  #mailAccepted(mail: MailCommand, answer: Answer, success: Reply): undefined {
+  #mailAccepted(mail: MailCommand, answer: Answer, success: Reply, accepted?: () => void): undefined {
     if (!this.#answered(answer, success)) return;
     this.envelope = { from: mail, recipients: [] };
     this.#rcptTried = false;
+    accepted?.();
   }
 
   #rcpt(argument: string): undefined {
     const envelope = this.envelope;
-    if (!envelope) return this.#fault(say.MAIL_FIRST);
-    if (this.#content) return this.#fault(say.WRONG_ORDER);
+    const refuse = (fault: Reply, saying: () => undefined): undefined => {
+      const answer = this.#handlers.onRcptFault?.(fault, argument, this);
+      if (answer) this.#answered(answer, fault);
+      else saying();
+    };
+    const fault = (found: Reply) => refuse(found, () => this.#fault(found));
+    if (!envelope) return fault(say.MAIL_FIRST);
+    if (this.#content) return fault(say.WRONG_ORDER);
     this.#rcptTried = true;
+    // Before the syntax, because a handler may take what is malformed too.
+    if (envelope.recipients.length >= this.#options.maxRecipients) {
+      return refuse(say.TOO_MANY_RECIPIENTS, () => this.#say(say.TOO_MANY_RECIPIENTS));
+    }
     const rcpt = parseRcpt(argument, this.#rules, envelope.from.params.smtputf8 === true);
-    if (isFault(rcpt)) return this.#fault(rcpt);
-    if (envelope.recipients.length >= this.#options.maxRecipients) return this.#say(say.TOO_MANY_RECIPIENTS);
+    if (isFault(rcpt)) return fault(rcpt);
     const { onRcpt } = this.#handlers;
     if (!onRcpt) {
       envelope.recipients.push(rcpt);
@@ -596,6 +619,12 @@ export class SmtpServerSession implements Endpoints {
       },
     );
   }
+}
+
+/** A line as it may be written into a log: responses to AUTH are passwords, in a thin disguise at best. */
+function withoutSecret(line: string, response: boolean): string {
+  if (response) return '(secret)';
+  return line.replace(/^(AUTH +\S+) +.*$/i, '$1 (secret)');
 }
 
 /** An IPv4 client of a socket that listens on both families shows as `::ffff:192.0.2.1`. */

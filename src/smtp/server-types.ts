@@ -50,6 +50,8 @@ export interface SmtpServerOptions {
   readonly extraKeywords?: readonly string[];
   readonly extraMailParams?: ReadonlySet<string>;
   readonly extraRcptParams?: ReadonlySet<string>;
+  /** Verbs, upper case, of `onCommand` whose argument may hold any octet above 127: one character per octet. */
+  readonly octetVerbs?: ReadonlySet<string>;
   /** Bytes; Infinity shows as `SIZE 0` and is held at 512 MiB by this process's memory. */
   readonly maxMessageSize: number;
   /** Per transaction; more get `452 4.5.3`. */
@@ -113,8 +115,16 @@ export type CommandAnswer =
   | Answer
   /** Not mine: 500. */
   | 'unknown'
-  /** Do as if MAIL had been given with this argument (XMRG); `success` words the positive reply. */
-  | { readonly treatAs: 'MAIL'; readonly argument: string; readonly success?: Reply }
+  /**
+   * Do as if MAIL had been given with this argument (XMRG); `success` words the positive reply, `accepted` is called
+   * once the transaction is open.
+   */
+  | {
+      readonly treatAs: 'MAIL';
+      readonly argument: string;
+      readonly success?: Reply;
+      readonly accepted?: () => void;
+    }
   /** Send `start` (a 354), collect content up to the final dot, hand it over. The transaction stays open. */
   | { readonly start: Reply; readonly collected: (content: Buffer) => MaybeLater<Answer> };
 
@@ -136,6 +146,11 @@ export interface SmtpServerHandlers {
   onMail?(mail: MailCommand, session: SmtpServerSession): MaybeLater<Answer>;
   /** `session.envelope` holds the sender and the recipients accepted before this one. */
   onRcpt?(rcpt: RcptCommand, session: SmtpServerSession): MaybeLater<Answer>;
+  /**
+   * A RCPT that the protocol itself refuses (syntax, order, too many). An answer takes the place of that refusal; a
+   * handler that answers 2xx has put what it wants of it into `session.envelope` itself.
+   */
+  onRcptFault?(fault: Reply, argument: string, session: SmtpServerSession): Answer;
   /** At DATA or the first BDAT, before content comes; at least one recipient was accepted. */
   onData?(envelope: Envelope, session: SmtpServerSession): MaybeLater<Answer>;
   /** A 2xx takes responsibility for the message. */
@@ -144,6 +159,8 @@ export interface SmtpServerHandlers {
   /** An open transaction ended without a message: RSET, EHLO, refused content, lost connection. */
   onAbandoned?(envelope: Envelope, session: SmtpServerSession): void;
   onClose?(why: CloseReason, session: SmtpServerSession): void;
+  /** Every line of the conversation, for a log; what is secret in it (AUTH) is already blotted out. */
+  onLine?(direction: 'in' | 'out', line: string, session: SmtpServerSession): void;
 }
 
 export interface SmtpSessionTools {

@@ -209,7 +209,7 @@ export class SmtpServerSession implements Endpoints {
 
   #takesOctets(line: string): boolean {
     const { octetVerbs } = this.#options;
-    return octetVerbs !== undefined && octetVerbs.has(line.split(' ', 1)[0]!.toUpperCase());
+    return octetVerbs?.has(line.split(' ', 1)[0]!.toUpperCase()) ?? false;
   }
 
   #patience(progress: boolean): number | null {

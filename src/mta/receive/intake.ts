@@ -23,7 +23,7 @@ import { rewriteSender } from '../route/rewrite.ts';
 import { chooseVmta } from '../route/vmta-choice.ts';
 import { controlHeaders } from './control-headers.ts';
 import { protocolWord, receivedHeader } from './received-header.ts';
-import { qualified } from './reception.ts';
+import { qualified } from './recipient-rules.ts';
 import {
   refused,
   type Submission,
@@ -72,10 +72,10 @@ async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Ve
   const control = controlHeaders(header, source, config);
   const recipients = submission.recipients.map((recipient) => ({
     ...recipient,
-    address: qualified(recipient.address, config),
+    address: qualified(recipient.address, config, source),
   }));
   const from = firstAddress(header.get('from') ?? '');
-  const sender = rewriteSender(config, source, qualified(given.address, config));
+  const sender = rewriteSender(config, source, qualified(given.address, config, source));
   const choice = chooseVmta({
     config,
     source,

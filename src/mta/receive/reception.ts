@@ -1,13 +1,18 @@
 /** Decides about SMTP sessions: who may connect, sign in, relay; hands accepted messages on. */
 import type { Config, Listener, Settings, SmtpUser } from '../../config/index.ts';
+import type { StatusFacts } from '../../events/outcome.ts';
 import { parseAddress } from '../../mail/address.ts';
 import type {
   Acceptance,
   Answer,
+  CommandAnswer,
   Endpoints,
+  Envelope,
   MailCommand,
+  MaybeLater,
   RcptCommand,
   ReceivedMessage,
+  Reply,
   SmtpServerHandlers,
   SmtpServerSession,
   SmtpServerTls,
@@ -17,14 +22,32 @@ import { SpoolWriteError } from '../../spool/spool.ts';
 import type { NotifyRequest } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
-import { sessionOptions } from './session-options.ts';
-import { NO_VARIABLES, type Submission, type TakeMessage } from './submission.ts';
+import { MailMergeSession, MERGE_BEGUN, type MergeVariables, SEND_PART } from './mail-merge-session.ts';
+import { askChecks, type CheckedSession, type ReceptionCheck } from './reception-checks.ts';
+import { bounceOf, qualified, type RecipientFault, recipientFault } from './recipient-rules.ts';
+import { SessionLog } from './session-log.ts';
+import { allowsMerge, sessionOptions } from './session-options.ts';
+import { SourceGroups } from './source-groups.ts';
+import {
+  type ClientFacts,
+  NO_VARIABLES,
+  refused,
+  type SubmittedPart,
+  type SubmittedRecipient,
+  type SubmittedSender,
+  type TakeMessage,
+  type Verdict,
+} from './submission.ts';
+
+const RECIPIENT_OK = reply(250, '2.1.5', 'Recipient OK');
 
 export interface ReceptionDeps {
   readonly config: () => Config;
   readonly takeMessage: TakeMessage;
   /** Why no message can be taken now (disk nearly full); null when all is well. */
   readonly spoolRefusal: () => string | null;
+  /** SPF, reverse DNS and their like, in the order they are asked. */
+  readonly checks?: readonly ReceptionCheck[];
   readonly hostName: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -35,11 +58,21 @@ interface SessionFacts {
   readonly config: Config;
   readonly listener: Listener;
   source: Settings<'source'>;
+  merge: MailMergeSession;
+  /** Fields that checks add to the message of the open transaction. */
+  fields: string[];
+  /** What recipients of the open transaction have beside their command. */
+  details: Map<RcptCommand, { variables: MergeVariables; refusal: StatusFacts | null }>;
+  /** A fault that fails the whole open transaction when its content is to come. */
+  failure: Reply | null;
 }
 
 export class Reception {
   readonly #deps: ReceptionDeps;
+  readonly #checks: readonly ReceptionCheck[];
+  readonly #log: SessionLog;
   readonly #handlers: SmtpServerHandlers;
+  readonly #groups = new SourceGroups();
   /** Sessions open now, all listeners together. */
   #open = 0;
   /** The most that were open at one time. */
@@ -47,15 +80,19 @@ export class Reception {
 
   constructor(deps: ReceptionDeps) {
     this.#deps = deps;
+    this.#checks = deps.checks ?? [];
+    this.#log = new SessionLog(deps.log, (session) => facts(session).source);
     this.#handlers = {
+      onTls: (session) => this.#log.secured(session),
       passwordOf: (user, session) => facts(session).config.users.get(user)?.settings.get('password') ?? null,
       onAuth: ({ user }, session) => this.#signedIn(user, session),
       onMail: (mail, session) => this.#mail(mail, session),
       onRcpt: (rcpt, session) => this.#rcpt(rcpt, session),
+      onRcptFault: (fault, argument, session) => this.#rcptFault(fault, argument, session),
+      onData: (_, session) => this.#data(session),
+      onCommand: (verb, argument, session) => this.#command(verb, argument, session),
       onMessage: (message, session) => this.#message(message, session),
-      onClose: () => {
-        this.#open--;
-      },
+      onAbandoned: (_, session) => forget(facts(session)),
     };
   }
 
@@ -84,17 +121,41 @@ export class Reception {
       });
       return lastReply(421, '4.7.0', 'too many connections, try again later');
     }
+    const group = source.get('source-group');
+    const leave = group ? this.#groups.enter(group, config.sourceGroups.get(group.toLowerCase())) : () => {};
+    if (!leave) {
+      this.#deps.log.warn('connection refused: max-smtp-in of the source group reached', {
+        client: endpoints.remoteAddress,
+        group,
+      });
+      return lastReply(421, '4.7.0', 'too many connections, try again later');
+    }
     this.#open++;
     this.mostSessions = Math.max(this.mostSessions, this.#open);
     const options = sessionOptions(source, listener, this.#deps.hostName, tls);
-    const remembered: SessionFacts = { config, listener, source };
+    const remembered: SessionFacts = {
+      config,
+      listener,
+      source,
+      merge: new MailMergeSession(source.get('max-message-size')),
+      fields: [],
+      details: new Map(),
+      failure: null,
+    };
     return {
       options,
       handlers: {
         ...this.#handlers,
+        ...this.#log.lineHandler(source),
         onConnect: (session) => {
           session.context = remembered;
+          this.#log.opened(session);
           return null;
+        },
+        onClose: (why, session) => {
+          this.#open--;
+          leave();
+          if (session.context) this.#log.closed(why, session);
         },
       },
     };
@@ -110,47 +171,196 @@ export class Reception {
     });
     const options = sessionOptions(known.source, known.listener, this.#deps.hostName, session.options.tls);
     session.configure(options);
+    const { acknowledge } = known.merge;
+    known.merge = new MailMergeSession(known.source.get('max-message-size'));
+    known.merge.acknowledge = acknowledge;
     return null;
   }
 
-  #mail(mail: MailCommand, session: SmtpServerSession): Answer {
+  #mail(mail: MailCommand, session: SmtpServerSession): MaybeLater<Answer> {
+    const known = facts(session);
+    forget(known);
     const refusal = this.#deps.spoolRefusal();
     if (refusal !== null) {
       this.#deps.log.warn(`mail refused: ${refusal}`, { client: session.remoteAddress });
       return reply(452, '4.3.1', 'insufficient system storage, try again later');
     }
-    if (mail.address !== '' && mail.domain !== '' && !parseAddress(mail.address)) {
+    if (
+      mail.address !== '' &&
+      mail.domain !== '' &&
+      !parseAddress(qualified(mail.address, known.config, known.source))
+    ) {
       return reply(553, '5.1.7', 'sender address is malformed');
     }
-    return null;
+    if (this.#checks.length === 0) return null;
+    const at = checked(session, mail.address);
+    return askChecks(this.#checks, (check) => check.atMail?.(at), known.fields);
   }
 
-  #rcpt(rcpt: RcptCommand, session: SmtpServerSession): Answer {
-    const { config, source } = facts(session);
-    const address = parseAddress(qualified(rcpt.address, config));
-    if (!address) return reply(553, '5.1.3', 'recipient address is malformed');
-    if (config.isRelayAllowed(address, source)) return null;
-    this.#deps.log.info('relaying denied', {
+  #rcpt(rcpt: RcptCommand, session: SmtpServerSession): MaybeLater<Answer> {
+    const known = facts(session);
+    const variables = known.merge.takeVariables();
+    const fault = recipientFault(rcpt.address, known.config, known.source);
+    if (fault) return this.#faulty(fault, rcpt, variables, session);
+    known.details.set(rcpt, { variables, refusal: null });
+    const answer = known.merge.answer(RECIPIENT_OK, true);
+    if (this.#checks.length === 0) return answer;
+    const at = checked(session);
+    return askChecks(this.#checks, (check) => check.atRcpt?.(at, rcpt.address), known.fields).then(
+      (refusal) => (refusal ? known.merge.answer(refusal, true) : answer),
+    );
+  }
+
+  /** Refused, or taken only to be bounced: under `accept-invalid-recipients` and under XACK OFF. */
+  #faulty(
+    fault: RecipientFault,
+    rcpt: RcptCommand,
+    variables: MergeVariables,
+    session: SmtpServerSession,
+  ): Answer {
+    const { config, source, merge, details } = facts(session);
+    this.#deps.log.info(fault.why === 'relaying' ? 'relaying denied' : `recipient is ${fault.why}`, {
       client: session.remoteAddress,
       user: session.user,
       recipient: rcpt.address,
     });
-    // relay-debug keeps a mistake in the rules from losing mail while they are tried out.
-    return config.global.get('relay-debug')
-      ? reply(450, '4.7.1', `relaying denied for <${rcpt.address}>`)
-      : reply(550, '5.7.1', `relaying denied for <${rcpt.address}>`);
+    // A bounce about a relaying attempt would go to whoever the client claims to be: that is refused in any case.
+    if (fault.why === 'relaying' || (merge.acknowledge && !source.get('accept-invalid-recipients'))) {
+      return merge.answer(fault.reply, true);
+    }
+    details.set(rcpt, { variables, refusal: bounceOf(fault, config) });
+    return merge.answer(RECIPIENT_OK, true);
   }
 
-  async #message(message: ReceivedMessage, session: SmtpServerSession): Promise<Answer> {
-    const { config, source } = facts(session);
+  /** A RCPT that the protocol refuses; a malformed address may still become a bounce. */
+  #rcptFault(fault: Reply, argument: string, session: SmtpServerSession): Answer {
+    const known = facts(session);
+    const { merge } = known;
+    const variables = merge.takeVariables();
+    const { envelope } = session;
+    if (envelope && fault.code === 553) {
+      const address = /^TO: *<(.{0,320})>/i.exec(argument)?.[1] ?? '';
+      const rcpt: RcptCommand = { address, localPart: '', domain: '', internationalized: false, params: {} };
+      const answer = this.#faulty({ why: 'malformed', reply: fault }, rcpt, variables, session);
+      if (!known.details.has(rcpt)) return answer === 'silent' ? answer : null;
+      envelope.recipients.push(rcpt);
+      return answer;
+    }
+    if (envelope && fault.code === 452 && known.source.get('too-many-rcpts-fails-message')) {
+      known.failure ??= fault;
+    }
+    const answer = merge.answer(fault, envelope !== null);
+    // The session's own words, and its count of errors.
+    return answer === 'silent' ? answer : null;
+  }
+
+  #data(session: SmtpServerSession): MaybeLater<Answer> {
+    const known = facts(session);
+    const failure = known.merge.keptError ?? known.failure;
+    if (failure) return this.#cancel(failure, session);
+    if (known.merge.merging) return reply(503, '5.5.1', 'a merge submission sends its content with XPRT');
+    if (this.#checks.length === 0) return null;
+    const at = checked(session);
+    return askChecks(this.#checks, (check) => check.atData?.(at), known.fields);
+  }
+
+  #cancel(why: Reply, session: SmtpServerSession): Reply {
+    session.endTransaction();
+    forget(facts(session));
+    return why;
+  }
+
+  // Mail merge
+
+  #command(verb: string, argument: string, session: SmtpServerSession): CommandAnswer {
+    const { merge, source } = facts(session);
+    if (!allowsMerge(source)) return 'unknown';
+    switch (verb) {
+      case 'XACK':
+        return merge.xack(argument);
+      case 'XMRG':
+        return {
+          treatAs: 'MAIL',
+          argument,
+          success: MERGE_BEGUN,
+          accepted: () => facts(session).merge.begin(true),
+        };
+      case 'XDFN':
+        return merge.answer(merge.xdfn(argument), session.envelope !== null);
+      case 'XPRT':
+        return this.#part(argument, session);
+      default:
+        return 'unknown';
+    }
+  }
+
+  #part(argument: string, session: SmtpServerSession): CommandAnswer {
+    const { merge, failure } = facts(session);
+    const failed = merge.keptError ?? failure;
+    if (failed) return this.#cancel(failed, session);
+    if (session.envelope && session.envelope.recipients.length === 0) {
+      return reply(554, '5.5.1', 'no valid recipients');
+    }
+    const start = merge.xprt(argument);
+    if ('code' in start) return start;
+    return {
+      start: SEND_PART,
+      // A copy: what came over the wire holds the whole buffer that it came in.
+      collected: async (content) => {
+        const answer = merge.takePart(start, Buffer.from(content));
+        if (answer.code >= 400) return this.#cancel(answer, session);
+        if (!start.last) return answer;
+        const { envelope } = session;
+        const { parts } = merge;
+        session.endTransaction();
+        const verdict = await this.#take(envelope!, parts, true, session);
+        return verdict.accepted
+          ? reply(250, '2.6.0', `message received, id ${verdict.spoolId}`)
+          : verdict.reply;
+      },
+    };
+  }
+
+  #message({ envelope, content }: ReceivedMessage, session: SmtpServerSession): Promise<Answer> {
+    return this.#take(envelope, [{ number: 1, content }], false, session).then((verdict) => verdict.reply);
+  }
+
+  /** The content is here whole: it is checked and handed on, and the transaction forgotten. */
+  async #take(
+    envelope: Envelope,
+    parts: readonly SubmittedPart[],
+    merge: boolean,
+    session: SmtpServerSession,
+  ): Promise<Verdict> {
+    const known = facts(session);
+    const { details, fields } = known;
+    for (const { content } of parts) this.#log.content(content, session);
     try {
-      return (await this.#deps.takeMessage(ordinarySubmission(message, session, source, config))).reply;
+      if (this.#checks.length > 0) {
+        const content = parts.length === 1 ? parts[0]!.content : Buffer.concat(parts.map((p) => p.content));
+        const at = checked(session, envelope.from.address);
+        const refusal = await askChecks(this.#checks, (check) => check.atContent?.(at, content), fields);
+        if (refusal) return refused(refusal);
+      }
+      return await this.#deps.takeMessage({
+        origin: 'smtp',
+        client: clientOf(session),
+        source: known.source,
+        config: known.config,
+        sender: submittedSender(envelope),
+        recipients: envelope.recipients.map((rcpt) => submittedRecipient(rcpt, details.get(rcpt))),
+        merge,
+        parts,
+        addedFields: fields,
+      });
     } catch (error) {
       if (!(error instanceof SpoolWriteError)) throw error;
       this.#deps.log.error(`a message could not be stored: ${error.message}`, {
         client: session.remoteAddress,
       });
-      return reply(452, '4.3.1', 'the message could not be stored, try again later');
+      return refused(reply(452, '4.3.1', 'the message could not be stored, try again later'));
+    } finally {
+      forget(known);
     }
   }
 }
@@ -159,47 +369,50 @@ function facts(session: SmtpServerSession): SessionFacts {
   return session.context as SessionFacts;
 }
 
-/** `user` alone gets the domain that the configuration gives to such addresses. */
-export function qualified(address: string, config: Config): string {
-  if (address === '' || address.includes('@')) return address;
-  return `${address}@${config.global.get('domain-suffix') || config.hostNames[0]}`;
+/** The open transaction is over. */
+function forget(known: SessionFacts): void {
+  known.merge.reset();
+  known.fields = [];
+  known.details = new Map();
+  known.failure = null;
 }
 
-function ordinarySubmission(
-  { envelope, content }: ReceivedMessage,
-  session: SmtpServerSession,
-  source: Settings<'source'>,
-  config: Config,
-): Submission {
-  const { address, params } = envelope.from;
+function clientOf(session: SmtpServerSession): ClientFacts {
   return {
-    origin: 'smtp',
-    client: {
-      heloName: session.heloName,
-      remoteAddress: session.remoteAddress,
-      localAddress: session.localAddress,
-      user: session.user,
-      tls: session.tls !== null,
-      esmtp: session.esmtp,
-    },
-    source,
-    config,
-    sender: {
-      address,
-      envId: params.envid ?? '',
-      returnContent: params.ret === 'FULL' ? 'full' : params.ret === 'HDRS' ? 'headers' : '',
-      eightBit: params.body === '8BITMIME',
-      smtpUtf8: params.smtputf8 ?? false,
-      verp: false,
-    },
-    recipients: envelope.recipients.map((rcpt) => ({
-      address: rcpt.address,
-      originalRecipient: rcpt.params.orcpt?.address ?? '',
-      notify: (rcpt.params.notify ?? []).map((word) => word.toLowerCase() as NotifyRequest['notify'][number]),
-      variables: NO_VARIABLES,
-      refusal: null,
-    })),
-    merge: false,
-    parts: [{ number: 1, content }],
+    heloName: session.heloName,
+    remoteAddress: session.remoteAddress,
+    localAddress: session.localAddress,
+    user: session.user,
+    tls: session.tls !== null,
+    esmtp: session.esmtp,
+  };
+}
+
+function checked(session: SmtpServerSession, sender = session.envelope?.from.address ?? ''): CheckedSession {
+  const { source, config } = facts(session);
+  return { client: clientOf(session), source, config, sender };
+}
+
+function submittedSender({ from: { address, params } }: Envelope): SubmittedSender {
+  return {
+    address,
+    envId: params.envid ?? '',
+    returnContent: params.ret === 'FULL' ? 'full' : params.ret === 'HDRS' ? 'headers' : '',
+    eightBit: params.body === '8BITMIME',
+    smtpUtf8: params.smtputf8 ?? false,
+    verp: params.extra?.has('VERP') ?? false,
+  };
+}
+
+function submittedRecipient(
+  { address, params }: RcptCommand,
+  details: { variables: MergeVariables; refusal: StatusFacts | null } | undefined,
+): SubmittedRecipient {
+  return {
+    address,
+    originalRecipient: params.orcpt?.address ?? '',
+    notify: (params.notify ?? []).map((word) => word.toLowerCase() as NotifyRequest['notify'][number]),
+    variables: details?.variables ?? NO_VARIABLES,
+    refusal: details?.refusal ?? null,
   };
 }

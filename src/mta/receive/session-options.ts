@@ -13,6 +13,17 @@ const MECHANISMS: readonly AuthMechanism[] = ['CRAM-MD5', 'PLAIN', 'LOGIN'];
 /** RFC 5321 asks for 100 at least; "unlimited" must still fit into memory. */
 const MOST_RECIPIENTS = 50_000;
 
+/** Enough for merge variables; RFC 5321 and its extensions need 2,048. */
+const LONGEST_MERGE_LINE = 32 * 1024;
+
+const MAIL_PARAMS: ReadonlySet<string> = new Set(['VERP']);
+const OCTET_VERBS: ReadonlySet<string> = new Set(['XDFN']);
+
+/** Whether the verbs of mail merge are there for this source. */
+export function allowsMerge(source: Settings<'source'>): boolean {
+  return source.get('allow-mailmerge') || source.get('always-allow-api-submission');
+}
+
 /** What a session offers and bears under the source settings that apply to it. */
 export function sessionOptions(
   source: Settings<'source'>,
@@ -26,7 +37,12 @@ export function sessionOptions(
   if (tls && source.get('allow-starttls')) extensions.add('STARTTLS');
   const auth = source.get('allow-auth');
   if (auth) extensions.add('AUTH');
+  const merge = allowsMerge(source);
   return smtpServerOptions({
+    extraKeywords: merge ? ['XACK', 'XMRG', 'VERP'] : ['VERP'],
+    extraMailParams: MAIL_PARAMS,
+    octetVerbs: OCTET_VERBS,
+    ...(merge ? { maxCommandLine: LONGEST_MERGE_LINE } : {}),
     hostName,
     extensions,
     tls,

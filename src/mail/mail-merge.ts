@@ -93,6 +93,18 @@ export function escapeMerge(text: string): string {
   return text.replaceAll('[', '[[');
 }
 
+/** Most names that `namesIn` lists. */
+const MOST_NAMES = 1000;
+
+/** The variables that a template mentions; null when they are more than anybody means to use. */
+export function namesIn(template: Buffer): Set<string> | null {
+  const names = new Set<string>();
+  scan(template, (name) => {
+    if (name !== null && names.size <= MOST_NAMES) names.add(name);
+  });
+  return names.size > MOST_NAMES ? null : names;
+}
+
 /** A part of a stored template: numbers are positive; offsets into the stored content. */
 export interface MergePart {
   readonly number: number;

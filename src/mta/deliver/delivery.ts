@@ -1,5 +1,6 @@
 /** Uses up one connection grant: chooses the transport by the queue's `type`. */
 import type { Config } from '../../config/index.ts';
+import { REFUSED_QUEUE } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { ConnectionGrant } from '../queue/scheduler.ts';
 import type { RollupRoutes } from '../route/rollup-routes.ts';
@@ -38,6 +39,10 @@ export class Delivery {
   async run(grant: ConnectionGrant): Promise<void> {
     const { fate, transports } = this.#deps;
     const { queue } = grant;
+    if (queue.domain === REFUSED_QUEUE) {
+      fate.bounceRefused(queue);
+      return;
+    }
     // One configuration for the whole of a connection: a reload does not change the rules in the middle.
     const config = this.#deps.config();
     const vmta = config.vmtas.get(queue.vmta.toLowerCase());

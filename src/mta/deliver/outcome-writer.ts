@@ -12,11 +12,12 @@ import type {
   StatusFacts,
 } from '../../events/outcome.ts';
 import { type NewMessage, type Settlement, type Spool, SpoolWriteError } from '../../spool/spool.ts';
-import { type Envelope, factsFor, type PendingRecipient } from '../../spool/stored-message.ts';
+import type { Envelope, PendingRecipient, StoredRecipient } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import type { Queue, QueuedRecipient } from '../queue/queue.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
+import { deliveryFacts } from './delivery-facts.ts';
 import type { TriedRecipient } from './transaction.ts';
 
 const RETRY_WRITE_MS = 2000;
@@ -82,7 +83,7 @@ export class OutcomeWriter {
       if (result.kind === 'broken-off') throw new Error('a recipient without an answer has no outcome');
       const facts = {
         at,
-        message: factsFor(envelope, item.index),
+        message: deliveryFacts(envelope, item.index),
         recipient: recipientFacts(envelope, item),
         attempt: { ...attempt, retries: item.attempts },
         result: result.status,
@@ -135,6 +136,18 @@ export class OutcomeWriter {
     );
   }
 
+  /** Bounces recipients that were taken only for that, each with what was found when it came. */
+  refused(queue: Queue, items: readonly QueuedRecipient[]): void {
+    const bounce = (facts: Pick<Bounced, 'at' | 'message' | 'recipient'>, retries: number, stored: StoredRecipient) => {
+      const { refusal } = stored;
+      if (!refusal) throw new Error(`${facts.message.spoolId}: a recipient in ${queue.name} has no refusal`);
+      // The queue that it would have joined.
+      const name = `${stored.address.slice(stored.address.lastIndexOf('@') + 1)}/${queue.vmta}`;
+      return { kind: 'bounced' as const, ...facts, attempt: null, queue: name, retries, result: refusal };
+    };
+    this.#end(queue, items, bounce, false);
+  }
+
   /** Ends recipients as delivered by this host itself: discarded on purpose. */
   deliveredHere(
     queue: Queue,
@@ -160,7 +173,11 @@ export class OutcomeWriter {
   #end(
     queue: Queue,
     items: readonly QueuedRecipient[],
-    outcomeOf: (facts: Pick<Bounced, 'at' | 'message' | 'recipient'>, retries: number) => Delivered | Bounced,
+    outcomeOf: (
+      facts: Pick<Bounced, 'at' | 'message' | 'recipient'>,
+      retries: number,
+      stored: StoredRecipient,
+    ) => Delivered | Bounced,
     silent: boolean,
   ): void {
     const { spool, scheduler, clock, log } = this.#deps;
@@ -178,10 +195,10 @@ export class OutcomeWriter {
       }
       const facts = {
         at,
-        message: factsFor(envelope, item.index),
+        message: deliveryFacts(envelope, item.index),
         recipient: recipientFacts(envelope, item),
       };
-      const outcome = outcomeOf(facts, item.attempts);
+      const outcome = outcomeOf(facts, item.attempts, envelope.recipients[item.index]!);
       outcomes.push(outcome);
       told.push({ envelope, index: item.index, outcome });
     }

@@ -51,6 +51,15 @@ export class QueueFate {
     }
   }
 
+  /** The queue of recipients that were taken only to be bounced. */
+  bounceRefused(queue: Queue): void {
+    for (;;) {
+      const items = this.#scheduler.takeAll(queue, this.#clock.now(), BATCH);
+      if (items.length === 0) return;
+      this.#outcomes.refused(queue, items);
+    }
+  }
+
   /** These were taken from the queue because they are older than `bounce-after`. */
   expire(queue: Queue, items: readonly QueuedRecipient[], config: Config): void {
     // Classified by the expiry; what the last error was is for people.

@@ -3,34 +3,42 @@
  * hands its recipients to the scheduler. A 250 is answered only after the message and the record of its reception
  * are on disk together.
  */
-import type { Settings } from '../../config/index.ts';
 import { messageIdBase } from '../../events/message-id.ts';
 import type { MessageFacts, Outcome, Received } from '../../events/outcome.ts';
-import { domainToAscii } from '../../mail/address.ts';
-import { dateHeader, editHeaders, Header, headerField, messageId } from '../../mail/header.ts';
-import { decodeWords, firstAddress } from '../../mail/header-text.ts';
+import { Header } from '../../mail/header.ts';
 import { reply } from '../../smtp/index.ts';
 import type { Spool } from '../../spool/spool.ts';
-import type { Envelope, PendingRecipient } from '../../spool/stored-message.ts';
+import {
+  type Envelope,
+  type PendingRecipient,
+  REFUSED_QUEUE,
+  type StoredRecipient,
+  type StoredTemplate,
+} from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import type { Tracking } from '../deliver/tracking.ts';
 import { messageIdOf, type ReferenceSigner } from '../inbound/reference.ts';
 import type { ReportReader } from '../inbound/report-reader.ts';
-import type { Placements } from '../route/placement.ts';
 import type { PoolRotation } from '../route/pool-rotation.ts';
-import { rewriteSender } from '../route/rewrite.ts';
-import { chooseVmta } from '../route/vmta-choice.ts';
-import { controlHeaders } from './control-headers.ts';
-import { protocolWord, receivedHeader } from './received-header.ts';
-import { qualified } from './recipient-rules.ts';
+import { queueDomain } from '../route/queue-domain.ts';
+import { aliasTargets } from './aliases.ts';
+import type { ControlFacts } from './control-headers.ts';
+import { asciiDomain, type Copy, type CopyQuestion, decideCopies, vmtaRewriteList } from './copies.ts';
+import { rewriteFrom } from './from-rewriting.ts';
+import { IncludedHeaders } from './included-headers.ts';
+import { joinParts, octets, type Template } from './merge-template.ts';
 import {
-  refused,
-  type Submission,
-  type SubmittedRecipient,
-  type TakeMessage,
-  type Verdict,
-} from './submission.ts';
+  type AdditionFacts,
+  addedFields,
+  MERGE_INCLUDED,
+  MERGE_INDEX,
+  MERGE_REFERENCE,
+  replacedFields,
+  templateHead,
+  withAdditions,
+} from './message-additions.ts';
+import { refused, type Submission, type TakeMessage, type Verdict } from './submission.ts';
 
 export interface IntakeDeps {
   readonly spool: Spool;
@@ -38,8 +46,6 @@ export interface IntakeDeps {
   readonly references: ReferenceSigner;
   readonly reports: ReportReader;
   readonly pools: PoolRotation;
-  /** Which queue each recipient joins. */
-  readonly placements: Placements;
   /** Whether tracking would change this message: what its events say about open and click tracking. */
   readonly tracking: () => Tracking;
   /** Header names, lower case, that accounting columns ask for. */
@@ -53,188 +59,281 @@ export interface IntakeDeps {
   readonly log: Log;
 }
 
-const LONGEST_SUBJECT = 998;
-
 export function createIntake(deps: IntakeDeps): TakeMessage {
-  return (submission) => takeMessage(deps, submission);
+  const intake = new Intake(deps);
+  return (submission) => intake.take(submission);
 }
 
-async function takeMessage(deps: IntakeDeps, submission: Submission): Promise<Verdict> {
-  const { config, source, client, sender: given } = submission;
-  const raw = submission.parts[0]!.content;
-  const now = deps.clock.now();
-  const header = new Header(raw);
+/** What is stored and written down about a submission, once all of it is decided. */
+interface Prepared {
+  readonly envelope: Envelope;
+  readonly content: Buffer;
+  readonly pending: readonly PendingRecipient[];
+  readonly outcomes: readonly Outcome[];
+}
 
-  const hops = header.all('received').length;
-  if (hops > source.get('max-message-hops')) {
-    return refused(reply(554, '5.4.6', `routing loop: the message has passed ${hops} hosts`));
+class Intake {
+  readonly #deps: IntakeDeps;
+  readonly #included: IncludedHeaders;
+
+  constructor(deps: IntakeDeps) {
+    this.#deps = deps;
+    this.#included = new IncludedHeaders(deps.log);
   }
-  const control = controlHeaders(header, source, config);
-  const recipients = submission.recipients.map((recipient) => ({
-    ...recipient,
-    address: qualified(recipient.address, config, source),
-  }));
-  const from = firstAddress(header.get('from') ?? '');
-  const sender = rewriteSender(config, source, qualified(given.address, config, source));
-  const choice = chooseVmta({
-    config,
-    source,
-    header,
-    sender,
-    recipients,
-    session: client,
-    pools: deps.pools,
-  });
-  if ('code' in choice) return refused(choice);
 
-  const spoolId = deps.newSpoolId();
-  const ordinary: SubmittedRecipient[] = [];
-  const outcomes: Outcome[] = [];
-  for (const recipient of recipients) {
-    const read = deps.reports.read(config, recipient.address, {
-      raw,
-      session: client,
-      at: now,
-      log: deps.log,
+  async take(submission: Submission): Promise<Verdict> {
+    const { spool, clock, onReceived, enqueue, pools, log } = this.#deps;
+    const { config, source, client } = submission;
+    const at = clock.now();
+    const template = submission.merge
+      ? joinParts(submission.parts, config.global.get('mailmerge-expands-undefined-variables'))
+      : null;
+    const raw = template ? template.raw : submission.parts[0]!.content;
+    const header = new Header(raw);
+    const hops = header.all('received').length;
+    if (hops > source.get('max-message-hops')) {
+      return refused(reply(554, '5.4.6', `routing loop: the message has passed ${hops} hosts`));
+    }
+    const question: CopyQuestion = { submission, header, template, pools, at };
+    const decided = await decideCopies(question);
+    if ('code' in decided) return refused(decided);
+    const { control } = decided;
+    if (control.subaccountFault !== '') {
+      log.warn('X-SP-Subaccount-Id names no subaccount; the configured one counts', {
+        client: client.remoteAddress,
+        value: control.subaccountFault,
+      });
+    }
+    const reports: Outcome[] = [];
+    const spoolId = this.#deps.newSpoolId();
+    const copies = this.#expanded(
+      template ? decided.copies : this.#withoutReports(decided.copies, raw, submission, at, reports),
+      submission,
+    );
+    const all = { question, copies, control, spoolId, first: decided.copies[0]! };
+    const { envelope, content, pending, outcomes } = template
+      ? this.#prepareMerge(all, template)
+      : this.#prepareOrdinary(all, raw);
+    await spool.store(envelope, content, pending, [...reports, ...outcomes], submission.claim);
+    onReceived(decided.copies.length, content.length);
+    enqueue(pending);
+    return { accepted: true, spoolId, reply: reply(250, '2.0.0', `message accepted, id ${spoolId}`) };
+  }
+
+  /** Takes reports about mail of ours out of the flow, as their processors are told to. */
+  #withoutReports(
+    copies: readonly Copy[],
+    raw: Buffer,
+    { config, client }: Submission,
+    at: number,
+    outcomes: Outcome[],
+  ): Copy[] {
+    return copies.filter(({ address, refusal }) => {
+      if (refusal) return true;
+      const arrival = { raw, session: client, at, log: this.#deps.log };
+      const read = this.#deps.reports.read(config, address, arrival);
+      outcomes.push(...read.outcomes);
+      return read.deliver;
     });
-    outcomes.push(...read.outcomes);
-    if (read.deliver) ordinary.push(recipient);
   }
 
-  const single = ordinary.length === 1;
-  const base = messageIdBase(now);
-  const added = addedHeaders(deps, submission, header, {
-    now,
-    id: deps.references.sign(spoolId, base, single),
-    spoolId,
-    recipient: single ? ordinary[0]!.address : '',
-  });
-  const stored =
-    added.length > 0 ? editHeaders(raw, { prepend: added, remove: replaced(source) }) : Buffer.from(raw);
-  const identity = header.get('sender') ?? header.get('from') ?? '';
-  // What the events of the reception say. The delivery decides by the same rule for the queue it then goes through.
-  const flagsOf = deps.tracking().flagsFor(config, { vmta: choice.vmta, sender, content: stored, source });
-  const placement = deps.placements.begin(config, submission.origin);
-  const queueOf = (address: string) => placement.queue(asciiDomain(address), choice.vmta);
-  const tracking = (address: string) => flagsOf(queueOf(address).domain);
+  /** Aliases, and the copy for `bcc`: after the VMTA was chosen, so that all of them go the same way. */
+  #expanded(copies: readonly Copy[], { config, source, merge }: Submission): Copy[] {
+    const expanded: Copy[] = [];
+    for (const copy of copies) {
+      if (copy.refusal) expanded.push(copy);
+      else for (const address of aliasTargets(config, copy.address)) expanded.push({ ...copy, address });
+    }
+    const bcc = source.get('bcc');
+    if (!bcc) return expanded;
+    const addressed = new Set(expanded.map(({ address }) => address.toLowerCase()));
+    const originals = merge ? expanded.filter(({ refusal }) => !refusal) : expanded.slice(0, 1);
+    if (addressed.has(bcc.toLowerCase())) return expanded;
+    for (const copy of originals) {
+      // Nobody has asked for reports about this copy.
+      const submitted = { ...copy.submitted, notify: ['never' as const], originalRecipient: '' };
+      expanded.push({ ...copy, submitted, address: bcc, refusal: null });
+    }
+    return expanded;
+  }
 
-  const facts: MessageFacts = {
-    spoolId,
-    receivedAt: now,
-    sender,
-    from: from?.address ?? '',
-    fromName: from?.name ?? '',
-    senderDomain: asciiDomain(firstAddress(identity)?.address ?? ''),
-    subject: decodeWords(header.get('subject') ?? '', LONGEST_SUBJECT),
-    size: stored.length,
-    source: submission.origin,
-    heloName: client.heloName,
-    clientIp: client.remoteAddress,
-    localIp: client.localAddress,
-    user: client.user ?? '',
-    vmta: choice.vmta,
-    pool: choice.pool,
-    jobId: submission.jobId || control.jobId,
-    envId: control.envId || given.envId,
-    headers: wantedHeaders(header, deps.headersWanted()),
-    customMessageId: control.customMessageId,
-    subaccountId: control.subaccountId,
-    ...(ordinary[0] ? tracking(ordinary[0].address) : flagsOf(asciiDomain(recipients[0]!.address))),
-  };
-  const envelope: Envelope = {
-    facts,
-    recipients: ordinary.map(({ address, originalRecipient, notify }) => ({
-      address,
-      originalRecipient,
-      messageId: messageIdOf(base, address, single),
-      notify,
-    })),
-    eightBit: given.eightBit,
-    smtpUtf8: given.smtpUtf8,
-    returnContent: given.returnContent,
-    removeHeaders: control.remove,
-    ...control.atDelivery,
-    suppressReports: source.get('suppress-local-dsn'),
-  };
-  const pending = envelope.recipients.map(
-    ({ address }, index): PendingRecipient => ({
+  #prepareOrdinary({ question, copies, control, spoolId, first }: Decision, raw: Buffer): Prepared {
+    const { submission, header, at } = question;
+    const { config, source } = submission;
+    const single = copies.length === 1;
+    const base = messageIdBase(at);
+    const added = addedFields(submission, header, {
+      at,
+      hostName: this.#deps.hostName,
       spoolId,
-      index,
-      ...queueOf(address),
-      receivedAt: now,
-      attempts: 0,
-      holdUntil: 0,
-      priority: choice.priority,
-    }),
-  );
-  for (const { address, originalRecipient, messageId: id } of envelope.recipients) {
-    const received: Received = {
-      kind: 'received',
-      at: now,
-      message: { ...facts, ...tracking(address) },
-      recipient: { address, originalRecipient, messageId: id },
-    };
-    outcomes.push(received);
-  }
-  try {
-    await placement.counted();
-    await deps.spool.store(envelope, stored, pending, outcomes, submission.claim);
-  } catch (error) {
-    placement.undo();
-    throw error;
-  }
-  deps.onReceived(recipients.length, stored.length);
-  deps.enqueue(pending);
-  return { accepted: true, spoolId, reply: reply(250, '2.0.0', `message accepted, id ${spoolId}`) };
-}
-
-function addedHeaders(
-  deps: IntakeDeps,
-  { origin, source, client, sender }: Submission,
-  header: Header,
-  facts: { now: number; id: string; spoolId: string; recipient: string },
-): string[] {
-  const added: string[] = [];
-  if (source.get('add-received-header')) {
-    added.push(
-      receivedHeader({
-        heloName: client.heloName,
-        clientIp: client.remoteAddress,
-        hostName: deps.hostName,
-        protocol:
-          origin === 'smtp'
-            ? protocolWord({
-                esmtp: client.esmtp,
-                tls: client.tls,
-                auth: client.user !== null,
-                utf8: sender.smtpUtf8,
-              })
-            : origin === 'http'
-              ? 'HTTP'
-              : 'pickup',
-        id: facts.id,
-        recipient: facts.recipient,
-        at: facts.now,
-        // A file has no client to name.
-        hideSource: source.get('hide-message-source') || origin === 'pickup',
+      reference: this.#deps.references.sign(spoolId, base, single),
+      recipient: single ? copies[0]!.address : '',
+      included: this.#included.fieldsFor(config, first.facts.vmta),
+    });
+    const lists = [source.get('rewrite-list'), vmtaRewriteList(question, first.facts)];
+    const content = withAdditions(rewriteFrom(raw, config, lists), added, replacedFields(submission));
+    const facts = this.#facts(question, first, spoolId, content.length);
+    const recipients = copies.map(
+      (copy): StoredRecipient => ({
+        address: copy.address,
+        originalRecipient: copy.submitted.originalRecipient,
+        messageId: messageIdOf(base, copy.address, single),
+        notify: copy.submitted.notify,
+        ...(copy.refusal ? { refusal: copy.refusal } : {}),
       }),
     );
+    return this.#prepared(question, control, copies, { facts, recipients, content });
   }
-  if (source.get('add-message-id-header') && !header.find('message-id')) {
-    added.push(headerField('Message-ID', messageId(facts.spoolId, deps.hostName)));
+
+  #prepareMerge({ question, copies, control, spoolId, first }: Decision, template: Template): Prepared {
+    const { submission, header, at } = question;
+    const { config, source } = submission;
+    const additions: AdditionFacts = {
+      at,
+      hostName: this.#deps.hostName,
+      spoolId,
+      reference: '',
+      recipient: '',
+      included: [],
+    };
+    const head = templateHead(submission, header, additions);
+    // The header stands in the part that comes first.
+    const [start, ...others] = template.parts.map((part) => template.raw.subarray(part.start, part.end));
+    const edited = withAdditions(
+      rewriteFrom(start!, config, [source.get('rewrite-list')]),
+      [],
+      replacedFields(submission),
+    );
+    const content = Buffer.concat([head, edited, ...others]);
+    const moved = head.length + edited.length - start!.length;
+    const parts = template.parts.map((part, i) => ({
+      number: part.number,
+      start: i === 0 ? head.length : part.start + moved,
+      end: part.end + moved,
+    }));
+    const stored: StoredTemplate = { head: head.length, parts, expandUndefined: template.expandUndefined };
+    const facts = this.#facts(question, first, spoolId, content.length);
+    const recipients = copies.map((copy, index): StoredRecipient => {
+      const messageId = messageIdBase(at);
+      const included = this.#included.fieldsFor(config, copy.facts.vmta);
+      return {
+        address: copy.address,
+        originalRecipient: copy.submitted.originalRecipient,
+        messageId,
+        notify: copy.submitted.notify,
+        own: copy.facts,
+        merge: {
+          parts: copy.merge!.parts,
+          values: [
+            ...copy.merge!.values.filter(([name]) => name !== '*to'),
+            ['*to', octets(copy.address)],
+            [MERGE_REFERENCE, this.#deps.references.sign(spoolId, messageId, true)],
+            [MERGE_INCLUDED, octets(included.join(''))],
+            [MERGE_INDEX, String(index + 1)],
+          ],
+        },
+        ...(copy.refusal ? { refusal: copy.refusal } : {}),
+      };
+    });
+    return this.#prepared(question, control, copies, { facts, recipients, content }, stored);
   }
-  const date = source.get('date-header-time') === 'delivery' ? 'no' : source.get('add-date-header');
-  if (date === 'override' || (date === 'yes' && !header.find('date'))) {
-    added.push(headerField('Date', dateHeader(facts.now)));
+
+  #facts({ submission, header, at }: CopyQuestion, first: Copy, spoolId: string, size: number): MessageFacts {
+    const { client } = submission;
+    return {
+      spoolId,
+      receivedAt: at,
+      ...first.facts,
+      size,
+      source: submission.origin,
+      heloName: client.heloName,
+      clientIp: client.remoteAddress,
+      localIp: client.localAddress,
+      user: client.user ?? '',
+      headers: wantedHeaders(header, this.#deps.headersWanted()),
+      openTracking: false,
+      initialPixel: false,
+      clickTracking: false,
+    };
   }
-  return added;
+
+  #prepared(
+    { submission }: CopyQuestion,
+    control: ControlFacts,
+    copies: readonly Copy[],
+    made: { facts: MessageFacts; recipients: readonly StoredRecipient[]; content: Buffer },
+    template?: StoredTemplate,
+  ): Prepared {
+    const { config, source, sender } = submission;
+    const { recipients, content } = made;
+    const { spoolId, receivedAt } = made.facts;
+    // What the events of the reception say. The delivery decides by the same rule for the queue it then goes through.
+    const flags = new Map<string, ReturnType<Tracking['flagsFor']>>();
+    const factsOf = ({ facts }: Copy, queue: string): MessageFacts => {
+      const key = `${facts.vmta} ${template ? facts.senderDomain : ''}`;
+      let flagsOf = flags.get(key);
+      if (!flagsOf) {
+        const { vmta, sender: from } = facts;
+        flagsOf = this.#deps.tracking().flagsFor(config, { vmta, sender: from, content, source });
+        if (flags.size > MOST_FLAGS) flags.clear();
+        flags.set(key, flagsOf);
+      }
+      return { ...made.facts, ...facts, ...flagsOf(queue) };
+    };
+    const pending: PendingRecipient[] = [];
+    const outcomes: Received[] = [];
+    let facts: MessageFacts | null = null;
+    for (const [index, copy] of copies.entries()) {
+      const { address, originalRecipient, messageId } = recipients[index]!;
+      const queue = queueDomain(config, asciiDomain(address), copy.facts.vmta);
+      const message = factsOf(copy, queue);
+      facts ??= message;
+      outcomes.push({
+        kind: 'received',
+        at: receivedAt,
+        message,
+        recipient: { address, originalRecipient, messageId },
+      });
+      pending.push({
+        spoolId,
+        index,
+        domain: copy.refusal ? REFUSED_QUEUE : queue,
+        vmta: copy.facts.vmta,
+        receivedAt,
+        attempts: 0,
+        holdUntil: 0,
+        priority: copy.priority,
+        ...(copy.windows && !copy.refusal ? { windows: copy.windows } : {}),
+      });
+    }
+    const envelope: Envelope = {
+      facts: facts ?? made.facts,
+      recipients,
+      eightBit: sender.eightBit,
+      smtpUtf8: sender.smtpUtf8,
+      returnContent: sender.returnContent,
+      removeHeaders: control.remove,
+      ...control.atDelivery,
+      suppressReports: source.get('suppress-local-dsn'),
+      ...(template ? { template } : {}),
+      ...(sender.verp || source.get('verp-default') ? { verp: true } : {}),
+    };
+    return { envelope, content, pending, outcomes };
+  }
 }
 
-/** `add-date-header override` at reception: the Date that the message came with goes. */
-function replaced(source: Settings<'source'>): string[] {
-  const now = source.get('date-header-time') === 'reception' && source.get('add-date-header') === 'override';
-  return now ? ['Date'] : [];
+/** All that was decided about one submission. */
+interface Decision {
+  readonly question: CopyQuestion;
+  readonly copies: readonly Copy[];
+  readonly control: ControlFacts;
+  readonly spoolId: string;
+  /** The first recipient's, whether its copy goes on or was a report for us. */
+  readonly first: Copy;
 }
+
+/** VMTAs and sender domains whose tracking is remembered while one submission is taken. */
+const MOST_FLAGS = 100;
 
 function wantedHeaders(header: Header, wanted: ReadonlySet<string>): [string, string][] {
   if (wanted.size === 0) return [];
@@ -243,10 +342,4 @@ function wantedHeaders(header: Header, wanted: ReadonlySet<string>): [string, st
     if (wanted.has(field.key)) found.push([field.name, header.value(field)]);
   }
   return found;
-}
-
-/** Domain of an address in A-labels and lower case; as it stands when it is no valid domain. */
-export function asciiDomain(address: string): string {
-  const domain = address.slice(address.lastIndexOf('@') + 1);
-  return domainToAscii(domain) ?? domain.toLowerCase();
 }

@@ -1,15 +1,25 @@
-import type { Config, RewriteSide, Settings } from '../../config/index.ts';
-import { canonicalDomain } from '../../config/index.ts';
+/** Rewrite lists (delivery guide, section 19): of a source, of a VMTA or of its pool. */
+import { type Config, canonicalDomain, matchesDomain, type RewriteSide } from '../../config/index.ts';
 
-/** The envelope sender after the source's `rewrite-list`; the first rule that fits decides. */
-export function rewriteSender(config: Config, source: Settings<'source'>, sender: string): string {
-  const name = source.get('rewrite-list');
-  const list = name ? config.lists.rewriteLists.get(name.toLowerCase()) : undefined;
-  if (!list) return sender;
-  for (const { from, to } of list.mailFrom) {
+/** The envelope sender after a `rewrite-list`; the first rule that fits decides. */
+export function rewriteSender(config: Config, list: string | null, sender: string): string {
+  for (const { from, to } of listNamed(config, list)?.mailFrom ?? []) {
     if (fits(from, sender)) return replaced(to, sender);
   }
   return sender;
+}
+
+/** The domain that a `rewrite-list` puts into From in the place of this one; null when it leaves it. */
+export function rewriteFromDomain(config: Config, list: string | null, domain: string): string | null {
+  const canonical = canonicalDomain(domain) ?? domain.toLowerCase();
+  for (const rule of listNamed(config, list)?.fromDomain ?? []) {
+    if (matchesDomain(rule.pattern, canonical)) return rule.domain;
+  }
+  return null;
+}
+
+function listNamed(config: Config, name: string | null) {
+  return name ? config.lists.rewriteLists.get(name.toLowerCase()) : undefined;
 }
 
 function fits(side: RewriteSide, address: string): boolean {

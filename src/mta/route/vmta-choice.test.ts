@@ -334,7 +334,7 @@ test('rewrite-list: the first rule that fits, local part and domain each kept wh
       rewrite-list r
     </source>`);
   const source = config.sourceFor({ clientIp: '192.0.2.1' });
-  const rewritten = (sender: string) => rewriteSender(config, source, sender);
+  const rewritten = (sender: string) => rewriteSender(config, source.get('rewrite-list'), sender);
   assert.equal(rewritten('Boss@BRAND.test'), 'chief@brand.test');
   assert.equal(rewritten('news@brand.test'), 'return@bounces.test');
   assert.equal(rewritten('Kim@shop.test'), 'Kim@bounces.test');

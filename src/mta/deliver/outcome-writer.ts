@@ -138,7 +138,11 @@ export class OutcomeWriter {
 
   /** Bounces recipients that were taken only for that, each with what was found when it came. */
   refused(queue: Queue, items: readonly QueuedRecipient[]): void {
-    const bounce = (facts: Pick<Bounced, 'at' | 'message' | 'recipient'>, retries: number, stored: StoredRecipient) => {
+    const bounce = (
+      facts: Pick<Bounced, 'at' | 'message' | 'recipient'>,
+      retries: number,
+      stored: StoredRecipient,
+    ) => {
       const { refusal } = stored;
       if (!refusal) throw new Error(`${facts.message.spoolId}: a recipient in ${queue.name} has no refusal`);
       // The queue that it would have joined.

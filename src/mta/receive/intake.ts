@@ -20,8 +20,8 @@ import type { Log } from '../../system/log.ts';
 import type { Tracking } from '../deliver/tracking.ts';
 import { messageIdOf, type ReferenceSigner } from '../inbound/reference.ts';
 import type { ReportReader } from '../inbound/report-reader.ts';
+import type { Placement, Placements } from '../route/placement.ts';
 import type { PoolRotation } from '../route/pool-rotation.ts';
-import { queueDomain } from '../route/queue-domain.ts';
 import { aliasTargets } from './aliases.ts';
 import type { ControlFacts } from './control-headers.ts';
 import { asciiDomain, type Copy, type CopyQuestion, decideCopies, vmtaRewriteList } from './copies.ts';
@@ -46,6 +46,8 @@ export interface IntakeDeps {
   readonly references: ReferenceSigner;
   readonly reports: ReportReader;
   readonly pools: PoolRotation;
+  /** Which queue each recipient joins. */
+  readonly placements: Placements;
   /** Whether tracking would change this message: what its events say about open and click tracking. */
   readonly tracking: () => Tracking;
   /** Header names, lower case, that accounting columns ask for. */
@@ -110,11 +112,18 @@ class Intake {
       template ? decided.copies : this.#withoutReports(decided.copies, raw, submission, at, reports),
       submission,
     );
-    const all = { question, copies, control, spoolId, first: decided.copies[0]! };
+    const placement = this.#deps.placements.begin(config, submission.origin);
+    const all = { question, copies, control, spoolId, first: decided.copies[0]!, placement };
     const { envelope, content, pending, outcomes } = template
       ? this.#prepareMerge(all, template)
       : this.#prepareOrdinary(all, raw);
-    await spool.store(envelope, content, pending, [...reports, ...outcomes], submission.claim);
+    try {
+      await placement.counted();
+      await spool.store(envelope, content, pending, [...reports, ...outcomes], submission.claim);
+    } catch (error) {
+      placement.undo();
+      throw error;
+    }
     onReceived(decided.copies.length, content.length);
     enqueue(pending);
     return { accepted: true, spoolId, reply: reply(250, '2.0.0', `message accepted, id ${spoolId}`) };
@@ -157,7 +166,8 @@ class Intake {
     return expanded;
   }
 
-  #prepareOrdinary({ question, copies, control, spoolId, first }: Decision, raw: Buffer): Prepared {
+  #prepareOrdinary(decision: Decision, raw: Buffer): Prepared {
+    const { question, copies, spoolId, first } = decision;
     const { submission, header, at } = question;
     const { config, source } = submission;
     const single = copies.length === 1;
@@ -182,10 +192,11 @@ class Intake {
         ...(copy.refusal ? { refusal: copy.refusal } : {}),
       }),
     );
-    return this.#prepared(question, control, copies, { facts, recipients, content });
+    return this.#prepared(decision, { facts, recipients, content });
   }
 
-  #prepareMerge({ question, copies, control, spoolId, first }: Decision, template: Template): Prepared {
+  #prepareMerge(decision: Decision, template: Template): Prepared {
+    const { question, copies, spoolId, first } = decision;
     const { submission, header, at } = question;
     const { config, source } = submission;
     const additions: AdditionFacts = {
@@ -235,7 +246,7 @@ class Intake {
         ...(copy.refusal ? { refusal: copy.refusal } : {}),
       };
     });
-    return this.#prepared(question, control, copies, { facts, recipients, content }, stored);
+    return this.#prepared(decision, { facts, recipients, content }, stored);
   }
 
   #facts({ submission, header, at }: CopyQuestion, first: Copy, spoolId: string, size: number): MessageFacts {
@@ -258,9 +269,7 @@ class Intake {
   }
 
   #prepared(
-    { submission }: CopyQuestion,
-    control: ControlFacts,
-    copies: readonly Copy[],
+    { question: { submission }, control, copies, placement }: Decision,
     made: { facts: MessageFacts; recipients: readonly StoredRecipient[]; content: Buffer },
     template?: StoredTemplate,
   ): Prepared {
@@ -285,8 +294,11 @@ class Intake {
     let facts: MessageFacts | null = null;
     for (const [index, copy] of copies.entries()) {
       const { address, originalRecipient, messageId } = recipients[index]!;
-      const queue = queueDomain(config, asciiDomain(address), copy.facts.vmta);
-      const message = factsOf(copy, queue);
+      const nowhere = { domain: REFUSED_QUEUE, vmta: copy.facts.vmta };
+      const queue = copy.refusal
+        ? nowhere
+        : placement.queue(asciiDomain(address), copy.facts.vmta, template !== undefined);
+      const message = factsOf(copy, copy.refusal ? asciiDomain(address) : queue.domain);
       facts ??= message;
       outcomes.push({
         kind: 'received',
@@ -297,8 +309,7 @@ class Intake {
       pending.push({
         spoolId,
         index,
-        domain: copy.refusal ? REFUSED_QUEUE : queue,
-        vmta: copy.facts.vmta,
+        ...queue,
         receivedAt,
         attempts: 0,
         holdUntil: 0,
@@ -330,6 +341,7 @@ interface Decision {
   readonly spoolId: string;
   /** The first recipient's, whether its copy goes on or was a report for us. */
   readonly first: Copy;
+  readonly placement: Placement;
 }
 
 /** VMTAs and sender domains whose tracking is remembered while one submission is taken. */

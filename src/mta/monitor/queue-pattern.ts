@@ -1,12 +1,22 @@
+import { domainToAscii } from '../../mail/address.ts';
+
 /**
  * Tells the queues that `DOMAIN[/VMTA]` names; `*` stands for any text in either part, and a part that is missing
  * for everything (management guide, queue arguments). Names are compared in any case.
  */
 export function queuePattern(pattern: string): (domain: string, vmta: string) => boolean {
   const slash = pattern.lastIndexOf('/');
-  const domain = glob(slash < 0 ? pattern : pattern.slice(0, slash));
+  const domain = glob(inALabels(slash < 0 ? pattern : pattern.slice(0, slash)));
   const vmta = glob(slash < 0 ? '*' : pattern.slice(slash + 1));
   return (d, v) => domain(d) && vmta(v);
+}
+
+/** Queues are named in A-labels; an operator may write the others. Labels with a star stay as they are. */
+function inALabels(domain: string): string {
+  return domain
+    .split('.')
+    .map((label) => (label.includes('*') ? label : (domainToAscii(label) ?? label)))
+    .join('.');
 }
 
 /** Pieces between stars are sought from left to right: no backtracking, whatever the pattern. */

@@ -300,3 +300,17 @@ test('what a start needs beyond a file that loads', () => {
   );
   assert.deepEqual(startProblems(good('log-file /l\nspool /s')), []);
 });
+
+test('a wildcard roll-up without a route is warned of', () => {
+  const list = (lines: string) => `<mx-rollup-list>\n${lines}\n</mx-rollup-list>`;
+  const about = (text: string) => warnings(text).filter((one) => one.includes('smtp-hosts'));
+  assert.deepEqual(about(list('mx *.a.example q.rollup')), [
+    'q.rollup has no smtp-hosts, so no mail joins it by *.a.example',
+  ]);
+  assert.deepEqual(about(list('mx *.a.example q.rollup rollup-by-ip')), []);
+  assert.deepEqual(about(list('mx *.a.example q.rollup\nmx b.example q.rollup')), []);
+  assert.deepEqual(
+    about(`${list('mx *.a.example q.rollup')}\n<domain q.rollup>\nsmtp-hosts b.example\n</domain>`),
+    [],
+  );
+});

@@ -23,6 +23,7 @@ export function findSuspicious(
   unusedVmtas(config, findings, usedVmtas);
   openRelay(config, findings);
   deadRules(config, findings, stockFile);
+  rollupsWithoutRoute(config, findings);
   readableSecrets(config.root, disk, findings);
   weakKeysAndOldFields(config.root, findings);
   if (!config.signals) {
@@ -88,6 +89,23 @@ function backoffAboveNormal(config: Config, findings: Findings): void {
     findings.warn(found.origin, `max-smtp-out ${found.limit} rises to 20 in backoff mode${blocks}`, {
       text: String(found.limit),
       hint: 'backoff-max-smtp-out is 20 unless set',
+    });
+  }
+}
+
+/** A wildcard names no host to send to: without `smtp-hosts` nothing is rolled up into its queue. */
+function rollupsWithoutRoute(config: Config, findings: Findings): void {
+  const routed = new Set(
+    config.mxRollups.filter((one) => !one.wildcard || one.byIp).map(({ queue }) => queue),
+  );
+  const vmtas = [...config.vmtas.keys()];
+  for (const { queue, host, origin } of config.mxRollups) {
+    if (routed.has(queue)) continue;
+    routed.add(queue);
+    if (vmtas.some((vmta) => config.queue(queue, vmta).get('smtp-hosts') !== null)) continue;
+    findings.warn(origin, `${queue} has no smtp-hosts, so no mail joins it by *.${host}`, {
+      text: queue,
+      hint: `add <domain ${queue}> with smtp-hosts, or rollup-by-ip`,
     });
   }
 }

@@ -96,7 +96,7 @@ export const additionalDirectives = {
     ours: true,
     tier: 'rare',
     summary: 'Link targets that are never rewritten.',
-    effect: notReadYet,
+    effect: { differs: 'a network in brackets matches no link' },
   },
   'tracking-max-message-size': {
     scopes: EVERYWHERE,

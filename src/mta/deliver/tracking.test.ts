@@ -177,3 +177,33 @@ test('reception records for each recipient what the settings of its queue come t
     ['lou@b.test', true, true],
   ]);
 });
+
+test('tracking-exclude-domain: links to these are left as they are', async (t) => {
+  const links = [
+    'https://shop.test/1',
+    'https://www.shop.test/2',
+    'https://partner.test/3',
+    'https://x.partner.test/4',
+  ];
+  const content = Buffer.from(
+    `From: News <news@brand.test>\r\nMIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n${links.map((url) => `<a href="${url}">x</a>\r\n`).join('')}`,
+  );
+  const left = async (patterns: string[]) => {
+    const { config, tracking } = await set(
+      t,
+      BUILT_IN,
+      patterns.map((pattern) => `tracking-exclude-domain ${pattern}\n`).join(''),
+    );
+    const to = envelope(['kim@a.test']);
+    const copy = tracking.planFor(config, to, to.facts, content, { domain: 'a.test', vmta: 'v' }).copy(0);
+    return links
+      .filter((url) => copy.includes(`"${url}"`))
+      .map((url) => url.at(-1)!)
+      .join('');
+  };
+  assert.equal(await left([]), '');
+  assert.equal(await left(['shop.test']), '1');
+  assert.equal(await left(['*.shop.test', 'PARTNER.test']), '23');
+  assert.equal(await left(['[*.]partner.test']), '34');
+  assert.equal(await left(['*']), '1234');
+});

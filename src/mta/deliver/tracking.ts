@@ -5,7 +5,7 @@
  * attempt and the links themselves tell. The two differ only when queue or configuration have changed meanwhile.
  */
 import path from 'node:path';
-import type { Config, Settings, SourceTracking } from '../../config/index.ts';
+import type { Config, DomainPattern, Settings, SourceTracking } from '../../config/index.ts';
 import type { MessageFacts } from '../../events/outcome.ts';
 import type { Envelope } from '../../spool/stored-message.ts';
 import type { Log } from '../../system/log.ts';
@@ -157,9 +157,25 @@ function trackingSettings(
     msoConditionals: switches.get('track-mso-conditional'),
     scheme: switches.get('tracking-scheme') ?? 'http',
     host: domain.port === null ? domain.host : `${domain.host}:${domain.port}`,
+    excludeDomains: switches.get('tracking-exclude-domain').flatMap(excluded),
     maxSize: switches.get('tracking-max-message-size'),
     signedMessages: switches.get('tracking-signed-messages'),
     listUnsubscribe: switches.get('add-list-unsubscribe') !== 'off',
     sender,
   };
+}
+
+/** A domain pattern in the terms of links; a network or a reserved name is in none. */
+function excluded(pattern: DomainPattern): string[] {
+  switch (pattern.kind) {
+    case 'any':
+    case 'exact':
+    case 'below':
+      return [pattern.key];
+    case 'with-below':
+      return [pattern.domain, `*.${pattern.domain}`];
+    case 'literal':
+    case 'reserved':
+      return [];
+  }
 }

@@ -27,6 +27,7 @@ import { CountersView } from './monitor/counters.ts';
 import { openMonitor } from './monitor/server.ts';
 import { TrafficMeter } from './monitor/traffic.ts';
 import { PrecachedDomains } from './precached-domains.ts';
+import { queuedRecipient } from './queue/queued-recipient.ts';
 import { Scheduler } from './queue/scheduler.ts';
 import { createIntake } from './receive/intake.ts';
 import { Listeners } from './receive/listeners.ts';
@@ -109,7 +110,16 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   const records = new Records({ spool, counters, stateDir, hostName, clock, log });
   await records.apply(options.config);
 
-  const scheduler: Scheduler = new Scheduler(limitsFromConfig(config), (id) => smtp.resume(id));
+  const scheduler: Scheduler = new Scheduler(limitsFromConfig(config), {
+    resume: (id) => smtp.resume(id),
+    wake: () => dispatcher.kick(),
+    onMode: (queue, mode, why) => log.info(`${queue.name} is in ${mode} mode: ${why}`),
+    onSource: (queue, address, disabled, why) =>
+      log.info(`source ${address} is ${disabled ? 'disabled' : 'enabled'} for ${queue.name}: ${why}`),
+    onMoved: (items, queue) => outcomes.moved(queue, items),
+    onRerouteLoop: (queues) =>
+      log.error(`reroutes lead in a circle, mail rests in its last queue: ${queues.join(', ')}`),
+  });
   const outcomes = new OutcomeWriter({
     spool,
     scheduler,
@@ -147,7 +157,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
 
   const enqueue = (recipients: readonly PendingRecipient[]) => {
     const now = clock.now();
-    for (const { domain, vmta, ...item } of recipients) scheduler.add(domain, vmta, { ...item }, now);
+    for (const item of recipients) scheduler.add(item.domain, item.vmta, queuedRecipient(item), now);
     dispatcher.kick();
   };
   const guard = await spaceGuard(spoolSettings.dir, spoolSettings.settings.get('min-free-space'), clock);
@@ -211,6 +221,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     precached.apply(prepared.resolver, prepared.precache);
     if (before.resolver !== prepared.resolver) void before.resolver.close();
     log.info('configuration reloaded', { file: next.file });
+    scheduler.refresh(clock.now());
     dispatcher.kick();
     return [...restartNeeded(before.config, next), ...diagnostics.map(formatDiagnostic)];
   };

@@ -38,6 +38,7 @@ import { ReferenceSigner } from './inbound/reference.ts';
 import { ReportReader } from './inbound/report-reader.ts';
 import { limitsFromConfig } from './limits-from-config.ts';
 import { TrafficMeter } from './monitor/traffic.ts';
+import { queuedRecipient } from './queue/queued-recipient.ts';
 import { Scheduler } from './queue/scheduler.ts';
 import { createIntake } from './receive/intake.ts';
 import { Reception } from './receive/reception.ts';
@@ -213,7 +214,11 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
   const spool = openSpool(dir, { mapSize: options.mapSize });
   const scheduler: Scheduler = new Scheduler(
     limitsFromConfig(() => config),
-    (id) => smtp.resume(id),
+    {
+      resume: (id) => smtp.resume(id),
+      wake: () => dispatcher.kick(),
+      onMoved: (items, queue) => outcomes.moved(queue, items),
+    },
   );
   const outcomes = new OutcomeWriter({
     spool,
@@ -308,7 +313,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
         };
       });
       await spool.store(envelope, content, pending, []);
-      for (const { domain, vmta, ...item } of pending) scheduler.add(domain, vmta, { ...item }, clock.now());
+      for (const item of pending) scheduler.add(item.domain, item.vmta, queuedRecipient(item), clock.now());
       dispatcher.kick();
       return { spoolId, envelope };
     },

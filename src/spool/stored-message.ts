@@ -109,4 +109,6 @@ export interface PendingRecipient {
   readonly delayNoticeAt?: number;
   /** What the last attempt was told, for a report; not given back by `recover`. */
   readonly lastReply?: { readonly status: string; readonly diagnostic: string; readonly remoteHost: string };
+  /** Job ID; not given when there is none. */
+  readonly job?: string;
 }

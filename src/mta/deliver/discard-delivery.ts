@@ -25,7 +25,7 @@ export class DiscardDelivery implements Transport {
     const attempt = noAttempt(queue, vmta, 'discard');
     const asBounce = config.queue(queue.domain, queue.vmta).get('discard-as-bounce');
     for (;;) {
-      const items = this.#scheduler.takeAll(queue, this.#clock.now(), BATCH);
+      const items = this.#scheduler.takeReady(queue, this.#clock.now(), BATCH);
       if (items.length === 0) return;
       if (asBounce) this.#outcomes.bounced(queue, items, attempt, localStatus('5.0.0', 'discarded', config));
       else this.#outcomes.deliveredHere(queue, items, attempt, localStatus('2.0.0', 'success', config));

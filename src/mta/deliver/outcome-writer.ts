@@ -105,7 +105,7 @@ export class OutcomeWriter {
       const now = clock.now();
       for (const { item, result } of tried) {
         if (result.kind === 'deferred') scheduler.hold(queue, item, now);
-        else scheduler.done(queue, result.kind === 'delivered');
+        else scheduler.done(queue, result.kind === 'delivered', now);
       }
     });
   }
@@ -212,8 +212,17 @@ export class OutcomeWriter {
       state: 'done' as const,
     }));
     void this.#write(settlements, outcomes, this.#caused(queue, silent ? [] : told), () => {
-      for (const _ of items) scheduler.done(queue, false);
+      for (const _ of items) scheduler.done(queue, false, clock.now());
     });
+  }
+
+  /** Writes down that recipients now wait in another queue (`reroute-to-virtual-mta`, a roll-up). */
+  moved(queue: Queue, items: readonly QueuedRecipient[]): void {
+    const settlements = items.map((item): Settlement => {
+      const { attempts, holdUntil } = item;
+      return { spoolId: item.spoolId, index: item.index, state: pendingIn(queue, item, attempts, holdUntil) };
+    });
+    void this.#write(settlements, [], NOTHING, () => {});
   }
 
   /** The whole queue failed an attempt. */
@@ -281,19 +290,28 @@ function waiting(
   { status, diagnostic }: StatusFacts,
   remoteHost: string,
 ): Settlement {
+  const lastReply = { status, diagnostic: diagnostic.slice(0, LONGEST_KEPT_REPLY), remoteHost };
+  const state = { ...pendingIn(queue, item, item.attempts + 1, holdUntil), lastReply };
+  return { spoolId: item.spoolId, index: item.index, state };
+}
+
+/** A recipient as the spool keeps it while it waits in a queue. */
+function pendingIn(
+  queue: Queue,
+  item: QueuedRecipient,
+  attempts: number,
+  holdUntil: number,
+): PendingRecipient {
   return {
     spoolId: item.spoolId,
     index: item.index,
-    state: {
-      spoolId: item.spoolId,
-      index: item.index,
-      domain: queue.domain,
-      vmta: queue.vmta,
-      receivedAt: item.receivedAt,
-      attempts: item.attempts + 1,
-      holdUntil,
-      priority: item.priority,
-      lastReply: { status, diagnostic: diagnostic.slice(0, LONGEST_KEPT_REPLY), remoteHost },
-    },
+    domain: queue.domain,
+    vmta: queue.vmta,
+    receivedAt: item.receivedAt,
+    attempts,
+    holdUntil,
+    priority: item.priority,
+    ...(item.job === '' ? {} : { job: item.job }),
+    ...(item.windows === null ? {} : { windows: item.windows }),
   };
 }

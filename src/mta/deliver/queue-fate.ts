@@ -29,9 +29,7 @@ export class QueueFate {
    */
   defer(queue: Queue, attempt: ConnectionAttempt, result: StatusFacts, error: string, config: Config): void {
     const now = this.#clock.now();
-    const known = queue.retryAt > now;
-    this.#scheduler.failed(queue, now, error);
-    if (!known) {
+    if (this.#scheduler.failed(queue, now, error).newRun) {
       const facts = { ...attempt, retries: 0 };
       this.#outcomes.queueDeferred({ kind: 'queue-deferred', at: now, attempt: facts, result });
     }

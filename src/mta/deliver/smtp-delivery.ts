@@ -155,7 +155,7 @@ export class SmtpDelivery implements Transport {
       rules.source = connection.source?.address ?? '';
       let next: Next;
       if (connection.kind === 'connected') {
-        if (!opened) scheduler.opened(grant.id);
+        if (!opened) scheduler.opened(grant.id, clock.now());
         opened = true;
         next = await this.#work(run, rules, connection);
       } else next = this.#refused(run, rules, connection);

@@ -57,6 +57,14 @@ export class SmtpSession {
         const woken = client.usable && (await idle.wait(grant.id, work.until));
         return woken && client.usable ? 'on' : null;
       }
+      case 'wait': {
+        // A rate binds. A connection is kept for it as long as one without work would be.
+        const patience = this.#run.settings.get('connection-idle-timeout');
+        const { now } = this.#deps.clock;
+        if (!client.usable || work.until - now() > patience) return null;
+        await idle.wait(grant.id, work.until);
+        return client.usable ? 'on' : null;
+      }
       case 'expired':
         fate.expire(grant.queue, work.items, config);
         return 'on';

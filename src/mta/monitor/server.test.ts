@@ -5,6 +5,7 @@ import { good } from '../../config/testing.ts';
 import { logTime } from '../../system/log.ts';
 import { TestClock } from '../../system/testing.ts';
 import { limitsFromConfig } from '../limits-from-config.ts';
+import { queuedRecipient } from '../queue/queued-recipient.ts';
 import { Scheduler } from '../queue/scheduler.ts';
 import { keptLog } from '../testing.ts';
 import { openMonitor } from './server.ts';
@@ -35,7 +36,7 @@ async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
   const { log, lines } = keptLog();
   const scheduler = new Scheduler(
     limitsFromConfig(() => config),
-    () => {},
+    { resume() {} },
   );
   const traffic = new TrafficMeter(clock.now());
   const state = { stopping: false, kicks: 0 };
@@ -69,8 +70,8 @@ async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
   const ask = (path: string, init: RequestInit = {}) => fetch(`http://127.0.0.1:${opened.port}${path}`, init);
   const add = (domain: string, n: number) => {
     for (let i = 0; i < n; i++) {
-      const item = { spoolId: `${domain}${i}`, index: 0, receivedAt: clock.now(), priority: 50, attempts: 0 };
-      scheduler.add(domain, '{default}', { ...item, holdUntil: 0 }, clock.now());
+      const item = queuedRecipient({ spoolId: `${domain}${i}`, index: 0, receivedAt: clock.now() });
+      scheduler.add(domain, '{default}', item, clock.now());
     }
   };
   return { port: opened.port, ask, add, clock, lines, scheduler, traffic, state };
@@ -213,8 +214,9 @@ test('schedule ends the wait of the queues that match, of their recipients when 
   assert.match(await (await command('queue=c.example/other')).text(), /0 of 0/);
   assert.ok(waits('c.example'));
 
-  const item = { spoolId: 'held', index: 0, receivedAt: clock.now(), priority: 50, attempts: 1 };
-  scheduler.add('d.test', '{default}', { ...item, holdUntil: clock.now() + 60_000 }, clock.now());
+  const now = clock.now();
+  const item = queuedRecipient({ spoolId: 'held', index: 0, receivedAt: now, holdUntil: now + 60_000 });
+  scheduler.add('d.test', '{default}', item, now);
   await command('queue=d.test');
   assert.equal(scheduler.find('d.test', '{default}')!.ready.size, 0);
   await command('queue=d.test&retryRecipients=true');

@@ -31,6 +31,17 @@ export class Fifo<T> {
     else this.#items.unshift(item);
   }
 
+  /** Puts many before all others, in their order. */
+  prepend(items: readonly T[]): void {
+    if (items.length <= this.#head) {
+      this.#head -= items.length;
+      for (const [i, item] of items.entries()) this.#items[this.#head + i] = item;
+      return;
+    }
+    this.#items = [...items, ...this.#items.slice(this.#head)];
+    this.#head = 0;
+  }
+
   *[Symbol.iterator](): Generator<T> {
     for (let i = this.#head; i < this.#items.length; i++) yield this.#items[i] as T;
   }

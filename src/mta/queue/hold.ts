@@ -5,26 +5,48 @@ export interface Limit {
   readonly directive: string;
   /** Infinity: no limit. */
   readonly value: number;
+  /** For rates: `value` so many in this many milliseconds. */
+  readonly perMs?: number;
   /** null: the directive's default. */
   readonly origin: Origin | null;
 }
+
+export type HoldKind =
+  /** No new work: the server is stopping. */
+  | 'shutting-down'
+  /** An operator paused the queue, or the job. */
+  | 'paused'
+  | 'job-paused'
+  /** Every source address of the queue is disabled for it. */
+  | 'sources-disabled'
+  /** Recipients whose X-Schedule window is not open. */
+  | 'outside-schedule'
+  /** The queue failed and waits; single recipients were refused temporarily and wait. */
+  | 'queue-retry'
+  | 'recipient-retry'
+  /** Rates: recipients, bytes, connections opened; the least time between two connections. */
+  | 'message-rate'
+  | 'data-volume-rate'
+  | 'connect-rate'
+  | 'rampup-interval'
+  /** Numbers of connections: of the queue, its VMTA, the server; from a local address, to a host, to an address. */
+  | 'queue-connections'
+  | 'vmta-connections'
+  | 'server-connections'
+  | 'source-connections'
+  | 'host-connections'
+  | 'address-connections'
+  /** Nothing forbids it; it is on its way. */
+  | 'opening-connection'
+  | 'in-delivery'
+  | 'next-in-line';
 
 /**
  * Why something waits: which limit binds, where it stands, when it may free, what would change it.
  * Everything that keeps a message waiting is one of these; `pmta explain` and the web interface print them.
  */
 export interface HoldReason {
-  readonly kind:
-    | 'queue-connections'
-    | 'vmta-connections'
-    | 'server-connections'
-    | 'queue-retry'
-    | 'recipient-retry'
-    | 'message-rate'
-    | 'paused'
-    | 'opening-connection'
-    | 'in-delivery'
-    | 'shutting-down';
+  readonly kind: HoldKind;
   /** The limit that binds; null where none does (a connection is being opened, an operator paused the queue). */
   readonly limit: Limit | null;
   /** The limit's present value: connections open, messages sent in the period … */
@@ -42,8 +64,21 @@ export function describeHold(hold: HoldReason, now: number): string {
     : hold.limit
       ? ' (default)'
       : '';
-  const limit = hold.limit ? `${hold.limit.directive} ${hold.limit.value}${where}` : hold.kind;
+  const per = hold.limit?.perMs === undefined ? '' : ` per ${hold.limit.perMs / 1000} s`;
+  const limit = hold.limit ? `${hold.limit.directive} ${hold.limit.value}${per}${where}` : hold.kind;
   const frees =
     hold.freesAt === null ? '' : `, frees in ${Math.max(0, Math.ceil((hold.freesAt - now) / 1000))} s`;
   return `${limit}, now ${hold.current}${frees}: ${hold.remedy}`;
+}
+
+/** What PowerMTA shows as the status of a queue whose rate binds (User's Guide 3.3.10.33); '' for other holds. */
+export function rateLimitStatus(hold: HoldReason): string {
+  if (hold.kind !== 'message-rate' && hold.kind !== 'data-volume-rate') return '';
+  return `message rate limit reached (based on ${hold.limit!.directive} in configuration)`;
+}
+
+/** The longest lasting first: what only an event ends, then what ends last. Equal ones keep their order. */
+export function longestFirst(holds: HoldReason[]): HoldReason[] {
+  const end = (hold: HoldReason) => hold.freesAt ?? Number.POSITIVE_INFINITY;
+  return holds.sort((a, b) => (end(a) === end(b) ? 0 : end(b) - end(a)));
 }

@@ -1,68 +1,85 @@
-import { Fifo } from './fifo.ts';
-import type { Limit } from './hold.ts';
-import type { QueueLimits } from './limits.ts';
+import type { ConnectionCounter } from './connection-limits.ts';
+import { DataVolume } from './data-volume.ts';
+import type { HoldReason } from './hold.ts';
+import type { ModeLimits, QueueLimits } from './limits.ts';
+import type { QueuedRecipient } from './queued-recipient.ts';
+import { RateLimiter } from './rate-limit.ts';
+import { ReadyList } from './ready-list.ts';
+import { RetryClock } from './retry-clock.ts';
+import { SourcePool } from './source-pool.ts';
 import { TimeHeap } from './time-heap.ts';
+import type { VmtaUse } from './vmta-use.ts';
 
-/** A recipient in a queue: the little that stays in memory while it waits. */
-export interface QueuedRecipient {
-  readonly spoolId: string;
-  readonly index: number;
-  readonly receivedAt: number;
-  readonly priority: number;
-  attempts: number;
-  /** Not tried before this time. */
-  holdUntil: number;
+export type { QueuedRecipient } from './queued-recipient.ts';
+
+export type Mode = 'normal' | 'backoff';
+
+/** No host could be reserved: what held it, and the counters in whose lines the queue stands. */
+export interface Block {
+  readonly holds: readonly HoldReason[];
+  readonly counters: ReadonlySet<ConnectionCounter>;
+  readonly until: number;
 }
 
-/** A counter that several queues share: connections of one VMTA, of the server. */
-export class SharedLimit {
-  readonly limit: () => Limit;
-  inUse = 0;
-  /** Queues that wanted a connection and met this limit; they are looked at again when one closes. */
-  readonly waiting = new Set<Queue>();
-
-  constructor(limit: () => Limit) {
-    this.limit = limit;
-  }
-
-  get free(): boolean {
-    return this.inUse < this.limit().value;
-  }
-}
-
-/** One queue `domain/vmta`: what waits in it, what is being delivered, and its retry clock. */
+/** One queue `domain/vmta`: what waits in it, what is being delivered, and everything that is counted for it. */
 export class Queue {
   readonly domain: string;
   readonly vmta: string;
-  readonly vmtaConnections: SharedLimit;
+  readonly vmtaUse: VmtaUse;
   readonly #limits: () => QueueLimits;
   /** May be tried now. */
-  readonly ready = new Fifo<QueuedRecipient>();
-  /** Were refused temporarily; each waits for its own time. */
+  readonly ready = new ReadyList();
+  /** Each waits for its own time: refused temporarily, or scheduled. */
   readonly held = new TimeHeap<QueuedRecipient>();
+  /** Put aside because their job is paused. */
+  parked = 0;
   /** Taken by a connection and without an outcome yet. */
   inDelivery = 0;
   /** Connections open or being opened. */
   connections = 0;
   /** Of those: granted, not yet open. */
   opening = 0;
+  /** Of those: granted, and no host reserved yet, so not yet counted by the connect rate. */
+  unreserved = 0;
   /** Open connections that ran out of work and wait for more. */
   readonly idle = new Set<number>();
-  /** Not attempted before this time; 0 when the queue is not in retry. */
-  retryAt = 0;
-  retryPosition = 0;
+  /** Open connections that wait for a rate, with the limiter they wait for. */
+  readonly waiting = new Map<number, object>();
+  readonly retry = new RetryClock();
+  /** Until then open connections too get no work (a rule said so). */
+  stopUntil = 0;
+  /** When a connection was last granted. */
+  lastGrantAt = Number.NEGATIVE_INFINITY;
   pausedBy: string | null = null;
+  mode: Mode = 'normal';
+  modeSince = 0;
+  modeReason = '';
+  /** When backoff mode ends by itself. */
+  modeEndsAt = Number.POSITIVE_INFINITY;
+  block: Block | null = null;
+  /** The counter that let the queue in, until it has a connection. */
+  letInBy: ConnectionCounter | null = null;
+  /** Connections of other queues that were told to end for this one. */
+  claims = 0;
+  readonly messages: RateLimiter;
+  readonly data: DataVolume;
+  readonly connects: RateLimiter;
+  readonly sources: SourcePool;
   /** Text of the last failure, for the operator, and when it was. */
   lastError = '';
   lastErrorAt = 0;
   /** A time at which the scheduler will look again, so that it is noted once. */
   wakeAt = Number.POSITIVE_INFINITY;
 
-  constructor(domain: string, vmta: string, limits: () => QueueLimits, vmtaConnections: SharedLimit) {
+  constructor(domain: string, vmta: string, limits: () => QueueLimits, vmtaUse: VmtaUse) {
     this.domain = domain;
     this.vmta = vmta;
     this.#limits = limits;
-    this.vmtaConnections = vmtaConnections;
+    this.vmtaUse = vmtaUse;
+    this.messages = new RateLimiter(() => this.modeLimits.messageRate);
+    this.data = new DataVolume(() => this.modeLimits.dataRate);
+    this.connects = new RateLimiter(() => this.modeLimits.connectRate);
+    this.sources = new SourcePool(limits);
   }
 
   get name(): string {
@@ -73,13 +90,40 @@ export class Queue {
     return this.#limits();
   }
 
+  /** The limits of the mode that the queue is in (D5.1). */
+  get modeLimits(): ModeLimits {
+    return this.#limits()[this.mode];
+  }
+
+  /** When a queue in retry is tried next; 0 when it is not in retry. */
+  get retryAt(): number {
+    return this.retry.retryAt;
+  }
+
   /** Recipients without a final outcome, those being delivered included. */
   get size(): number {
-    return this.ready.size + this.held.size + this.inDelivery;
+    return this.waitingSize + this.inDelivery;
+  }
+
+  get waitingSize(): number {
+    return this.ready.size + this.held.size + this.parked;
   }
 
   /** Moves recipients whose hold has passed to where they may be tried. */
   release(now: number): void {
     for (let item = this.held.popDue(now); item; item = this.held.popDue(now)) this.ready.push(item);
+  }
+
+  /** Until then something is known of the queue that must outlive its last recipient. */
+  get forgettableAt(): number {
+    if (this.pausedBy !== null || this.mode === 'backoff') return Number.POSITIVE_INFINITY;
+    return Math.max(
+      this.retry.position > 0 ? this.retry.retryAt : 0,
+      this.messages.forgettableAt,
+      this.data.limiter.forgettableAt,
+      this.connects.forgettableAt,
+      this.sources.forgettableAt,
+      this.lastGrantAt + this.limits.rampupInterval.value,
+    );
   }
 }

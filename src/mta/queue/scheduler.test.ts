@@ -1,50 +1,49 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Limit } from './hold.ts';
-import type { LimitSource, QueueLimits } from './limits.ts';
-import type { QueuedRecipient } from './queue.ts';
+import type { QueuedRecipient } from './queued-recipient.ts';
 import { type ConnectionGrant, Scheduler } from './scheduler.ts';
+import {
+  grants,
+  limit,
+  limitSource,
+  modeLimits,
+  queueLimits,
+  recipient,
+  silentOwner,
+  vmtaLimits,
+} from './testing.ts';
 
-const limit = (directive: string, value: number): Limit => ({ directive, value, origin: null });
-
-function queueLimits(
-  values: Partial<Record<string, number>> = {},
-  retrySteps: number[] = [60_000],
-): QueueLimits {
-  return {
-    maxConnections: limit('max-smtp-out', values.maxConnections ?? 20),
-    retryAfter: { limit: { directive: 'retry-after', origin: null }, steps: retrySteps },
-    retryRecipientsAfter: limit('retry-recipients-after', values.retryRecipientsAfter ?? 30_000),
-    bounceAfter: limit('bounce-after', values.bounceAfter ?? 86_400_000),
-    maxMessagesPerConnection: limit('max-msg-per-connection', values.maxMessages ?? Number.POSITIVE_INFINITY),
-    maxRecipientsPerMessage: limit('max-rcpt-per-message', values.maxRecipients ?? 1000),
-    idleTimeout: limit('connection-idle-timeout', values.idleTimeout ?? 0),
-    retryUponNewMail: (values.retryUponNewMail ?? 0) === 1,
-  };
+/** One queue's settings in the short form of these tests. */
+function settings(
+  given: {
+    maxConnections?: number;
+    retrySteps?: readonly number[];
+    maxRecipients?: number;
+    idleTimeout?: number;
+    bounceAfter?: number;
+    retryRecipientsAfter?: number;
+    retryUponNewMail?: boolean;
+  } = {},
+) {
+  const { maxConnections = 20, retrySteps, maxRecipients = 1000, idleTimeout = 0 } = given;
+  const { bounceAfter = 86_400_000, retryRecipientsAfter = 30_000, retryUponNewMail = false } = given;
+  return queueLimits({
+    normal: modeLimits({ maxConnections: limit('max-smtp-out', maxConnections) }, retrySteps),
+    maxRecipientsPerMessage: limit('max-rcpt-per-message', maxRecipients),
+    idleTimeout: limit('connection-idle-timeout', idleTimeout),
+    bounceAfter: limit('bounce-after', bounceAfter),
+    retryRecipientsAfter: limit('retry-recipients-after', retryRecipientsAfter),
+    retryUponNewMail,
+  });
 }
 
-function source(queue: QueueLimits, vmta = 1e9, server = 1e9): LimitSource {
-  return {
-    queue: () => queue,
-    vmtaConnections: () => limit('max-smtp-out', vmta),
-    serverConnections: () => limit('total-max-smtp-out', server),
-  };
-}
-
-let nextMessage = 0;
-function recipient(now: number, spoolId = `m${nextMessage++}`, index = 0): QueuedRecipient {
-  return { spoolId, index, receivedAt: now, priority: 50, attempts: 0, holdUntil: 0 };
-}
-
-function grants(scheduler: Scheduler, now: number): ConnectionGrant[] {
-  const all: ConnectionGrant[] = [];
-  for (let grant = scheduler.nextConnection(now); grant; grant = scheduler.nextConnection(now))
-    all.push(grant);
-  return all;
+function start(queue = settings(), others: { vmta?: number; server?: number } = {}): Scheduler {
+  const vmta = vmtaLimits({ connections: limit('max-smtp-out', others.vmta ?? Number.POSITIVE_INFINITY) });
+  return new Scheduler(limitSource({ queue, vmta, server: others.server }), silentOwner);
 }
 
 test('a queue gets no more connections than max-smtp-out, and no more than it has work for', () => {
-  const scheduler = new Scheduler(source(queueLimits({ maxConnections: 3 })), () => {});
+  const scheduler = start(settings({ maxConnections: 3 }));
   for (let i = 0; i < 2; i++) scheduler.add('a.example', 'v', recipient(0), 0);
   assert.equal(grants(scheduler, 0).length, 2);
   for (let i = 0; i < 8; i++) scheduler.add('a.example', 'v', recipient(0), 0);
@@ -57,7 +56,7 @@ test('a queue gets no more connections than max-smtp-out, and no more than it ha
 });
 
 test('limits of one queue are independent of the same domain under another VMTA', () => {
-  const scheduler = new Scheduler(source(queueLimits({ maxConnections: 1 })), () => {});
+  const scheduler = start(settings({ maxConnections: 1 }));
   for (const vmta of ['v1', 'v2']) {
     for (let i = 0; i < 5; i++) scheduler.add('a.example', vmta, recipient(0), 0);
   }
@@ -65,16 +64,16 @@ test('limits of one queue are independent of the same domain under another VMTA'
 });
 
 test('a connection that closes lets in one queue that waited for the shared limit', () => {
-  const scheduler = new Scheduler(source(queueLimits(), 1e9, 2), () => {});
+  const scheduler = start(settings(), { server: 2 });
   for (const domain of ['a', 'b', 'c', 'd']) scheduler.add(domain, 'v', recipient(0), 0);
   const first = grants(scheduler, 0);
   assert.deepEqual(
     first.map((g) => g.queue.domain),
     ['a', 'b'],
   );
-  scheduler.opened(first[0]!.id);
+  scheduler.opened(first[0]!.id, 0);
   assert.equal(scheduler.take(first[0]!.id, 0).kind, 'deliver');
-  scheduler.done(first[0]!.queue, true);
+  scheduler.done(first[0]!.queue, true, 0);
   scheduler.closed(first[0]!.id, 0);
   assert.deepEqual(
     grants(scheduler, 0).map((g) => g.queue.domain),
@@ -83,11 +82,12 @@ test('a connection that closes lets in one queue that waited for the shared limi
 });
 
 test('recipients of one message go in one transaction, up to max-rcpt-per-message', () => {
-  const scheduler = new Scheduler(source(queueLimits({ maxRecipients: 1000, maxConnections: 1 })), () => {});
-  for (let i = 0; i < 2500; i++) scheduler.add('a.example', 'v', recipient(0, 'one', i), 0);
-  scheduler.add('a.example', 'v', recipient(0, 'two', 0), 0);
+  const scheduler = start(settings({ maxRecipients: 1000, maxConnections: 1 }));
+  for (let i = 0; i < 2500; i++)
+    scheduler.add('a.example', 'v', recipient(0, { spoolId: 'one', index: i }), 0);
+  scheduler.add('a.example', 'v', recipient(0, { spoolId: 'two', index: 0 }), 0);
   const [grant] = grants(scheduler, 0);
-  scheduler.opened(grant!.id);
+  scheduler.opened(grant!.id, 0);
   const sizes: number[] = [];
   for (
     let work = scheduler.take(grant!.id, 0);
@@ -95,19 +95,19 @@ test('recipients of one message go in one transaction, up to max-rcpt-per-messag
     work = scheduler.take(grant!.id, 0)
   ) {
     sizes.push(work.items.length);
-    for (const _ of work.items) scheduler.done(grant!.queue, true);
+    for (const _ of work.items) scheduler.done(grant!.queue, true, 0);
   }
   assert.deepEqual(sizes, [1000, 1000, 500, 1]);
 });
 
 test('the retry clock takes its steps per failed run, stays on the last, and a delivery resets it', () => {
-  const scheduler = new Scheduler(source(queueLimits({}, [5, 20])), () => {});
+  const scheduler = start(settings({ retrySteps: [5, 20] }));
   scheduler.add('a.example', 'v', recipient(0), 0);
   const seen: number[] = [];
   let now = 0;
   for (let run = 0; run < 4; run++) {
     const [grant] = grants(scheduler, now);
-    const until = scheduler.failed(grant!.queue, now, 'connection refused');
+    const { until } = scheduler.failed(grant!.queue, now, 'connection refused');
     scheduler.closed(grant!.id, now);
     seen.push(until - now);
     assert.equal(grants(scheduler, until - 1).length, 0, 'nothing before the time');
@@ -116,18 +116,18 @@ test('the retry clock takes its steps per failed run, stays on the last, and a d
   }
   assert.deepEqual(seen, [5, 20, 20, 20]);
   const [grant] = grants(scheduler, now);
-  scheduler.opened(grant!.id);
+  scheduler.opened(grant!.id, now);
   scheduler.take(grant!.id, now);
-  scheduler.done(grant!.queue, true);
-  assert.equal(scheduler.failed(grant!.queue, now, 'again') - now, 5);
+  scheduler.done(grant!.queue, true, now);
+  assert.equal(scheduler.failed(grant!.queue, now, 'again').until - now, 5);
 });
 
 test('new mail does not wake a queue in retry, unless retry-upon-new-mail', () => {
   for (const [retryUponNewMail, expected] of [
-    [0, 0],
-    [1, 1],
+    [false, 0],
+    [true, 1],
   ] as const) {
-    const scheduler = new Scheduler(source(queueLimits({ retryUponNewMail }, [1000])), () => {});
+    const scheduler = start(settings({ retryUponNewMail, retrySteps: [1000] }));
     scheduler.add('a.example', 'v', recipient(0), 0);
     const [grant] = grants(scheduler, 0);
     scheduler.failed(grant!.queue, 0, 'no answer');
@@ -138,18 +138,18 @@ test('new mail does not wake a queue in retry, unless retry-upon-new-mail', () =
 });
 
 test('a refused recipient waits by itself while the queue goes on', () => {
-  const scheduler = new Scheduler(source(queueLimits({ maxConnections: 1 })), () => {});
-  scheduler.add('a.example', 'v', recipient(0, 'refused'), 0);
-  scheduler.add('a.example', 'v', recipient(0, 'fine'), 0);
+  const scheduler = start(settings({ maxConnections: 1 }));
+  scheduler.add('a.example', 'v', recipient(0, { spoolId: 'refused' }), 0);
+  scheduler.add('a.example', 'v', recipient(0, { spoolId: 'fine' }), 0);
   const [grant] = grants(scheduler, 0);
-  scheduler.opened(grant!.id);
+  scheduler.opened(grant!.id, 0);
   const work = scheduler.take(grant!.id, 0);
   assert.equal(work.kind, 'deliver');
   if (work.kind !== 'deliver') return;
   scheduler.hold(grant!.queue, work.items[0]!, 0);
   const next = scheduler.take(grant!.id, 0);
   assert.equal(next.kind === 'deliver' && next.items[0]!.spoolId, 'fine');
-  scheduler.done(grant!.queue, true);
+  scheduler.done(grant!.queue, true, 0);
   assert.equal(scheduler.take(grant!.id, 0).kind, 'close');
   scheduler.closed(grant!.id, 0);
   assert.equal(grants(scheduler, 0).length, 0);
@@ -159,26 +159,28 @@ test('a refused recipient waits by itself while the queue goes on', () => {
 });
 
 test('what is older than bounce-after comes back as expired', () => {
-  const scheduler = new Scheduler(source(queueLimits({ bounceAfter: 100 })), () => {});
-  scheduler.add('a.example', 'v', recipient(0, 'old'), 0);
-  scheduler.add('a.example', 'v', recipient(90, 'young'), 90);
+  const scheduler = start(settings({ bounceAfter: 100 }));
+  scheduler.add('a.example', 'v', recipient(0, { spoolId: 'old' }), 0);
+  scheduler.add('a.example', 'v', recipient(90, { spoolId: 'young' }), 90);
   const [grant] = grants(scheduler, 120);
-  scheduler.opened(grant!.id);
+  scheduler.opened(grant!.id, 0);
   const work = scheduler.take(grant!.id, 120);
   assert.deepEqual(work.kind === 'expired' && work.items.map((i) => i.spoolId), ['old']);
-  scheduler.done(grant!.queue, false);
+  scheduler.done(grant!.queue, false, 0);
   const next = scheduler.take(grant!.id, 120);
   assert.equal(next.kind === 'deliver' && next.items[0]!.spoolId, 'young');
 });
 
 test('an idle connection is resumed by new mail instead of opening another', () => {
   const resumed: number[] = [];
-  const scheduler = new Scheduler(source(queueLimits({ idleTimeout: 5000 })), (id) => resumed.push(id));
+  const scheduler = new Scheduler(limitSource({ queue: settings({ idleTimeout: 5000 }) }), {
+    resume: (id) => resumed.push(id),
+  });
   scheduler.add('a.example', 'v', recipient(0), 0);
   const [grant] = grants(scheduler, 0);
-  scheduler.opened(grant!.id);
+  scheduler.opened(grant!.id, 0);
   scheduler.take(grant!.id, 0);
-  scheduler.done(grant!.queue, true);
+  scheduler.done(grant!.queue, true, 0);
   assert.deepEqual(scheduler.take(grant!.id, 0), { kind: 'idle', until: 5000 });
   scheduler.add('a.example', 'v', recipient(1), 1);
   assert.deepEqual(resumed, [grant!.id]);
@@ -195,16 +197,14 @@ test('a simulated world: no limit is exceeded, nothing is stuck, every recipient
   const perVmta = 25;
   const perServer = 60;
   const bounceAfter = 6 * 3_600_000;
-  const scheduler = new Scheduler(
-    source(
-      queueLimits(
-        { maxConnections: perQueue, bounceAfter, retryRecipientsAfter: 600_000 },
-        [60_000, 900_000],
-      ),
-      perVmta,
-      perServer,
-    ),
-    () => {},
+  const scheduler = start(
+    settings({
+      maxConnections: perQueue,
+      bounceAfter,
+      retryRecipientsAfter: 600_000,
+      retrySteps: [60_000, 900_000],
+    }),
+    { vmta: perVmta, server: perServer },
   );
   const outcomes = new Map<string, number>();
   const finish = (item: QueuedRecipient) => {
@@ -225,7 +225,7 @@ test('a simulated world: no limit is exceeded, nothing is stuck, every recipient
     assert.ok(now < 10 * 86_400_000, `stuck with ${total - outcomes.size} recipients left`);
     for (let i = 0; i < 20 && added < total; i++, added++) {
       const domain = `d${Math.floor(random() * 120)}.example`;
-      scheduler.add(domain, `v${added % 3}`, recipient(now, `s${added}`), now);
+      scheduler.add(domain, `v${added % 3}`, recipient(now, { spoolId: `s${added}` }), now);
     }
     for (const grant of grants(scheduler, now)) {
       open.push({
@@ -252,24 +252,24 @@ test('a simulated world: no limit is exceeded, nothing is stuck, every recipient
       scheduler.failed(grant.queue, now, 'no answer');
       for (const item of scheduler.takeExpired(grant.queue, now)) {
         finish(item);
-        scheduler.done(grant.queue, false);
+        scheduler.done(grant.queue, false, now);
       }
       scheduler.closed(grant.id, now);
       continue;
     }
-    scheduler.opened(grant.id);
+    scheduler.opened(grant.id, now);
     for (
       let work = scheduler.take(grant.id, now);
       work.kind !== 'close';
       work = scheduler.take(grant.id, now)
     ) {
-      if (work.kind === 'idle') break;
+      if (work.kind === 'idle' || work.kind === 'wait') break;
       for (const item of work.items) {
         if (work.kind === 'deliver' && random() < 0.1) {
           scheduler.hold(grant.queue, item, now);
         } else {
           finish(item);
-          scheduler.done(grant.queue, work.kind === 'deliver');
+          scheduler.done(grant.queue, work.kind === 'deliver', now);
         }
       }
     }
@@ -281,14 +281,14 @@ test('a simulated world: no limit is exceeded, nothing is stuck, every recipient
 });
 
 test('an empty queue keeps its retry clock until the wait is over, and is forgotten then', () => {
-  const scheduler = new Scheduler(source(queueLimits({ bounceAfter: 1000 }, [60_000])), () => {});
+  const scheduler = start(settings({ bounceAfter: 1000, retrySteps: [60_000] }));
   scheduler.add('a', 'v', recipient(0), 0);
   const [grant] = grants(scheduler, 0);
   const { queue } = grant!;
   scheduler.failed(queue, 2000, 'no answer');
   assert.equal(scheduler.takeExpired(queue, 2000).length, 1);
   scheduler.closed(grant!.id, 2000);
-  scheduler.done(queue, false);
+  scheduler.done(queue, false, 2000);
   assert.equal(scheduler.find('a', 'v'), queue);
   assert.equal(scheduler.nextConnection(61_999), null);
   assert.equal(scheduler.find('a', 'v')?.retryAt, 62_000, 'new mail would still wait');
@@ -298,11 +298,11 @@ test('an empty queue keeps its retry clock until the wait is over, and is forgot
 });
 
 test('recipients that wait for their time in a paused queue: both are told', () => {
-  const scheduler = new Scheduler(source(queueLimits()), () => {});
-  scheduler.add('a', 'v', { ...recipient(0), holdUntil: 1000 }, 0);
+  const scheduler = start();
+  scheduler.add('a', 'v', recipient(0, { holdUntil: 1000 }), 0);
   const queue = scheduler.find('a', 'v')!;
   const kinds = () => scheduler.explain(queue, 0).map(({ kind }) => kind);
   assert.deepEqual(kinds(), ['recipient-retry']);
   scheduler.pause(queue, 'ops');
-  assert.deepEqual(kinds(), ['recipient-retry', 'paused']);
+  assert.deepEqual(kinds(), ['paused', 'recipient-retry']);
 });

@@ -1,6 +1,6 @@
 /** A binary heap of things by the time they are due; equal times in the order they came. */
 export class TimeHeap<T> {
-  readonly #entries: { at: number; order: number; item: T }[] = [];
+  #entries: { at: number; order: number; item: T }[] = [];
   #order = 0;
 
   get size(): number {
@@ -42,6 +42,20 @@ export class TimeHeap<T> {
       }
     }
     return first.item;
+  }
+
+  /** Takes out what is chosen. Looks at all. */
+  extract(chosen: (item: T) => boolean): T[] {
+    const taken: T[] = [];
+    const kept = this.#entries.filter(({ item }) => {
+      if (!chosen(item)) return true;
+      taken.push(item);
+      return false;
+    });
+    if (taken.length === 0) return taken;
+    this.#entries = [];
+    for (const entry of kept.sort((a, b) => a.order - b.order)) this.push(entry.at, entry.item);
+    return taken;
   }
 
   /** Everything inside, in no order. */

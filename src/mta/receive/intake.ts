@@ -314,6 +314,7 @@ class Intake {
         attempts: 0,
         holdUntil: 0,
         priority: copy.priority,
+        ...(copy.facts.jobId === '' ? {} : { job: copy.facts.jobId }),
         ...(copy.windows && !copy.refusal ? { windows: copy.windows } : {}),
       });
     }

@@ -3,6 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { good } from '../../config/testing.ts';
 import { startServer } from '../../smtp/test-peer.ts';
 import { systemClock } from '../../system/clock.ts';
+import { queuedRecipient } from '../queue/queued-recipient.ts';
 import { type DeliveryUnderTest, startDelivery, until } from '../testing.ts';
 import { mayRollUp, RollupTable } from './mx-rollup.ts';
 
@@ -211,7 +212,7 @@ test('mail in a roll-up queue that the configuration has no longer goes home, an
   };
   const stored = [{ ...pending, domain: 'old.rollup', vmta: 'v' }];
   await mta.spool.store({ ...envelope, facts }, Buffer.from('Subject: x\r\n\r\nHello\r\n'), stored, []);
-  mta.scheduler.add('old.rollup', 'v', { ...pending }, mta.clock.now());
+  mta.scheduler.add('old.rollup', 'v', queuedRecipient(pending), mta.clock.now());
   mta.dispatcher.kick();
   await until(() => mta.journal().length === 2);
   const outcome = mta.journal()[1];

@@ -7,6 +7,7 @@ import { startServer } from '../../smtp/test-peer.ts';
 import { SpoolWriteError } from '../../spool/spool.ts';
 import { limitsFromConfig } from '../limits-from-config.ts';
 import { queuePattern } from '../monitor/queue-pattern.ts';
+import { queuedRecipient } from '../queue/queued-recipient.ts';
 import { Scheduler } from '../queue/scheduler.ts';
 import { startDelivery, startReception } from '../testing.ts';
 
@@ -44,7 +45,7 @@ test('section 2: max-smtp-out 20, two VMTAs => up to 40 connections; retry of on
   const config = good(`${vmtas('v1', 'v2')}\n<domain a.example>\nmax-smtp-out 20\n</domain>`);
   const scheduler = new Scheduler(
     limitsFromConfig(() => config),
-    () => {},
+    { resume() {} },
   );
   for (const vmta of ['v1', 'v2']) {
     for (let i = 0; i < 100; i++) {
@@ -56,7 +57,7 @@ test('section 2: max-smtp-out 20, two VMTAs => up to 40 connections; retry of on
         attempts: 0,
         holdUntil: 0,
       };
-      scheduler.add('a.example', vmta, { ...item }, 0);
+      scheduler.add('a.example', vmta, queuedRecipient(item), 0);
     }
   }
   const open = new Map<string, number>();

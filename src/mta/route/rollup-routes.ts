@@ -27,8 +27,6 @@ export interface RollupRoute {
 }
 
 const SUFFIX = '.rollup';
-/** Recipients moved in one go. */
-const BATCH = 1000;
 
 export class RollupRoutes {
   readonly #deps: RollupRoutesDeps;
@@ -110,23 +108,16 @@ export class RollupRoutes {
   #move(queue: Queue, target: (item: QueuedRecipient) => string): number {
     const { scheduler, clock } = this.#deps;
     const now = clock.now();
-    const all: QueuedRecipient[] = [];
-    for (;;) {
-      const items = scheduler.takeAll(queue, now, BATCH);
-      if (items.length === 0) break;
-      all.push(...items);
-    }
-    const staying: QueuedRecipient[] = [];
-    for (const item of all) {
-      const domain = target(item);
-      if (domain === queue.domain) staying.push(item);
-      else {
-        scheduler.done(queue, false);
-        scheduler.add(domain, queue.vmta, item, now);
+    let moved = 0;
+    const leaves = (item: QueuedRecipient) => target(item) !== queue.domain;
+    for (const { items } of scheduler.remove({ queue, recipient: leaves }, now)) {
+      for (const item of items) {
+        scheduler.done(queue, false, now);
+        scheduler.add(target(item), queue.vmta, item, now);
+        moved++;
       }
     }
-    if (staying.length > 0) scheduler.putBack(queue, staying, now);
-    return all.length - staying.length;
+    return moved;
   }
 
   /** The queue domain of a recipient without roll-up. */

@@ -19,6 +19,8 @@ export type Exchange = Reply | string;
 /** What we say we can take over UDP (DNS flag day 2020). */
 const UDP_PAYLOAD = 1232;
 const LARGEST_MESSAGE = 65_535;
+/** Records in one message. Decoding is done at one go, so a message made of nothing but records would hold up all else. */
+const MOST_RECORDS = 2048;
 const WITHOUT_EDNS: ReadonlySet<string> = new Set(['FORMERR', 'NOTIMP', 'BADVERS']);
 const CLOSED = 'the resolver was closed';
 
@@ -153,6 +155,8 @@ function askTcp(server: DnsServerAddress, query: Packet, tools: ExchangeTools): 
 /** The reply in these bytes if it answers this query, letter for letter; null when it is something else. */
 function readReply(bytes: Buffer, query: Packet): Reply | null {
   let reply: Reply;
+  if (bytes.length < 12) return null;
+  if (bytes.readUInt16BE(6) + bytes.readUInt16BE(8) + bytes.readUInt16BE(10) > MOST_RECORDS) return null;
   try {
     reply = dnsPacket.decode(bytes) as Reply;
     // The decoder reads what is missing at the end as undefined.

@@ -460,6 +460,38 @@ test('names that point at themselves or in a circle, and counts that lie, end as
   assert.deepEqual(found, { kind: 'failure', reason: 'no answer from 127.0.0.1 in 0.1 s' });
 });
 
+test('answers changed at random end as an answer that makes sense, or as none', async (t) => {
+  let seed = 7;
+  const random = (below: number) => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+    return seed % below;
+  };
+  const port = await startForger(t, (query, from, socket) => {
+    const { name } = query.questions![0]!;
+    const answers: Answer[] = [
+      cname(name, `to.${name}`),
+      { type: 'MX', name: `to.${name}`, ttl: 60, data: { preference: 1, exchange: 'mx.example.test' } },
+      { type: 'TXT', name: `to.${name}`, ttl: 60, data: ['some text'] },
+      a(`to.${name}`, '192.0.2.1'),
+    ];
+    const bytes = answerTo(query, { answers });
+    for (let i = 0; i < 1 + random(6); i++) bytes[2 + random(bytes.length - 2)] = random(256);
+    const cut = random(4) === 0 ? bytes.subarray(0, random(bytes.length)) : bytes;
+    socket.send(cut, from.port, from.address);
+  });
+  const resolver = resolverFor(t, port, { attempts: 1, timeoutMs: 1000 });
+  const types = ['A', 'MX', 'TXT', 'AAAA'] as const;
+  const found = await Promise.all(
+    Array.from({ length: 400 }, (_, i) => resolver.query(`n${i}.test`, types[i % types.length]!)),
+  );
+  const kinds = new Set(found.map(({ kind }) => kind));
+  assert.ok(kinds.has('answer') && kinds.has('failure'), [...kinds].join());
+  for (const [i, one] of found.entries()) {
+    if (one.kind !== 'answer') continue;
+    assert.ok(one.records.length > 0 && one.name.length > 0, `n${i}`);
+  }
+});
+
 test('a version or extended error code of EDNS is no empty answer', async (t) => {
   const port = await startForger(t, (query, from, socket) => {
     const version = query.questions![0]!.name === 'version.test';

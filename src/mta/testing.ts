@@ -89,7 +89,8 @@ export function keptLog(): { log: Log; lines: string[] } {
 
 /**
  * A resolver that asks a DNS server of ours. `text` is `name TYPE data`, one record a line; a name followed by
- * `fails` cannot be asked for; every other name does not exist. A function is asked anew for each question.
+ * `fails` cannot be asked for; every other name does not exist. A function is asked anew for each question. A `+` before
+ * a name: the answers about it are validated.
  */
 export async function startZone(
   t: TestContext,
@@ -97,10 +98,12 @@ export async function startZone(
 ): Promise<{ resolver: Resolver; server: DnsServerAddress }> {
   const server = createDnsServer({
     answer({ name, type }) {
-      const { records, names, failing } = readZone(typeof text === 'string' ? text : text());
+      const { records, names, failing, validated } = readZone(typeof text === 'string' ? text : text());
+      const authenticated = validated.has(name);
       if (failing.has(name)) return { code: 'SERVFAIL', answers: [] };
-      if (!names.has(name)) return { code: 'NXDOMAIN', answers: [] };
-      return { code: 'NOERROR', answers: records.filter((one) => one.name === name && one.type === type) };
+      if (!names.has(name)) return { code: 'NXDOMAIN', answers: [], authenticated };
+      const answers = records.filter((one) => one.name === name && one.type === type);
+      return { code: 'NOERROR', answers, authenticated };
     },
   });
   const port = await server.listen('127.0.0.1', 0, 'a test');
@@ -113,19 +116,38 @@ export async function startZone(
   return { resolver, server: address };
 }
 
-function readZone(text: string): { records: Answer[]; names: Set<string>; failing: Set<string> } {
+function readZone(text: string): {
+  records: Answer[];
+  names: Set<string>;
+  failing: Set<string>;
+  validated: Set<string>;
+} {
   const records: Answer[] = [];
   const names = new Set<string>();
   const failing = new Set<string>();
+  const validated = new Set<string>();
   for (const line of text.trim().split('\n')) {
-    const [name = '', type, first = '', second = ''] = line.trim().split(/ +/);
+    const [marked = '', type, first = '', second = '', ...more] = line.trim().split(/ +/);
+    const name = marked.replace(/^\+/, '');
+    if (marked !== name) validated.add(name);
     names.add(name);
     if (type === 'MX') {
       records.push({ type, name, ttl: 60, data: { preference: Number(first), exchange: second } });
     } else if (type === 'A' || type === 'AAAA') records.push({ type, name, ttl: 60, data: first });
-    else if (type === 'fails') failing.add(name);
+    else if (type === 'TXT' && first) {
+      records.push({ type, name, ttl: 60, data: [first, second, ...more].join(' ').trim() });
+    } else if (type === 'TLSA') {
+      const [selector, matchingType] = [Number(second), Number(more[0])];
+      const certificate = Buffer.from(more[1] ?? '', 'hex');
+      records.push({
+        type,
+        name,
+        ttl: 60,
+        data: { usage: Number(first), selector, matchingType, certificate },
+      });
+    } else if (type === 'fails') failing.add(name);
   }
-  return { records, names, failing };
+  return { records, names, failing, validated };
 }
 
 /** Facts of a message that nothing in particular is to be said about. */

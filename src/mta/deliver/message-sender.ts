@@ -39,6 +39,12 @@ export interface Sent {
   readonly lost: { readonly error: string; readonly final: boolean } | null;
 }
 
+/** What one connection could do for one message. */
+export interface SentMessage extends Sent {
+  /** In the order they came; still taken, and without an outcome: this try says nothing about them. */
+  readonly rest: readonly QueuedRecipient[];
+}
+
 const NOTHING: Sent = { leave: null, lost: null };
 
 const NEEDS = {
@@ -76,8 +82,8 @@ export class MessageSender {
     this.#behindPix = greeting.split('*').length > 10;
   }
 
-  /** `items`: recipients of one message, just taken. On return each has an outcome or is back in the queue. */
-  async send(items: readonly QueuedRecipient[]): Promise<Sent> {
+  /** `items`: recipients of one message, taken. On return each has an outcome or is among `rest`. */
+  async send(items: readonly QueuedRecipient[]): Promise<SentMessage> {
     const { scheduler, spool, outcomes, clock, log } = this.#deps;
     const { queue } = this.#run.grant;
     for (const item of items) this.#open.add(item);
@@ -89,13 +95,16 @@ export class MessageSender {
         log.error('a queued message is not in the spool; its recipients are dropped', { id: spoolId });
         const status = localStatus('5.3.0', 'mail system-related failure', this.#run.config);
         outcomes.bounced(queue, this.#close(items), null, status);
-        return NOTHING;
+        return { ...NOTHING, rest: [] };
       }
-      return await this.#sendMessage({ envelope, rendering: this.#rendering(envelope, content) }, items);
-    } finally {
-      // Whatever happened: none of them may stay "in delivery" for ever. In the order they came.
+      const message = { envelope, rendering: this.#rendering(envelope, content) };
+      const sent = await this.#sendMessage(message, items);
+      return { ...sent, rest: items.filter((item) => this.#open.delete(item)) };
+    } catch (error) {
+      // A fault of ours: none of them may stay "in delivery" for ever.
       const rest = items.filter((item) => this.#open.delete(item));
       if (rest.length > 0) scheduler.putBack(queue, rest, clock.now());
+      throw error;
     }
   }
 

@@ -8,7 +8,7 @@ import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import type { TrafficMeter } from '../monitor/traffic.ts';
 import type { HoldReason } from '../queue/hold.ts';
-import type { Queue } from '../queue/queue.ts';
+import type { Queue, QueuedRecipient } from '../queue/queue.ts';
 import type { ConnectionGrant, Scheduler } from '../queue/scheduler.ts';
 import type { RollupRoutes } from '../route/rollup-routes.ts';
 import { type ConnectionAttempt, noAttempt } from './attempt.ts';
@@ -59,9 +59,13 @@ interface Failure {
 }
 
 /** What to do after one host. */
-type Next = { readonly kind: 'host'; readonly failure: Failure | null } | { readonly kind: 'end' };
+type Next =
+  | { readonly kind: 'host'; readonly failure: Failure }
+  /** The run is over; `finish` once nothing of the queue is in hand. */
+  | { readonly kind: 'end'; readonly finish: () => void };
 
-const END: Next = { kind: 'end' };
+const NOTHING = () => {};
+const END: Next = { kind: 'end', finish: NOTHING };
 
 export class SmtpDelivery implements Transport {
   readonly #deps: SmtpDeliveryDeps;
@@ -109,7 +113,17 @@ export class SmtpDelivery implements Transport {
       if (queue.ready.size === 0) return;
     }
     const rules = new ReplyRules({ ...this.#deps, ...this.#own() }, queue, config, settings);
-    await this.#tryHosts({ grant, vmta, settings, config }, rules, found.hosts);
+    const carried: QueuedRecipient[] = [];
+    const putBack = () => {
+      if (carried.length > 0) this.#deps.scheduler.putBack(queue, carried.splice(0), clock.now());
+    };
+    try {
+      const end = await this.#tryHosts({ grant, vmta, settings, config }, rules, found.hosts, carried);
+      putBack();
+      end();
+    } finally {
+      putBack();
+    }
   }
 
   /** What was received at `oldest` or before bounces. */
@@ -128,7 +142,16 @@ export class SmtpDelivery implements Transport {
     return turn;
   }
 
-  async #tryHosts(run: RunFacts, rules: ReplyRules, hosts: readonly Destination[]): Promise<void> {
+  /**
+   * Tries the hosts in order. `carried`: what a host that was given up left for the next. Answers what is to be done
+   * when nothing is in hand any more.
+   */
+  async #tryHosts(
+    run: RunFacts,
+    rules: ReplyRules,
+    hosts: readonly Destination[],
+    carried: QueuedRecipient[],
+  ): Promise<() => void> {
     const { fate, scheduler, clock } = this.#deps;
     const { grant, config } = run;
     const { queue } = grant;
@@ -140,7 +163,7 @@ export class SmtpDelivery implements Transport {
     for (const host of hosts) {
       if (attempts <= 0) break;
       // A host that was given up may have been the last need for one.
-      if (failure && opened && queue.ready.size === 0) return;
+      if (opened && queue.ready.size === 0 && carried.length === 0) return NOTHING;
       const connection = await connectHost({ ...this.#deps, ...this.#own() }, run, host);
       if (connection.kind === 'held') {
         hold ??= connection.hold;
@@ -157,45 +180,48 @@ export class SmtpDelivery implements Transport {
       if (connection.kind === 'connected') {
         if (!opened) scheduler.opened(grant.id, clock.now());
         opened = true;
-        next = await this.#work(run, rules, connection);
+        next = await this.#work(run, rules, connection, carried);
       } else next = this.#refused(run, rules, connection);
-      if (next.kind === 'end') return;
-      failure = next.failure ?? failure;
+      if (next.kind === 'end') return next.finish;
+      failure = next.failure;
     }
-    if (failure) fate.defer(queue, failure.attempt, failure.status, failure.error, config);
-    else if (hold) this.#leaves.heldBack(grant.id, hold, clock.now());
-    else {
-      const nobody = noAttempt(queue, run.vmta, 'smtp');
-      const status = localStatus('4.4.1', 'no answer from host', config);
-      fate.defer(queue, nobody, status, unusable || 'no host may be tried', config);
-    }
+    const last = failure;
+    if (last) return () => fate.defer(queue, last.attempt, last.status, last.error, config);
+    const holds = hold;
+    if (holds) return () => this.#leaves.heldBack(grant.id, holds, clock.now());
+    const nobody = noAttempt(queue, run.vmta, 'smtp');
+    const status = localStatus('4.4.1', 'no answer from host', config);
+    return () => fate.defer(queue, nobody, status, unusable || 'no host may be tried', config);
   }
 
   #own() {
     return { sources: this.#sources, tlsPolicies: this.#tlsPolicies, leaves: this.#leaves, idle: this.#idle };
   }
 
-  async #work(run: RunFacts, rules: ReplyRules, connected: Connected): Promise<Next> {
+  async #work(
+    run: RunFacts,
+    rules: ReplyRules,
+    connected: Connected,
+    carried: QueuedRecipient[],
+  ): Promise<Next> {
     const { fate } = this.#deps;
     const { grant, config } = run;
     const { queue } = grant;
     const { client, attempt } = connected;
     const { greeting } = client.facts;
-    const greeted = greeting ? rules.ofReply(greeting, false) : null;
-    if (greeted?.sourceLost) {
-      await client.quit();
-      return END;
-    }
+    if (greeting) rules.ofReply(greeting, false);
     this.#idle.watch(grant.id, client);
-    const leave = await new SmtpSession({ ...this.#deps, ...this.#own() }, run, rules, connected).work();
+    const deps = { ...this.#deps, ...this.#own() };
+    const leave = await new SmtpSession(deps, run, rules, connected, carried).work();
     if (!leave) return END;
     switch (leave.kind) {
       case 'bounce-queue':
-        fate.bounce(queue, attempt, leave.status);
-        return END;
+        return { kind: 'end', finish: () => fate.bounce(queue, attempt, leave.status) };
       case 'defer-queue':
-        fate.defer(queue, attempt, leave.status, leave.error, config);
-        return END;
+        return {
+          kind: 'end',
+          finish: () => fate.defer(queue, attempt, leave.status, leave.error, config),
+        };
       case 'next-mx':
         return { kind: 'host', failure: { attempt, status: leave.status, error: leave.error } };
       case 'close':
@@ -233,18 +259,17 @@ export class SmtpDelivery implements Transport {
     if (effects.bounceQueue) {
       const status = asPermanent(failure.status);
       const statusText = `${status.statusText}; queue bounced by smtp-pattern-list ${rules.name}`;
-      fate.bounce(queue, attempt, { ...status, statusText });
-      return END;
+      return { kind: 'end', finish: () => fate.bounce(queue, attempt, { ...status, statusText }) };
     }
     if (bounces && !effects.skipMx) {
-      fate.bounce(queue, attempt, failure.status);
-      return END;
+      const { status } = failure;
+      return { kind: 'end', finish: () => fate.bounce(queue, attempt, status) };
     }
     // Refused in words, yet to be tried again: whatever the words were, for the queue it is temporary.
     failure = { ...failure, status: asTemporary(failure.status) };
     if (effects.deferQueue) {
-      fate.defer(queue, attempt, failure.status, failure.error, config);
-      return END;
+      const { status, error } = failure;
+      return { kind: 'end', finish: () => fate.defer(queue, attempt, status, error, config) };
     }
     // The queue has other addresses to try from, or waits for one: that is no failure of the host.
     return effects.sourceLost ? END : { kind: 'host', failure };

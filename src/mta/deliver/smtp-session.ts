@@ -21,8 +21,17 @@ export class SmtpSession {
   readonly #run: RunFacts;
   readonly #connected: Connected;
   readonly #sender: MessageSender;
+  readonly #carried: QueuedRecipient[];
 
-  constructor(deps: SmtpSessionDeps, run: RunFacts, rules: ReplyRules, connected: Connected) {
+  /** `carried`: taken over an earlier connection of this run, for a host that was given up; filled when this one is. */
+  constructor(
+    deps: SmtpSessionDeps,
+    run: RunFacts,
+    rules: ReplyRules,
+    connected: Connected,
+    carried: QueuedRecipient[],
+  ) {
+    this.#carried = carried;
     this.#deps = deps;
     this.#run = run;
     this.#connected = connected;
@@ -32,6 +41,11 @@ export class SmtpSession {
   /** Null: the work is done, or what is left of it needs another connection. */
   async work(): Promise<Leave | null> {
     try {
+      const carried = this.#carried.splice(0);
+      if (carried.length > 0) {
+        const step = await this.#deliver(carried);
+        if (step !== 'on') return step;
+      }
       for (;;) {
         const step = await this.#step(this.#take());
         if (step !== 'on') return step;
@@ -74,20 +88,34 @@ export class SmtpSession {
   }
 
   async #deliver(taken: readonly QueuedRecipient[]): Promise<Leave | null | 'on'> {
-    const { client, attempt } = this.#connected;
-    const { rollup, scheduler, clock } = this.#deps;
+    const items = await this.#belonging(taken);
+    // The others need another host, and so another connection.
+    if (items.length === 0) return null;
+    const { leave, lost, rest } = await this.#sender.send(items);
+    const next = leave ?? (lost && this.#afterLoss(lost));
+    // To the next host by this same run: back in the queue, another connection would take them to this host again.
+    if (next?.kind === 'next-mx') this.#carried.push(...rest);
+    else this.#putBack(rest);
+    if (next) return next;
+    return this.#connected.client.usable ? 'on' : null;
+  }
+
+  /** Those that may go to this host; a roll-up queue can hold mail for several. */
+  async #belonging(taken: readonly QueuedRecipient[]): Promise<readonly QueuedRecipient[]> {
     const { grant, config } = this.#run;
-    const items = await rollup.belongs(config, grant.queue, taken, attempt.destinationIp);
-    if (items.length < taken.length) {
-      const others = taken.filter((item) => !items.includes(item));
-      scheduler.putBack(grant.queue, others, clock.now());
-      // They need another host, and so another connection.
-      if (items.length === 0) return null;
+    let items: readonly QueuedRecipient[] = [];
+    try {
+      const { destinationIp } = this.#connected.attempt;
+      items = await this.#deps.rollup.belongs(config, grant.queue, taken, destinationIp);
+    } finally {
+      if (items.length < taken.length) this.#putBack(taken.filter((item) => !items.includes(item)));
     }
-    const { leave, lost } = await this.#sender.send(items);
-    if (leave) return leave;
-    if (lost) return this.#afterLoss(lost);
-    return client.usable ? 'on' : null;
+    return items;
+  }
+
+  #putBack(items: readonly QueuedRecipient[]): void {
+    const { scheduler, clock } = this.#deps;
+    if (items.length > 0) scheduler.putBack(this.#run.grant.queue, items, clock.now());
   }
 
   /**

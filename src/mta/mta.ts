@@ -29,6 +29,7 @@ import { TrafficMeter } from './monitor/traffic.ts';
 import { PrecachedDomains } from './precached-domains.ts';
 import { queuedRecipient } from './queue/queued-recipient.ts';
 import { Scheduler } from './queue/scheduler.ts';
+import { InboundChecks } from './receive/checks/inbound-checks.ts';
 import { createIntake } from './receive/intake.ts';
 import { Listeners } from './receive/listeners.ts';
 import { Pickup } from './receive/pickup/pickup.ts';
@@ -183,6 +184,9 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     config,
     takeMessage,
     spoolRefusal: guard.refusal,
+    checks: [
+      new InboundChecks({ resolver: () => inForce.resolver, hostName, clock, log: log.named('receive') }),
+    ],
     hostName,
     clock,
     log: log.named('receive'),

@@ -42,6 +42,7 @@ import { queuedRecipient } from './queue/queued-recipient.ts';
 import { Scheduler } from './queue/scheduler.ts';
 import { createIntake } from './receive/intake.ts';
 import { Reception } from './receive/reception.ts';
+import type { ReceptionCheck } from './receive/reception-checks.ts';
 import type { TakeMessage } from './receive/submission.ts';
 import { openColdCounts } from './route/cold-counts.ts';
 import { Placements } from './route/placement.ts';
@@ -134,8 +135,11 @@ function readZone(text: string): {
     if (type === 'MX') {
       records.push({ type, name, ttl: 60, data: { preference: Number(first), exchange: second } });
     } else if (type === 'A' || type === 'AAAA') records.push({ type, name, ttl: 60, data: first });
+    else if (type === 'PTR') records.push({ type, name, ttl: 60, data: first });
     else if (type === 'TXT' && first) {
-      records.push({ type, name, ttl: 60, data: [first, second, ...more].join(' ').trim() });
+      // One string of a TXT record has 255 octets at most.
+      const text = [first, second, ...more].join(' ').trim();
+      records.push({ type, name, ttl: 60, data: text.match(/.{1,255}/g) ?? [''] });
     } else if (type === 'TLSA') {
       const [selector, matchingType] = [Number(second), Number(more[0])];
       const certificate = Buffer.from(more[1] ?? '', 'hex');
@@ -394,7 +398,11 @@ export interface ReceptionUnderTest {
 export async function startReception(
   t: TestContext,
   text: string,
-  options: { dir?: string; headersWanted?: readonly string[] } = {},
+  options: {
+    dir?: string;
+    headersWanted?: readonly string[];
+    checks?: (log: Log) => readonly ReceptionCheck[];
+  } = {},
 ): Promise<ReceptionUnderTest> {
   const config = good(text);
   const clock = new TestClock();
@@ -423,6 +431,7 @@ export async function startReception(
   const reception = new Reception({
     config: () => config,
     takeMessage,
+    checks: options.checks?.(log) ?? [],
     spoolRefusal: () => under.refusal,
     hostName: 'mta.test',
     clock,

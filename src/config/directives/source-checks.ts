@@ -74,7 +74,7 @@ export const sourceChecksDirectives = {
     tier: 'common',
     section: '3.3.7.16',
     summary: 'Verify DKIM on arrival and note the result.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'trace-dkim-check': {
     scopes: ['source'],
@@ -83,7 +83,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.17',
     summary: 'Note the DNS look-ups of the DKIM check.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'trace-spf-check': {
     scopes: ['source'],
@@ -92,7 +92,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.18',
     summary: 'Note the DNS look-ups of the SPF check.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'trace-iprev-check': {
     scopes: ['source'],
@@ -101,7 +101,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.23',
     summary: 'Note the DNS look-ups of the reverse DNS check.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'check-spf-inbound': {
     scopes: ['source'],
@@ -110,7 +110,7 @@ export const sourceChecksDirectives = {
     tier: 'common',
     section: '3.3.7.19',
     summary: 'Check SPF on arrival and note the result.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'check-spf-inbound-best-guess': {
     scopes: ['source'],
@@ -128,7 +128,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.21',
     summary: 'Empty DNS answers an SPF check bears.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'check-iprev-inbound': {
     scopes: ['source'],
@@ -137,7 +137,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.22',
     summary: "Check the client's name by reverse DNS.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'reject-iprev-check-temperror': {
     scopes: ['source'],
@@ -146,7 +146,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.24',
     summary: 'Refuse when reverse DNS is out of order for now.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'reject-iprev-check-permerror': {
     scopes: ['source'],
@@ -155,7 +155,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.25',
     summary: 'Refuse when reverse DNS is broken.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'reject-iprev-check-fail': {
     scopes: ['source'],
@@ -164,7 +164,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.26',
     summary: 'Refuse when reverse DNS does not confirm the client.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'log-tls': {
     scopes: ['source', 'domain', 'transmissions-api'],
@@ -227,7 +227,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.65',
     summary: 'Defer when SPF cannot be checked for now.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'reject-spf-check-permerror': {
     scopes: ['source'],
@@ -236,7 +236,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.66',
     summary: 'Refuse when the SPF record is broken.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'reject-spf-check-fail': {
     scopes: ['source'],
@@ -245,7 +245,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.67',
     summary: 'Refuse when SPF fails.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'check-mfrom-inbound': {
     scopes: ['source'],

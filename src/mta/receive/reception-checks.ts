@@ -19,6 +19,8 @@ export interface CheckResult {
   readonly refusal: Reply | null;
   /** Complete header fields (`headerField`), put directly below our Received. */
   readonly fields: readonly string[];
+  /** At content: what takes the place of the message's content; a mail merge's stays as it is. */
+  readonly content?: Buffer;
 }
 
 /** A check that leaves out a moment, or answers null, has nothing to say then. */

@@ -334,12 +334,18 @@ export class Reception {
   ): Promise<Verdict> {
     const known = facts(session);
     const { details, fields } = known;
+    let taken = parts;
     for (const { content } of parts) this.#log.content(content, session);
     try {
       if (this.#checks.length > 0) {
         const content = parts.length === 1 ? parts[0]!.content : Buffer.concat(parts.map((p) => p.content));
         const at = checked(session, envelope.from.address);
-        const refusal = await askChecks(this.#checks, (check) => check.atContent?.(at, content), fields);
+        const ask = async (check: ReceptionCheck) => {
+          const result = (await check.atContent?.(at, content)) ?? null;
+          if (result?.content && !merge) taken = [{ number: 1, content: result.content }];
+          return result;
+        };
+        const refusal = await askChecks(this.#checks, ask, fields);
         if (refusal) return refused(refusal);
       }
       return await this.#deps.takeMessage({
@@ -350,7 +356,7 @@ export class Reception {
         sender: submittedSender(envelope),
         recipients: envelope.recipients.map((rcpt) => submittedRecipient(rcpt, details.get(rcpt))),
         merge,
-        parts,
+        parts: taken,
         addedFields: fields,
       });
     } catch (error) {

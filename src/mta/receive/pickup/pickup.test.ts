@@ -35,17 +35,22 @@ async function start(t: TestContext, { settings = '', takeMessage = (take) => ta
   const incoming = path.join(root, 'in');
   const bad = path.join(root, 'bad');
   mkdirSync(incoming);
+  // Before the spool closes, which it does in the order in which these are told.
+  const opened: Pickup[] = [];
+  t.after(() => Promise.all(opened.map((one) => one.close())));
   const mta = await startReception(t, `pickup ${incoming} ${bad}\n${settings}`);
-  const open = () =>
-    new Pickup({
+  const open = () => {
+    const pickup = new Pickup({
       takeMessage: takeMessage(mta.takeMessage),
       spool: mta.spool,
       spoolRefusal: () => mta.refusal,
       clock: mta.clock,
       log: mta.log,
     });
+    opened.push(pickup);
+    return pickup;
+  };
   const pickup = open();
-  t.after(() => pickup.close());
   if (!idle) await pickup.apply(mta.config);
   /** A file that has been lying there for a while. */
   const put = (name: string, content: string | Buffer) => {
@@ -131,7 +136,7 @@ test('D18.2 x-job and x-envid of a plain file are its job and envelope ID', asyn
 test('D18.8 a file being written is retried while it is locked', async (t) => {
   if (spawnSync('flock', ['--version']).error) return t.skip('SKIPPED: needs the flock command');
   if (!existsSync('/proc/locks')) return t.skip('SKIPPED: needs /proc/locks');
-  const { mta, put, incoming, left, until } = await start(t, { idle: true, takeMessage: (take) => take });
+  const { mta, put, incoming, left, pickup, until } = await start(t, { idle: true });
   put('one', PLAIN);
   put('two', PLAIN);
   const holder = spawn('flock', ['-x', path.join(incoming, 'one'), 'sh', '-c', 'echo held; read line'], {
@@ -139,11 +144,6 @@ test('D18.8 a file being written is retried while it is locked', async (t) => {
   });
   t.after(() => holder.kill());
   await once(holder.stdout, 'data');
-  const pickup = new Pickup({
-    ...{ takeMessage: mta.takeMessage, spool: mta.spool, spoolRefusal: () => null },
-    ...{ clock: mta.clock, log: mta.log },
-  });
-  t.after(() => pickup.close());
   await pickup.apply(mta.config);
   await until(() => mta.queued.length === 1 && left().length === 1);
   for (let i = 0; i < 50; i++) {
@@ -223,7 +223,6 @@ test('D18.1 killed between storing and removing: the file is not taken again', a
   await pickup.close();
   assert.equal(claimed().length, 1, 'the file is still there');
   const next = open();
-  t.after(() => next.close());
   await next.apply(mta.config);
   await until(() => claimed().length === 0);
   assert.equal(mta.queued.length, 1, 'and its message is there once');
@@ -243,7 +242,6 @@ test('D18.1 killed between claiming and storing: the file is taken after the res
   assert.equal(claimed().length, 1);
   dead = false;
   const next = open();
-  t.after(() => next.close());
   await next.apply(mta.config);
   await until(() => claimed().length === 0);
   assert.equal(mta.queued.length, 1);
@@ -272,18 +270,13 @@ test('nothing is taken while the spool has no room', async (t) => {
 });
 
 test('links, pipes and folders in the pickup folder are never read', async (t) => {
-  const { mta, incoming, bad, put, left, until } = await start(t, { idle: true });
+  const { mta, incoming, bad, put, left, pickup, until } = await start(t, { idle: true });
   writeFileSync(path.join(incoming, '..', 'secret'), PLAIN);
   symlinkSync(path.join(incoming, '..', 'secret'), path.join(incoming, 'link'));
   symlinkSync('/dev/zero', path.join(incoming, 'device'));
   spawnSync('mkfifo', [path.join(incoming, 'pipe')]);
   mkdirSync(path.join(incoming, 'folder'));
   put('.hidden', PLAIN);
-  const pickup = new Pickup({
-    ...{ takeMessage: mta.takeMessage, spool: mta.spool, spoolRefusal: () => null },
-    ...{ clock: mta.clock, log: mta.log },
-  });
-  t.after(() => pickup.close());
   await pickup.apply(mta.config);
   put('good', PLAIN);
   await until(() => mta.queued.length === 1 && left().length === 1);

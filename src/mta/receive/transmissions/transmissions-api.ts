@@ -156,7 +156,6 @@ export class TransmissionsApi {
       return failure(400, 'too many different return paths for a message of this size');
     }
     const eightBit = !isAscii(content);
-    // Begun in one turn of the event loop, so that the spool stores all of them or none.
     const verdicts = [...bySender].map(async ([returnPath, addresses]) => {
       const verdict = await this.#deps.takeMessage({
         origin: 'http',

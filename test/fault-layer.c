@@ -2,7 +2,7 @@
  * A disk that fails on command, laid under a program with LD_PRELOAD. Only files below FAULT_DIR are touched.
  *
  * Files in FAULT_CONTROL switch faults while they exist:
- *   enospc           writes fail with ENOSPC
+ *   enospc           writes behind the end of a file fail with ENOSPC; to overwrite, a full disk has room
  *   eio-sync         fsync, fdatasync and msync fail with EIO;  eio-sync-once: the next one only
  *   eio-dsync        writes through O_DSYNC descriptors fail with EIO;  eio-dsync-once: the next one only
  * FAULT_ENOSPC_AFTER=N: no write succeeds after N bytes.
@@ -104,7 +104,14 @@ static int opened(int fd, int flags) {
   return fd;
 }
 
-static int ours(int fd) { return fd >= 0 && fd < MOST_FILES && files[fd].inode != 0; }
+/* A descriptor may have been closed past us (by a bare system call) and mean something else now. */
+static int ours(int fd) {
+  struct stat facts;
+  if (fd < 0 || fd >= MOST_FILES || files[fd].inode == 0) return 0;
+  if (!fstat(fd, &facts) && S_ISREG(facts.st_mode) && facts.st_ino == files[fd].inode) return 1;
+  files[fd].inode = 0;
+  return 0;
+}
 
 static void note(uint64_t kind, uint64_t inode, uint64_t offset, uint64_t length, const void *octets) {
   if (undo_fd < 0) return;
@@ -127,7 +134,8 @@ static void mark_clean(uint64_t inode) {
 
 /* Called with the turn held. 0, or the error that this write meets. */
 static int before_write(int fd, off_t offset, size_t length) {
-  if (flagged("enospc", 0)) return ENOSPC;
+  struct stat facts;
+  if (!fstat(fd, &facts) && offset + (off_t)length > facts.st_size && flagged("enospc", 0)) return ENOSPC;
   if (room >= 0 && (room -= (int64_t)length) < 0) { room = 0; return ENOSPC; }
   if (files[fd].dsync) {
     if (flagged("eio-dsync", 0) || flagged("eio-dsync-once", 1)) return EIO;

@@ -302,6 +302,9 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   };
 }
 
+/** Longest that reading the spool holds up everything else, nearly. */
+const SCAN_TURN_MS = 10;
+
 /**
  * Puts back into their queues what was waiting when the server last ended, a batch per turn of the event loop, so
  * that everything else goes on between two of them. What is not read when the server stops waits for the next start.
@@ -313,12 +316,15 @@ async function recover(
   log: Log,
 ): Promise<void> {
   let count = 0;
+  let turnBegan = performance.now();
   try {
     for (const batch of spool.recover()) {
       enqueue(batch);
       count += batch.length;
+      if (performance.now() - turnBegan < SCAN_TURN_MS) continue;
       await new Promise((resolve) => setImmediate(resolve));
       if (stopping()) break;
+      turnBegan = performance.now();
     }
   } catch (error) {
     // New mail goes on; what was not reached waits on disk.

@@ -21,6 +21,7 @@ import { CorruptFolder } from './corrupt-folder.ts';
 import { Departures } from './departures.ts';
 import { readRecords } from './read-records.ts';
 import { envelopeFault, outcomeFault, pendingFault } from './record-checks.ts';
+import { Room } from './room.ts';
 import type { Envelope, PendingRecipient } from './stored-message.ts';
 
 /** The disk did not take a transaction; nothing of it is stored. The message says where and why. */
@@ -108,6 +109,7 @@ export class Spool {
   readonly #delays: Database<true, DelayKey>;
   readonly #departures: Departures;
   readonly #corrupt: CorruptFolder;
+  readonly #room: Room;
   readonly #log: Log;
   readonly #onFailed: (error: SpoolWriteError) => void;
   /** Last message of the run before; the scan goes so far. */
@@ -147,9 +149,13 @@ export class Spool {
       });
     }
     this.#departures = new Departures(
-      (spoolId) => this.#pending.getKeysCount(recipientsOf(spoolId)),
-      (spoolId, index) => this.#pending.doesExist([spoolId, index]),
+      (spoolId) => this.#reading(() => this.#pending.getKeysCount(recipientsOf(spoolId))),
+      (spoolId, index) => this.#reading(() => this.#pending.doesExist([spoolId, index])),
     );
+    const databases = [this.#envelopes, this.#contents, this.#pending, this.#journal] as readonly Database[];
+    const used = () => pagesOf(this.#envelopes).last * PAGE;
+    const free = () => used() - databases.reduce((sum, one) => sum + pagesOf(one).inUse * PAGE, 0);
+    this.#room = new Room(path.join(dir, 'data.mdb'), used, free);
     const last = <T>(keys: Iterable<T>): T | undefined => [...keys][0];
     const backwards = { reverse: true, limit: 1 };
     this.#lastFound = [
@@ -175,6 +181,28 @@ export class Spool {
     recipients: readonly PendingRecipient[],
     outcomes: readonly Outcome[],
     claim?: string,
+  ): Promise<void> {
+    // Before anything is written: all writes must be begun in one turn of the event loop.
+    const bytes = spaceFor(content, recipients.length, outcomes.length);
+    try {
+      const later = this.#room.reserve(bytes);
+      if (later) await later;
+    } catch (error) {
+      throw this.#refused(error);
+    }
+    try {
+      await this.#store(envelope, content, recipients, outcomes, claim);
+    } finally {
+      this.#room.release(bytes);
+    }
+  }
+
+  async #store(
+    envelope: Envelope,
+    content: Buffer,
+    recipients: readonly PendingRecipient[],
+    outcomes: readonly Outcome[],
+    claim: string | undefined,
   ): Promise<void> {
     this.#refuseIfFailed();
     const writes: Promise<boolean>[] = [];
@@ -255,6 +283,8 @@ export class Spool {
       fault = envelopeFault(envelope, spoolId);
       if (fault === null) return envelope;
     } catch (error) {
+      // Throws when it is the store that cannot be read, not this record.
+      this.#reading(() => this.#envelopes.getBinary(spoolId));
       fault = `cannot be decoded (${reason(error)})`;
     }
     this.#setMessageAside(spoolId, `the envelope ${fault}`);
@@ -317,7 +347,8 @@ export class Spool {
     this.#refuseIfFailed();
     const writes: Promise<boolean>[] = [];
     for (const [view, checkpoint] of checkpoints) writes.push(this.#checkpoints.put(view, checkpoint));
-    for (const seq of this.#journal.getKeys({ end: dropThrough + 1 })) writes.push(this.#journal.remove(seq));
+    const told = this.#reading(() => [...this.#journal.getKeys({ end: dropThrough + 1 })]);
+    for (const seq of told) writes.push(this.#journal.remove(seq));
     await this.#commit(writes);
   }
 
@@ -440,14 +471,20 @@ export class Spool {
     } catch (error) {
       cause = error;
     }
-    const error = new SpoolWriteError(`the spool in ${this.dir} refused a write: ${reason(cause)}`, {
-      cause,
-    });
-    if (!this.#failed && !this.#readable()) {
-      this.#failed = error;
-      this.#onFailed(error);
+    if (!this.#readable()) throw this.#fail(cause);
+    throw this.#refused(cause);
+  }
+
+  #refused(cause: unknown): SpoolWriteError {
+    return new SpoolWriteError(`the spool in ${this.dir} refused a write: ${reason(cause)}`, { cause });
+  }
+
+  #reading<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      throw this.#readable() ? error : this.#fail(error);
     }
-    throw error;
   }
 
   /** After a failure to write its first page LMDB takes no further transaction, not even one that reads. */
@@ -460,11 +497,35 @@ export class Spool {
       return false;
     }
   }
+
+  #fail(cause: unknown): SpoolWriteError {
+    if (!this.#failed) {
+      const why = 'the first page of its store could not be written, so it takes no more';
+      this.#failed = new SpoolWriteError(`the disk of the spool in ${this.dir} has failed: ${why}`, {
+        cause,
+      });
+      this.#onFailed(this.#failed);
+    }
+    return this.#failed;
+  }
 }
 
 /** The keys of all recipients of a message that wait. */
 function recipientsOf(spoolId: string): RangeOptions {
   return { start: [spoolId, 0], end: [spoolId, Number.POSITIVE_INFINITY] };
+}
+
+const PAGE = 4096;
+
+function pagesOf(database: Database): { inUse: number; last: number } {
+  const stats = database.getStats() as Record<string, number>;
+  const inUse = stats.treeBranchPageCount! + stats.treeLeafPageCount! + stats.overflowPages!;
+  return { inUse, last: stats.lastPageNumber! + 1 };
+}
+
+/** What a message may take in the file at most, the pages that are written anew around it included; bytes. */
+function spaceFor(content: Buffer, recipients: number, outcomes: number): number {
+  return content.length + 64 * 1024 + recipients * 1024 + outcomes * 2048;
 }
 
 function ignore(): void {}

@@ -1,0 +1,89 @@
+// Killed at random moments under load, on a good disk and on bad ones: nothing acknowledged is lost, only what was in
+// flight is repeated, and the accounting has each outcome once. POSTHORN_KILLS sets the number of kills (25; the full
+// proof is 200), POSTHORN_SEED repeats a run.
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { missing } from '../scripts/system-packages.ts';
+import { KillScenario } from './kill-scenario.ts';
+import { until } from './program.ts';
+
+const kills = Number(process.env.POSTHORN_KILLS ?? 25);
+const seed = Number(process.env.POSTHORN_SEED ?? randomInt(1e9));
+const faulty = missing('gcc');
+/** Longer runs have more to deliver at their end. */
+const END_MS = 20_000 + kills * 500;
+
+test(`killed ${kills} times under load (POSTHORN_SEED=${seed})`, async (t) => {
+  const scenario = await KillScenario.start(t, seed);
+  scenario.startSending();
+  await scenario.killAtRandom(kills);
+  await scenario.up();
+  await sleep(300);
+  await scenario.stopSending();
+  const verdict = await scenario.settled(END_MS);
+  t.diagnostic(JSON.stringify(verdict));
+  assert.ok(verdict.acknowledged > kills * 2, `${verdict.acknowledged} acknowledged: there was no load`);
+});
+
+test(`the power goes ${kills} times under load (POSTHORN_SEED=${seed})`, { skip: faulty }, async (t) => {
+  const scenario = await KillScenario.start(t, seed, { FAULT_UNDO: '1' });
+  scenario.startSending();
+  const lost = await scenario.killAtRandom(kills);
+  await scenario.up();
+  await sleep(300);
+  await scenario.stopSending();
+  const verdict = await scenario.settled(END_MS);
+  t.diagnostic(JSON.stringify({ ...verdict, ...lost }));
+  assert.ok(verdict.acknowledged > kills * 2, `${verdict.acknowledged} acknowledged: there was no load`);
+  assert.ok(lost.dropped + lost.torn > kills / 3, 'the power cuts must have lost something');
+});
+
+for (const [fault, what] of [
+  ['enospc', 'no space is left'],
+  ['eio-sync', 'every sync fails'],
+] as const) {
+  test(`${what} for a while: clients are told 452, and mail is taken again without a restart (POSTHORN_SEED=${seed})`, {
+    skip: faulty,
+  }, async (t) => {
+    const scenario = await KillScenario.start(t, seed, {});
+    await scenario.up();
+    scenario.startSending();
+    for (let episode = 0; episode < 3; episode++) {
+      const refusedBefore = scenario.refusals.get(452) ?? 0;
+      await sleep(200);
+      scenario.layer!.switch(fault, true);
+      await until(() => (scenario.refusals.get(452) ?? 0) > refusedBefore + 5);
+      const before = scenario.acknowledged;
+      await sleep(200);
+      assert.equal(scenario.acknowledged, before, 'nothing may be acknowledged that is not on disk');
+      scenario.layer!.switch(fault, false);
+      await until(() => scenario.acknowledged > before + 20);
+    }
+    await scenario.stopSending();
+    const verdict = await scenario.settled();
+    t.diagnostic(JSON.stringify({ ...verdict, refusals: [...scenario.refusals] }));
+    assert.equal(verdict.repeated, 0);
+    assert.deepEqual([...scenario.refusals.keys()], [452]);
+  });
+}
+
+test(`the disk fails for good: the server ends and says so, and the next start has everything (POSTHORN_SEED=${seed})`, {
+  skip: faulty,
+}, async (t) => {
+  const scenario = await KillScenario.start(t, seed, {});
+  await scenario.up();
+  scenario.startSending();
+  await until(() => scenario.acknowledged > 50);
+  scenario.layer!.switch('eio-dsync', true);
+  const { code, stderr } = await scenario.program.finished;
+  assert.equal(code, 1);
+  assert.match(stderr, /the disk of the spool in .* has failed: .*mend the disk and start again/);
+  scenario.layer!.switch('eio-dsync', false);
+  await scenario.up();
+  const before = scenario.acknowledged;
+  await until(() => scenario.acknowledged > before + 50);
+  await scenario.stopSending();
+  t.diagnostic(JSON.stringify(await scenario.settled()));
+});

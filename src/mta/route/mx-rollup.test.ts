@@ -195,6 +195,29 @@ test('rollup-by-ip: one queue, and each message goes to the hosts that its own d
   ]);
 });
 
+test('recipients that wait for their own time move too, and wait on in the roll-up queue', async (t) => {
+  let zone = mx('m.test', 'c9.z 10');
+  const { mta } = await start(t, () => zone);
+  await mta.submit(['kim@m.test'], { facts: { vmta: 'v' } });
+  await until(() => mta.journal().length === 1);
+  zone = mx('m.test', 'a1 10, a2 10');
+  mta.resolver.clear();
+  await mta.submit(['lou@m.test', 'pat@m.test'], { facts: { vmta: 'v' } });
+  const later = {
+    spoolId: 'later00000000001',
+    index: 0,
+    receivedAt: mta.clock.now(),
+    priority: 50,
+    attempts: 1,
+  };
+  const item = { ...later, holdUntil: mta.clock.now() + 60_000, job: '', windows: null };
+  mta.scheduler.add('m.test', 'v', item, mta.clock.now());
+  await until(() => mta.journal().length === 3);
+  await mta.quiet();
+  assert.equal(mta.scheduler.find('m.test', 'v'), undefined);
+  assert.equal(mta.scheduler.find('p.rollup', 'v')?.held.size, 1);
+});
+
 test('mail in a roll-up queue that the configuration has no longer goes home, and is not bounced', async (t) => {
   const { mta } = await start(t, mx('m.test', 'c9.z 10'));
   const { envelope } = await mta.submit(['kim@m.test'], { facts: { vmta: 'v' } });

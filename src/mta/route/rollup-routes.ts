@@ -51,7 +51,7 @@ export class RollupRoutes {
     const { log } = this.#deps;
     const { domain, vmta } = queue;
     if (isStray(config, domain, vmta)) {
-      const count = this.#move(queue, (item) => this.#home(config, item, vmta));
+      const count = this.#sendHome(queue, config);
       if (count > 0) {
         log.info(`${queue.name}: no mx-rollup-list names it any more; mail goes back to its own domains`, {
           count,
@@ -62,8 +62,10 @@ export class RollupRoutes {
     if (!mayRollUp(config, domain, vmta)) return false;
     const target = match(config, await this.#deps.resolver().query(domain, 'MX'), vmta);
     if (target === null) return false;
-    const count = this.#move(queue, () => target);
-    log.info(`${queue.name}: its MX hosts are those of ${target}; mail joins ${target}/${vmta}`, { count });
+    const count = this.#deps.scheduler.move(queue, target, vmta, this.#deps.clock.now()).length;
+    if (count > 0) {
+      log.info(`${queue.name}: its MX hosts are those of ${target}; mail joins ${target}/${vmta}`, { count });
+    }
     return true;
   }
 
@@ -105,15 +107,17 @@ export class RollupRoutes {
     return fitting;
   }
 
-  #move(queue: Queue, target: (item: QueuedRecipient) => string): number {
+  /** Each recipient to the queue it would be in without roll-up. */
+  #sendHome(queue: Queue, config: Config): number {
     const { scheduler, clock } = this.#deps;
     const now = clock.now();
     let moved = 0;
-    const leaves = (item: QueuedRecipient) => target(item) !== queue.domain;
-    for (const { items } of scheduler.remove({ queue, recipient: leaves }, now)) {
+    const home = (item: QueuedRecipient) => this.#home(config, item, queue.vmta);
+    const strays = (item: QueuedRecipient) => home(item) !== queue.domain;
+    for (const { items } of scheduler.remove({ queue, recipient: strays }, now)) {
       for (const item of items) {
         scheduler.done(queue, false, now);
-        scheduler.add(target(item), queue.vmta, item, now);
+        scheduler.add(home(item), queue.vmta, item, now);
         moved++;
       }
     }

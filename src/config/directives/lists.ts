@@ -184,7 +184,7 @@ export const smtpPatternListDirectives = {
     tier: 'core',
     section: '3.3.15; 10.3.2',
     summary: 'Looks at a reply.',
-    effect: { differs: 'mode= and disable-source-ip do nothing yet' },
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 

@@ -11,16 +11,15 @@ import {
 } from '../../smtp/index.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { HoldReason } from '../queue/hold.ts';
-import type { ConnectionGrant } from '../queue/scheduler.ts';
+import type { ConnectionGrant, Scheduler } from '../queue/scheduler.ts';
 import { type ConnectionAttempt, noAttempt } from './attempt.ts';
 import type { Destination } from './destinations.ts';
-import type { Leaves } from './leaves.ts';
 import { connectThrough, proxiesFor } from './outbound-proxy.ts';
 import type { SourceAddress, SourceAddresses } from './source-addresses.ts';
 import type { TlsPolicies } from './tls-policy.ts';
 
 export interface HostConnectorDeps {
-  readonly leaves: Leaves;
+  readonly scheduler: Scheduler;
   readonly sources: SourceAddresses;
   readonly tlsPolicies: TlsPolicies;
   /** Name in EHLO where neither the source address nor the VMTA has one. */
@@ -94,7 +93,7 @@ export async function connectHost(
   }
   const policy = await deps.tlsPolicies.for(host, settings);
   if (policy.kind === 'unusable') return policy;
-  const leave = deps.leaves.reserve(
+  const leave = deps.scheduler.reserve(
     run.grant.id,
     { host: host.name, address: host.address },
     sources === 'system' ? [] : sources,

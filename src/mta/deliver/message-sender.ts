@@ -11,7 +11,6 @@ import type { TrafficMeter } from '../monitor/traffic.ts';
 import type { QueuedRecipient } from '../queue/queue.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import type { Connected, RunFacts } from './host-connector.ts';
-import type { Leaves } from './leaves.ts';
 import { checkOwnSpf } from './outbound-spf.ts';
 import type { OutcomeWriter } from './outcome-writer.ts';
 import type { Copy, Renderer, Rendering } from './render.ts';
@@ -22,7 +21,6 @@ import { judge, type Leave, type Verdict } from './verdict.ts';
 
 export interface MessageSenderDeps {
   readonly scheduler: Scheduler;
-  readonly leaves: Leaves;
   readonly spool: Spool;
   readonly outcomes: OutcomeWriter;
   readonly renderer: Renderer;
@@ -253,7 +251,7 @@ export class MessageSender {
 
   /** The remote host has answered: from here on nothing may keep the answer from being written down. */
   #record(envelope: Envelope, group: readonly QueuedRecipient[], sent: SendResult, size: number): Sent {
-    const { outcomes, traffic, leaves, clock, log } = this.#deps;
+    const { outcomes, traffic, scheduler, clock, log } = this.#deps;
     const { grant, settings } = this.#run;
     const { results, leave } = this.#judged(sent);
     const tried = group.map((item, n) => ({ item, result: results[n]! }));
@@ -266,7 +264,7 @@ export class MessageSender {
     if (taken > 0) {
       this.delivered += taken;
       traffic.add('out', taken, sent.bytes, clock.now());
-      leaves.transferred(grant.id, sent.bytes, clock.now());
+      scheduler.transferred(grant.id, sent.bytes, clock.now());
     }
     const { lost } = sent;
     if (lost && settings.get('log-transfer-failures') && lost.stage !== 'mail' && lost.stage !== 'rcpt') {
@@ -292,7 +290,10 @@ export class MessageSender {
         return { kind: 'delivered', status: plainStatus(sent.data!) };
       });
       const status = localStatus('4.3.0', 'mail system-related failure', config);
-      return { results, leave: { kind: 'defer-queue', status, error: 'internal fault, see the log' } };
+      return {
+        results,
+        leave: { kind: 'defer-queue', status, error: 'internal fault, see the log', stopOpen: false },
+      };
     }
   }
 }

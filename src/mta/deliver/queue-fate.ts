@@ -25,11 +25,19 @@ export class QueueFate {
 
   /**
    * The queue waits for its next retry; what has outlived its time meanwhile bounces. `error` is for people. Several
-   * connections that fail in one run are one failure of the queue, with one record.
+   * connections that fail in one run are one failure of the queue, with one record. `id`: the connection that failed;
+   * `stopOpen`: the others end too.
    */
-  defer(queue: Queue, attempt: ConnectionAttempt, result: StatusFacts, error: string, config: Config): void {
+  defer(
+    queue: Queue,
+    attempt: ConnectionAttempt,
+    result: StatusFacts,
+    error: string,
+    config: Config,
+    how: { readonly id?: number; readonly stopOpen?: boolean } = {},
+  ): void {
     const now = this.#clock.now();
-    if (this.#scheduler.failed(queue, now, error).newRun) {
+    if (this.#scheduler.failed(queue, now, error, how).newRun) {
       const facts = { ...attempt, retries: 0 };
       this.#outcomes.queueDeferred({ kind: 'queue-deferred', at: now, attempt: facts, result });
     }

@@ -22,7 +22,7 @@ function rulesOf(list: string, settings = '') {
   );
   const told: string[] = [];
   const clock = new TestClock();
-  const leaves = {
+  const scheduler = {
     setMode: (_: unknown, mode: string) => void told.push(`mode ${mode}`),
     disableSource: (_: unknown, address: string, until: number | null) => {
       told.push(
@@ -32,7 +32,7 @@ function rulesOf(list: string, settings = '') {
   };
   const queue = { name: 'a.test/{default}' } as Queue;
   const rules = new ReplyRules(
-    { leaves, clock, log: silentLog },
+    { scheduler, clock, log: silentLog },
     queue,
     config,
     config.queue('a.test', '{default}'),

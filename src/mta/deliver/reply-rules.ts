@@ -8,7 +8,7 @@ import { positive, replyText, type SmtpReply } from '../../smtp/index.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import type { Queue } from '../queue/queue.ts';
-import type { Leaves } from './leaves.ts';
+import type { Scheduler } from '../queue/scheduler.ts';
 
 /** What the caller has to do. */
 export interface Effects {
@@ -34,7 +34,7 @@ export const NO_EFFECTS: Effects = {
 const MOST_REMEMBERED = 100;
 
 export interface ReplyRulesDeps {
-  readonly leaves: Pick<Leaves, 'setMode' | 'disableSource'>;
+  readonly scheduler: Pick<Scheduler, 'setMode' | 'disableSource'>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -104,13 +104,13 @@ export class ReplyRules {
   }
 
   #switch(mode: 'normal' | 'backoff', text: string): void {
-    const { leaves, clock } = this.#deps;
-    leaves.setMode(this.#queue, mode, this.#why(text), clock.now());
+    const { scheduler, clock } = this.#deps;
+    scheduler.setMode(this.#queue, mode, this.#why(text), clock.now());
   }
 
   /** Whether the address of this connection was disabled. */
   #disable(reenableAfter: number | null, text: string): boolean {
-    const { leaves, clock, log } = this.#deps;
+    const { scheduler, clock, log } = this.#deps;
     if (this.source === '') {
       log.warn(`${this.#queue.name}: disable-source-ip without effect: the VMTA names no source address`);
       return false;
@@ -118,7 +118,7 @@ export class ReplyRules {
     const now = clock.now();
     const after = reenableAfter ?? this.#settings.get('reenable-source-ip-after');
     const until = Number.isFinite(after) ? now + after : null;
-    leaves.disableSource(this.#queue, this.source, until, this.#why(text), now);
+    scheduler.disableSource(this.#queue, this.source, until, this.#why(text), now);
     return true;
   }
 

@@ -16,7 +16,6 @@ import type { Transport } from './delivery.ts';
 import { type Destination, findDestinations } from './destinations.ts';
 import { type Connected, connectHost, type HostConnection, type RunFacts } from './host-connector.ts';
 import { IdleConnections } from './idle-connections.ts';
-import { Leaves } from './leaves.ts';
 import { isOurselves } from './ourselves.ts';
 import type { OutcomeWriter } from './outcome-writer.ts';
 import type { QueueFate } from './queue-fate.ts';
@@ -70,7 +69,6 @@ const END: Next = { kind: 'end', finish: NOTHING };
 export class SmtpDelivery implements Transport {
   readonly #deps: SmtpDeliveryDeps;
   readonly #idle: IdleConnections;
-  readonly #leaves: Leaves;
   readonly #sources = new SourceAddresses();
   readonly #tlsPolicies: TlsPolicies;
   /** Runs begun, by queue; a queue comes and goes with its mail, and its hosts take turns all the same. */
@@ -78,7 +76,6 @@ export class SmtpDelivery implements Transport {
 
   constructor(deps: SmtpDeliveryDeps) {
     this.#deps = deps;
-    this.#leaves = new Leaves(deps.scheduler);
     this.#idle = new IdleConnections(deps.clock);
     this.#tlsPolicies = new TlsPolicies(deps);
   }
@@ -128,8 +125,9 @@ export class SmtpDelivery implements Transport {
 
   /** What was received at `oldest` or before bounces. */
   #bounceOlder(queue: Queue, attempt: ConnectionAttempt, result: StatusFacts, oldest: number): void {
-    const { outcomes, clock } = this.#deps;
-    const old = this.#leaves.remove(queue, ({ receivedAt }) => receivedAt <= oldest, clock.now());
+    const { outcomes, scheduler, clock } = this.#deps;
+    const recipient = (item: QueuedRecipient) => item.receivedAt <= oldest;
+    const old = scheduler.remove({ queue, recipient }, clock.now()).flatMap(({ items }) => items);
     for (let i = 0; i < old.length; i += BATCH) {
       outcomes.bounced(queue, old.slice(i, i + BATCH), attempt, result);
     }
@@ -186,16 +184,17 @@ export class SmtpDelivery implements Transport {
       failure = next.failure;
     }
     const last = failure;
-    if (last) return () => fate.defer(queue, last.attempt, last.status, last.error, config);
+    if (last) return () => fate.defer(queue, last.attempt, last.status, last.error, config, { id: grant.id });
     const holds = hold;
-    if (holds) return () => this.#leaves.heldBack(grant.id, holds, clock.now());
+    if (holds) return () => scheduler.heldBack(grant.id, holds, clock.now());
     const nobody = noAttempt(queue, run.vmta, 'smtp');
     const status = localStatus('4.4.1', 'no answer from host', config);
-    return () => fate.defer(queue, nobody, status, unusable || 'no host may be tried', config);
+    return () =>
+      fate.defer(queue, nobody, status, unusable || 'no host may be tried', config, { id: grant.id });
   }
 
   #own() {
-    return { sources: this.#sources, tlsPolicies: this.#tlsPolicies, leaves: this.#leaves, idle: this.#idle };
+    return { sources: this.#sources, tlsPolicies: this.#tlsPolicies, idle: this.#idle };
   }
 
   async #work(
@@ -217,11 +216,13 @@ export class SmtpDelivery implements Transport {
     switch (leave.kind) {
       case 'bounce-queue':
         return { kind: 'end', finish: () => fate.bounce(queue, attempt, leave.status) };
-      case 'defer-queue':
+      case 'defer-queue': {
+        const how = { id: grant.id, stopOpen: leave.stopOpen };
         return {
           kind: 'end',
-          finish: () => fate.defer(queue, attempt, leave.status, leave.error, config),
+          finish: () => fate.defer(queue, attempt, leave.status, leave.error, config, how),
         };
+      }
       case 'next-mx':
         return { kind: 'host', failure: { attempt, status: leave.status, error: leave.error } };
       case 'close':
@@ -231,7 +232,7 @@ export class SmtpDelivery implements Transport {
 
   /** A host that did not let us in. */
   #refused(
-    { grant: { queue }, settings, config }: RunFacts,
+    { grant: { id, queue }, settings, config }: RunFacts,
     rules: ReplyRules,
     connection: Extract<HostConnection, { kind: 'refused' | 'failed' }>,
   ): Next {
@@ -269,7 +270,10 @@ export class SmtpDelivery implements Transport {
     failure = { ...failure, status: asTemporary(failure.status) };
     if (effects.deferQueue) {
       const { status, error } = failure;
-      return { kind: 'end', finish: () => fate.defer(queue, attempt, status, error, config) };
+      return {
+        kind: 'end',
+        finish: () => fate.defer(queue, attempt, status, error, config, { id, stopOpen: true }),
+      };
     }
     // The queue has other addresses to try from, or waits for one: that is no failure of the host.
     return effects.sourceLost ? END : { kind: 'host', failure };

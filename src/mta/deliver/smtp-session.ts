@@ -127,6 +127,7 @@ export class SmtpSession {
     if (this.#sender.delivered > 0) return null;
     const status = localStatus('4.4.2', 'bad connection', this.#run.config);
     const words = `the connection was lost before anything was delivered: ${error}`;
-    return { kind: final ? 'defer-queue' : 'next-mx', status, error: words };
+    if (!final) return { kind: 'next-mx', status, error: words };
+    return { kind: 'defer-queue', status, error: words, stopOpen: false };
   }
 }

@@ -10,7 +10,13 @@ import type { RecipientResult } from './transaction.ts';
 export type Leave =
   /** Everything in the queue bounces. */
   | { readonly kind: 'bounce-queue'; readonly status: StatusFacts }
-  | { readonly kind: 'defer-queue'; readonly status: StatusFacts; readonly error: string }
+  | {
+      readonly kind: 'defer-queue';
+      readonly status: StatusFacts;
+      readonly error: string;
+      /** The queue's other connections end too: a rule said so. */
+      readonly stopOpen: boolean;
+    }
   /** This host is given up, the next one may be better. */
   | { readonly kind: 'next-mx'; readonly status: StatusFacts; readonly error: string }
   /** The connection ends, without fault of the queue. */
@@ -118,7 +124,9 @@ class Judgement {
       const statusText = `${bounced.statusText}; queue bounced by smtp-pattern-list ${list}`;
       this.#keep({ kind: 'bounce-queue', status: { ...bounced, statusText } });
     }
-    if (effects.deferQueue) this.#keep({ kind: 'defer-queue', status: asTemporary(status), error });
+    if (effects.deferQueue) {
+      this.#keep({ kind: 'defer-queue', status: asTemporary(status), error, stopOpen: true });
+    }
     if (effects.skipMx) this.#keep({ kind: 'next-mx', status: asTemporary(status), error });
     if (effects.sourceLost) this.#keep({ kind: 'close' });
   }

@@ -16,6 +16,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { Spool, SpoolWriteError } from '../../../spool/spool.ts';
+import { factsFor, REFUSED_QUEUE } from '../../../spool/stored-message.ts';
 import { folder, startReception, until } from '../../testing.ts';
 import type { TakeMessage } from '../submission.ts';
 import { FileLocks } from './file-locks.ts';
@@ -129,7 +130,7 @@ test('D18.2 x-job and x-envid of a plain file are its job and envelope ID', asyn
   put('one', PLAIN.replace('Subject', 'x-job: j1\nx-envid: e1\nSubject'));
   await until(() => mta.queued.length === 1);
   const { facts } = mta.stored().envelope;
-  assert.deepEqual([facts.envId], ['e1']);
+  assert.deepEqual([facts.envId, facts.jobId], ['e1', 'j1']);
   assert.doesNotMatch(mta.stored().content.toString(), /x-envid|x-job|x-receiver|x-sender/i);
 });
 
@@ -200,6 +201,38 @@ test('BSMTP, XACK ON, one malformed RCPT ⇒ file in BAD, nothing queued', async
   put('one', 'XACK ON\nMAIL FROM:<a@b.test>\nRCPT TO:<k@@x>\nRCPT TO:<lou@a.test>\nDATA\nS: x\n\n.\n');
   await until(() => existsSync(path.join(bad, 'one')));
   assert.equal(mta.queued.length, 0);
+});
+
+test('BSMTP, XACK OFF, same ⇒ others queued, a bounce to MAIL FROM (D18.5)', async (t) => {
+  const { mta, put, left, until } = await start(t);
+  put('one', 'XACK OFF\nMAIL FROM:<a@b.test>\nRCPT TO:<k@@x.test>\nRCPT TO:<lou@a.test>\nDATA\nS: x\n\n.\n');
+  await until(() => mta.queued.length === 2 && left().length === 0);
+  const { envelope } = mta.stored();
+  assert.equal(envelope.facts.sender, 'a@b.test');
+  assert.deepEqual(
+    mta.queued.map(({ domain, index }) => [envelope.recipients[index]!.address, domain]),
+    [
+      ['k@@x.test', REFUSED_QUEUE],
+      ['lou@a.test', 'a.test'],
+    ],
+  );
+  assert.equal(envelope.recipients[0]!.refusal?.status, '5.1.2');
+});
+
+test('BSMTP mail merge: each recipient has what XDFN said of it', async (t) => {
+  const { mta, put, until } = await start(t);
+  put(
+    'one',
+    'XMRG FROM:<a@b.test>\nXDFN *jobid=j1 n=Kim\nRCPT TO:<kim@a.test>\nXDFN *jobid=j2 n=Lou\nRCPT TO:<lou@a.test>\n' +
+      'XPRT 1 LAST\nSubject: Hi [n]\n\nx\n.\n',
+  );
+  await until(() => mta.queued.length === 2);
+  const { envelope } = mta.stored();
+  assert.deepEqual(
+    envelope.recipients.map((_, i) => factsFor(envelope, i).jobId),
+    ['j1', 'j2'],
+  );
+  assert.ok(envelope.template);
 });
 
 test('plain file, one malformed x-receiver ⇒ file in BAD', async (t) => {

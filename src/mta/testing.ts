@@ -401,12 +401,15 @@ export async function startReception(
   options: {
     dir?: string;
     headersWanted?: readonly string[];
+    /** Default one whose messages `logged` keeps. */
+    log?: Log;
     checks?: (log: Log) => readonly ReceptionCheck[];
   } = {},
 ): Promise<ReceptionUnderTest> {
   const config = good(text);
   const clock = new TestClock();
-  const { log, lines } = keptLog();
+  const { log: kept, lines } = keptLog();
+  const log = options.log ?? kept;
   const dir = options.dir ?? folder(t);
   const spool = openSpool(dir);
   const queued: PendingRecipient[] = [];

@@ -117,12 +117,27 @@ export class AddressList {
   }
 }
 
+/** An address that is in that spelling already: lists may hold a million of them. */
+const FOLDED = /^[^A-Z\u0080-\uffff]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*$/;
+
 /** An address in the spelling that lists are compared in. */
 function foldAddress(address: string): string {
+  if (FOLDED.test(address)) return address;
   const at = address.lastIndexOf('@');
   if (at < 0) return address.toLowerCase();
   const domain = address.slice(at + 1);
   return `${address.slice(0, at).toLowerCase()}@${canonicalDomain(domain) ?? domain.toLowerCase()}`;
+}
+
+/** Lines of an address file without blanks, empty ones and comments; one at a time, for there may be a million. */
+function* entriesOf(text: string): Generator<string> {
+  for (let at = 0; at < text.length; ) {
+    const lf = text.indexOf('\n', at);
+    const end = lf < 0 ? text.length : lf;
+    const entry = text.slice(at, end).trim();
+    if (entry !== '' && !entry.startsWith('#')) yield entry;
+    at = end + 1;
+  }
 }
 
 /** Reads the lines of an `<address-list>` into `list`. */
@@ -133,10 +148,7 @@ export function fillAddressList(list: AddressList, block: Block, disk: Disk, fin
     else if (name === 'address-file') {
       const file = line.value as string;
       try {
-        for (const raw of disk.readFile(file).split('\n')) {
-          const entry = raw.trim();
-          if (entry && !entry.startsWith('#')) list.addEntry(entry);
-        }
+        for (const entry of entriesOf(disk.readFile(file))) list.addEntry(entry);
       } catch (error) {
         findings.error(line.origin, `address-file: ${file} cannot be read: ${(error as Error).message}`, {
           text: path.basename(file),

@@ -404,9 +404,11 @@ export async function startReception(
     /** Default one whose messages `logged` keeps. */
     log?: Log;
     checks?: (log: Log) => readonly ReceptionCheck[];
+    /** Texts of files that the configuration names, by absolute name. */
+    files?: Readonly<Record<string, string>>;
   } = {},
 ): Promise<ReceptionUnderTest> {
-  const config = good(text);
+  const config = good(text, options.files);
   const clock = new TestClock();
   const { log: kept, lines } = keptLog();
   const log = options.log ?? kept;

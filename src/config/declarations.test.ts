@@ -285,6 +285,7 @@ const HANDED_OUT: ReadonlySet<string> = new Set([
   'server',
   'client',
   'always-allow-relaying',
+  'include-headers-from',
 ]);
 
 /** Whether a value is asked for by this name; a name that merely stands somewhere does not count. */

@@ -224,6 +224,7 @@ export class SmtpServerSession implements Endpoints {
 
   /** Queues a reply; `why` tells that the connection ends with it. */
   #say(reply: Reply, why?: CloseReason): undefined {
+    if (this.#options.dropTransient && reply.code >= 400 && reply.code < 500) return void this.#wire.drop();
     this.#write(reply);
     if (why) this.#wire.finish(why);
     else if (reply.close || reply.code === 421) this.#wire.finish('refused');

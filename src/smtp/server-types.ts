@@ -77,6 +77,8 @@ export interface SmtpServerOptions {
   readonly bareLineEnds: 'reject' | 'accept-as-data';
   /** Hand addresses without a domain to the handlers instead of refusing them. */
   readonly unqualifiedAddresses: boolean;
+  /** Cut the connection where a 4xx reply would be sent. */
+  readonly dropTransient?: boolean;
   /** Refuse MAIL before HELO or EHLO. */
   readonly requireHelo: boolean;
 }

@@ -1,5 +1,4 @@
 import type { Declarations } from '../declaration.ts';
-import { notReadYet } from '../declaration.ts';
 import { domainPattern } from '../domain-pattern.ts';
 import { interval, size } from '../values/quantities.ts';
 import { boolean, directory, oneOf } from '../values/scalars.ts';
@@ -142,6 +141,9 @@ export const additionalDirectives = {
     ours: true,
     tier: 'common',
     summary: 'Apply the options of X-MSYS-API and remove the header.',
-    effect: notReadYet,
+    effect: {
+      differs:
+        'campaign_id becomes the job ID and the header goes; metadata, tags and tracking options are checked only',
+    },
   },
 } as const satisfies Declarations;

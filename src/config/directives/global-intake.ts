@@ -112,7 +112,7 @@ export const globalIntakeDirectives = {
     tier: 'rare',
     section: '3.3.1.17; 12.9',
     summary: 'Sends mail for one address, local part or domain to others.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-ip': {
     scopes: ['global'],
@@ -176,7 +176,7 @@ export const globalIntakeDirectives = {
     tier: 'rare',
     section: '3.3.1.29',
     summary: 'Undefined merge variables become nothing instead of staying as written.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   include: {
     scopes: ['global'],

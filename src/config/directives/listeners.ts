@@ -150,7 +150,7 @@ export const sourceGroupDirectives = {
     tier: 'rare',
     section: '3.3.9.1',
     summary: 'Most inbound connections of the group.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'reserved-smtp-in': {
     scopes: ['source-group'],

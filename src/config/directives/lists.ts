@@ -172,7 +172,7 @@ export const rewriteListDirectives = {
     tier: 'rare',
     section: '3.3.18.2',
     summary: 'Rewrites the domain in From.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 

@@ -173,7 +173,7 @@ export const sourceChecksDirectives = {
     tier: 'common',
     section: '3.3.7.30; 3.3.10.94.11; 3.3.20.1.3',
     summary: 'Log TLS.',
-    effect: notReadYet,
+    effect: { differs: 'in `<source>` only' },
   },
   'smtp-data-timeout': {
     scopes: ['source'],
@@ -200,7 +200,7 @@ export const sourceChecksDirectives = {
     tier: 'core',
     section: '3.3.7.60; 4.2.2',
     summary: 'Log connections.',
-    effect: notReadYet,
+    effect: { differs: 'in `<source>` only' },
   },
   'log-commands': {
     scopes: ['source', 'domain'],
@@ -209,7 +209,7 @@ export const sourceChecksDirectives = {
     tier: 'core',
     section: '3.3.7.61; 4.2.2',
     summary: 'Log commands and replies.',
-    effect: notReadYet,
+    effect: { differs: 'in `<source>` only' },
   },
   'log-data': {
     scopes: ['source', 'domain', 'transmissions-api'],
@@ -218,7 +218,7 @@ export const sourceChecksDirectives = {
     tier: 'common',
     section: '3.3.7.62; 3.3.20.1.2',
     summary: 'Log all that is sent and received.',
-    effect: notReadYet,
+    effect: { differs: 'in `<source>` only' },
   },
   'reject-spf-check-temperror': {
     scopes: ['source'],

@@ -99,7 +99,7 @@ export const sourceHeadersDirectives = {
     tier: 'common',
     section: '3.3.7.44',
     summary: 'What job IDs begin with.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'process-x-job': {
     scopes: ['source'],
@@ -188,6 +188,6 @@ export const sourceHeadersDirectives = {
     documented: false,
     tier: 'common',
     summary: 'Drop the Received headers a message came with.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

@@ -20,7 +20,7 @@ export const sourceDirectives = {
     tier: 'rare',
     section: '3.3.7.3',
     summary: 'Who gets a copy of everything from this source.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'allow-mailmerge': {
     scopes: ['source'],
@@ -29,7 +29,7 @@ export const sourceDirectives = {
     tier: 'common',
     section: '3.3.7.10',
     summary: 'Offer mail merge over SMTP.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'verp-default': {
     scopes: ['source'],
@@ -38,7 +38,7 @@ export const sourceDirectives = {
     tier: 'common',
     section: '3.3.7.15',
     summary: 'Give every recipient a return path of their own.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'suppress-local-dsn': {
     scopes: ['source'],
@@ -56,7 +56,7 @@ export const sourceDirectives = {
     tier: 'rare',
     section: '3.3.7.28',
     summary: 'How much of a message its report returns.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'default-virtual-mta': {
     scopes: ['source'],
@@ -82,7 +82,7 @@ export const sourceDirectives = {
     tier: 'rare',
     section: '3.3.7.32',
     summary: 'Hang up instead of answering 4xx.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-message-size': {
     scopes: ['source'],
@@ -118,7 +118,7 @@ export const sourceDirectives = {
     tier: 'rare',
     section: '3.3.7.37',
     summary: 'Too many recipients fail the message, not the surplus.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'suppression-lists': {
     scopes: ['source'],
@@ -126,7 +126,7 @@ export const sourceDirectives = {
     tier: 'common',
     section: '3.3.7.38; 10.16',
     summary: 'Lists of recipients to refuse.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'pattern-list': {
     scopes: ['source'],
@@ -142,7 +142,7 @@ export const sourceDirectives = {
     tier: 'rare',
     section: '3.3.7.51',
     summary: 'The group whose connection quota this source shares.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'allow-chunking': {
     scopes: ['source'],
@@ -187,7 +187,7 @@ export const sourceDirectives = {
     tier: 'common',
     section: '3.3.7.64; 10.16',
     summary: 'Take bad recipients and bounce them later.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'always-allow-api-submission': {
     scopes: ['source'],
@@ -196,7 +196,7 @@ export const sourceDirectives = {
     tier: 'common',
     section: '3.3.7.68',
     summary: 'Allow what submission libraries need.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'auto-qualify-domain': {
     scopes: ['source'],

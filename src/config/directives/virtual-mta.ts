@@ -45,7 +45,7 @@ export const virtualMtaDirectives = {
     tier: 'rare',
     section: '3.3.1.33.3; 3.3.12.7; 3.3.13.4',
     summary: 'File of header lines to put into messages.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'use-proxy': {
     scopes: ['global', 'virtual-mta'],
@@ -74,7 +74,7 @@ export const virtualMtaDirectives = {
     tier: 'core',
     section: '3.3.18; 3.3.12.9; 3.3.13.7',
     summary: 'Rules that rewrite sender addresses.',
-    effect: { differs: 'in `<source>` only' },
+    effect: 'honoured',
   },
   'max-smtp-msg-rate': {
     scopes: ['virtual-mta', 'virtual-mta-pool'],

@@ -3,6 +3,7 @@
  * hands its recipients to the scheduler. A 250 is answered only after the message and the record of its reception
  * are on disk together.
  */
+import type { Settings } from '../../config/index.ts';
 import { messageIdBase } from '../../events/message-id.ts';
 import type { MessageFacts, Outcome, Received } from '../../events/outcome.ts';
 import { Header } from '../../mail/header.ts';
@@ -323,7 +324,7 @@ class Intake {
       recipients,
       eightBit: sender.eightBit,
       smtpUtf8: sender.smtpUtf8,
-      returnContent: sender.returnContent,
+      returnContent: sender.returnContent || returnDefault(source),
       removeHeaders: control.remove,
       ...control.atDelivery,
       suppressReports: source.get('suppress-local-dsn'),
@@ -347,6 +348,12 @@ interface Decision {
 
 /** VMTAs and sender domains whose tracking is remembered while one submission is taken. */
 const MOST_FLAGS = 100;
+
+/** `dsn-return-default`; '' leaves it to the reports themselves. */
+function returnDefault(source: Settings<'source'>): Envelope['returnContent'] {
+  const given = source.get('dsn-return-default');
+  return given === 'system' ? '' : given;
+}
 
 function wantedHeaders(header: Header, wanted: ReadonlySet<string>): [string, string][] {
   if (wanted.size === 0) return [];

@@ -39,6 +39,16 @@ test('suppression, SMTP without accept-invalid-recipients: RCPT refused, for eve
   }
 });
 
+test('suppression: an address file of a million lines', async (t) => {
+  const lines = Array.from({ length: 1_000_000 }, (_, i) => `user${i}@d${i % 5000}.test`);
+  const files = { '/etc/pmta/gone.txt': lines.join('\n') };
+  const list = LIST('address-file /etc/pmta/gone.txt');
+  const mta = await startReception(t, open('suppression-lists gone', list), { files });
+  assert.match(await mta.send({ to: ['USER999999@d4999.test'] }), /^550 5\.7\.1/);
+  assert.match(await mta.send({ to: ['user0@d0.test'] }), /^550 5\.7\.1/);
+  assert.match(await mta.send({ to: ['user0@d1.test'] }), /^250 /);
+});
+
 test('suppression, SMTP with accept-invalid-recipients: queued, then bounced 5.7.1 (delivery not authorized)', async (t) => {
   const mta = await startReception(
     t,

@@ -42,6 +42,7 @@ export function sessionOptions(
     extraKeywords: merge ? ['XACK', 'XMRG', 'VERP'] : ['VERP'],
     extraMailParams: MAIL_PARAMS,
     octetVerbs: OCTET_VERBS,
+    dropTransient: source.get('disconnect-on-transient-error'),
     ...(merge ? { maxCommandLine: LONGEST_MERGE_LINE } : {}),
     hostName,
     extensions,

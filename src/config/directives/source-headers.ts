@@ -161,7 +161,7 @@ export const sourceHeadersDirectives = {
     tier: 'common',
     section: '3.3.7.54; 10.14',
     summary: 'Keep to the hours in X-Schedule.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'retain-x-schedule': {
     scopes: ['source'],

@@ -110,7 +110,8 @@ test('a recipient that was taken only to be bounced: bounced with that status an
   const item = { spoolId, index: 0, receivedAt: 0, attempts: 0, holdUntil: 0, priority: 50 };
   const pending = { ...item, domain: REFUSED_QUEUE, vmta: '{default}' };
   await mta.spool.store(envelope, CONTENT, [pending], []);
-  mta.scheduler.add(REFUSED_QUEUE, '{default}', item, mta.clock.now());
+  const queued = { ...item, job: '', windows: null };
+  mta.scheduler.add(REFUSED_QUEUE, '{default}', queued, mta.clock.now());
   mta.dispatcher.kick();
   await until(() => mta.journal().length === 1);
   const [bounced] = mta.journal();

@@ -94,7 +94,7 @@ test('size: over max-message-size refused; EHLO SIZE shows the limit, 0 for none
   const mta = await startReception(t, open('max-message-size 1k'));
   assert.match(await (await mta.client()).ask('EHLO x.test'), /SIZE 1024/);
   assert.match(
-    await mta.send({ to: ['kim@a.test'], content: `${CONTENT}${'x'.repeat(900)}\r\n` }),
+    await mta.send({ to: ['kim@a.test'], content: `${CONTENT}${'x'.repeat(990)}\r\n` }),
     /^552 5\.3\.4/,
   );
   const free = await startReception(t, open());

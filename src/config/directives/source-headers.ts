@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet } from '../declaration.ts';
+import type { Declarations } from '../declaration.ts';
 import { boolean, booleanOr, header, headers, oneOf, string } from '../values/scalars.ts';
 
 /** `<source>`: headers that are read, added and removed on arrival. */

@@ -6,6 +6,7 @@ import { positive, replyText } from '../../smtp/index.ts';
 import type { Spool } from '../../spool/spool.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
+import { statusTexts } from '../accounting/dsn-text.ts';
 import type { TrafficMeter } from '../monitor/traffic.ts';
 import type { HoldReason } from '../queue/hold.ts';
 import type { Queue, QueuedRecipient } from '../queue/queue.ts';
@@ -88,6 +89,7 @@ export class SmtpDelivery implements Transport {
     const vmta = config.vmtas.get(queue.vmta.toLowerCase())!;
     const settings = config.queue(queue.domain, queue.vmta);
     const route = this.#deps.rollup.route(config, queue);
+    if (!route) return;
     const found = await findDestinations({
       ...route,
       settings,
@@ -96,6 +98,12 @@ export class SmtpDelivery implements Transport {
       isOurs: (host, port) => isOurselves(config, host, port),
     });
     const nobody = noAttempt(queue, vmta, 'smtp');
+    if (route.shared && (found.kind !== 'hosts' || found.implicit)) {
+      const nowhere = this.#deps.rollup.keepApart(config, queue, route.domain);
+      const status = localStatus('5.1.2', statusTexts.noSuchDomain, config);
+      if (nowhere.length > 0) this.#deps.outcomes.bounced(queue, nowhere, nobody, status);
+      return;
+    }
     if (found.kind !== 'hosts') {
       const status = localStatus(found.status, found.text, config);
       if (settings.get('log-resolution')) log.info(`${queue.name}: ${found.text}`);

@@ -195,6 +195,35 @@ test('rollup-by-ip: one queue, and each message goes to the hosts that its own d
   ]);
 });
 
+test('rollup-by-ip: what becomes of a domain without usable hosts does not touch the others in the queue', async (t) => {
+  const zone = `
+    one.test MX 10 d1.s.example
+    lost.test MX 10 nowhere.s.example
+    broken.test MX 10 dark.s.example
+    dark.s.example fails`;
+  const { mta } = await start(t, zone, { rules: 'mx *.s.example s.rollup rollup-by-ip' });
+  for (const one of ['a@lost.test', 'b@one.test', 'c@s.rollup', 'd@broken.test', 'e@one.test']) {
+    await mta.submit([one], { facts: { vmta: 'v' } });
+  }
+  await until(() => mta.journal().length >= 5);
+  await mta.quiet();
+  const seen = mta.journal().map((outcome) => {
+    const who =
+      'recipient' in outcome && typeof outcome.recipient === 'object' ? outcome.recipient.address : '';
+    const queue = 'attempt' in outcome ? outcome.attempt?.queue : '';
+    return `${outcome.kind} ${who} ${queue}`;
+  });
+  assert.deepEqual(seen.sort(), [
+    'bounced a@lost.test lost.test/v',
+    'bounced c@s.rollup s.rollup/v',
+    'delivered b@one.test s.rollup/v',
+    'delivered e@one.test s.rollup/v',
+    'queue-deferred  broken.test/v',
+  ]);
+  assert.equal(mta.rollup.known(mta.config, 'lost.test', 'v'), null, 'it stays apart for a while');
+  assert.equal(mta.rollup.known(mta.config, 'one.test', 'v'), 's.rollup');
+});
+
 test('recipients that wait for their own time move too, and wait on in the roll-up queue', async (t) => {
   let zone = mx('m.test', 'c9.z 10');
   const { mta } = await start(t, () => zone);

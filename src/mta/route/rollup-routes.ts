@@ -24,12 +24,19 @@ export interface RollupRoute {
   readonly domain: string;
   /** The hosts of an explicit roll-up queue, R(Q): only these, without a look at MX records. */
   readonly hosts: readonly string[] | null;
+  /** Mail of several domains waits in the queue, and what is found out concerns this one only. */
+  readonly shared: boolean;
 }
 
 const SUFFIX = '.rollup';
+/** How long a domain whose hosts cannot be used stays out of a queue that is rolled up by address. */
+const APART_MS = 300_000;
+const MOST_APART = 10_000;
 
 export class RollupRoutes {
   readonly #deps: RollupRoutesDeps;
+  /** Domains that are not rolled up until then. */
+  readonly #apart = new Map<string, number>();
 
   constructor(deps: RollupRoutesDeps) {
     this.#deps = deps;
@@ -37,7 +44,7 @@ export class RollupRoutes {
 
   /** The roll-up queue of a domain by an MX answer that is in the cache; null when there is none, or no answer yet. */
   known(config: Config, domain: string, vmta: string): string | null {
-    if (!mayRollUp(config, domain, vmta)) return null;
+    if (!mayRollUp(config, domain, vmta) || this.#isApart(domain)) return null;
     return match(config, this.#deps.resolver().peek(domain, 'MX'), vmta);
   }
 
@@ -51,7 +58,7 @@ export class RollupRoutes {
     const { log } = this.#deps;
     const { domain, vmta } = queue;
     if (isStray(config, domain, vmta)) {
-      const count = this.#sendHome(queue, config);
+      const count = this.#sendHome(queue, config, (home) => home !== domain);
       if (count > 0) {
         log.info(`${queue.name}: no mx-rollup-list names it any more; mail goes back to its own domains`, {
           count,
@@ -59,7 +66,7 @@ export class RollupRoutes {
         return true;
       }
     }
-    if (!mayRollUp(config, domain, vmta)) return false;
+    if (!mayRollUp(config, domain, vmta) || this.#isApart(domain)) return false;
     const target = match(config, await this.#deps.resolver().query(domain, 'MX'), vmta);
     if (target === null) return false;
     const count = this.#deps.scheduler.move(queue, target, vmta, this.#deps.clock.now()).length;
@@ -69,13 +76,40 @@ export class RollupRoutes {
     return true;
   }
 
-  route(config: Config, queue: Queue): RollupRoute {
+  /** Null: nothing waits whose hosts could be looked up. */
+  route(config: Config, queue: Queue): RollupRoute | null {
     const rollup = rollupTable(config).get(queue.domain);
-    if (!rollup) return { domain: queue.domain, hosts: null };
-    if (rollup.hosts.length > 0) return { domain: queue.domain, hosts: rollup.hosts };
+    const own = { domain: queue.domain, hosts: null, shared: false };
+    if (!rollup || config.queue(queue.domain, queue.vmta).get('smtp-hosts') !== null) return own;
+    if (rollup.hosts.length > 0) return { ...own, hosts: rollup.hosts };
+    if (!rollup.byIp) return own;
     // By address: the hosts of whoever is next. Others on this connection must have the same (see `belongs`).
-    const next = rollup.byIp ? queue.ready.peek() : undefined;
-    return { domain: next ? this.#home(config, next, queue.vmta) : queue.domain, hosts: null };
+    const next = queue.ready.peek();
+    return next ? { domain: this.#home(config, next, queue.vmta), hosts: null, shared: true } : null;
+  }
+
+  /**
+   * A domain of a shared queue has no usable hosts: its mail goes back to its own queue, where what becomes of it
+   * concerns nobody else. Answers what has no other queue, because its address names the roll-up queue itself; it is
+   * taken out and counts as in delivery.
+   */
+  keepApart(config: Config, queue: Queue, domain: string): readonly QueuedRecipient[] {
+    const { scheduler, clock, log } = this.#deps;
+    const now = clock.now();
+    if (domain === queue.domain) {
+      const recipient = (item: QueuedRecipient) => this.#home(config, item, queue.vmta) === domain;
+      return scheduler.remove({ queue, recipient }, now).flatMap(({ items }) => items);
+    }
+    if (this.#apart.size >= MOST_APART) this.#apart.clear();
+    this.#apart.set(domain, now + APART_MS);
+    const count = this.#sendHome(queue, config, (home) => home === domain);
+    log.info(
+      `${queue.name}: no host of ${domain} can be used; its mail goes back to ${domain}/${queue.vmta}`,
+      {
+        count,
+      },
+    );
+    return [];
   }
 
   /**
@@ -107,14 +141,22 @@ export class RollupRoutes {
     return fitting;
   }
 
-  /** Each recipient to the queue it would be in without roll-up. */
-  #sendHome(queue: Queue, config: Config): number {
+  #isApart(domain: string): boolean {
+    const until = this.#apart.get(domain);
+    if (until === undefined) return false;
+    if (until > this.#deps.clock.now()) return true;
+    this.#apart.delete(domain);
+    return false;
+  }
+
+  /** Those recipients to the queue they would be in without roll-up whose queue domain there is `chosen`. */
+  #sendHome(queue: Queue, config: Config, chosen: (home: string) => boolean): number {
     const { scheduler, clock } = this.#deps;
     const now = clock.now();
     let moved = 0;
     const home = (item: QueuedRecipient) => this.#home(config, item, queue.vmta);
-    const strays = (item: QueuedRecipient) => home(item) !== queue.domain;
-    for (const { items } of scheduler.remove({ queue, recipient: strays }, now)) {
+    const recipient = (item: QueuedRecipient) => chosen(home(item));
+    for (const { items } of scheduler.remove({ queue, recipient }, now)) {
       for (const item of items) {
         scheduler.done(queue, false, now);
         scheduler.add(home(item), queue.vmta, item, now);

@@ -61,6 +61,8 @@ function serve(socket: Socket, host: Omit<RemoteHost, 'port'>, options: RemoteHo
       if (content !== null) host.contents.push(content);
       content = null;
       host.seen.push(line);
+      // A proxy passes on what comes after.
+      if (verb === 'PROXY') continue;
       const answer = options.answer?.(verb, line, connection) ?? null;
       if (answer === 'hang up') return socket.destroy();
       if (verb === 'DATA' && (answer === null || answer.startsWith('354'))) content = '';

@@ -64,12 +64,15 @@ export class Tail {
 
   /**
    * Where a record can be added that is not in the tail: behind what was told again if the crash cut that record in
-   * the middle, else behind all that is there; `null` if that is the middle of a line of another program.
+   * the middle or left a hole in it, else behind all that is there; `null` if that is the middle of a line of another program.
    */
   placeFor(record: string): number | null {
     const rest = this.#bytes.subarray(this.#told);
     const wanted = Buffer.from(record);
-    if (rest.length < wanted.length && wanted.subarray(0, rest.length).equals(rest)) {
+    const differs = rest.findIndex((byte, i) => byte !== wanted[i]);
+    // A power cut leaves zeros where a part of the file did not reach the disk; whatever comes behind them is ours too.
+    const hole = differs >= 0 && rest[differs] === 0;
+    if (hole || (rest.length < wanted.length && differs < 0)) {
       const handle = openSync(this.#file, 'r+');
       try {
         ftruncateSync(handle, this.end);

@@ -227,6 +227,37 @@ test('the same when the crash came before the first checkpoint', async (t) => {
   }
 });
 
+test('a power cut left holes of zeros behind the checkpoint: each record is there once, and nothing else', async (t) => {
+  const b = await bench(t);
+  const jobs = Array.from({ length: 200 }, (_, i) => `job${i}`);
+  let view = b.view();
+  await view.open(null);
+  put(view, ...jobs.slice(0, 50));
+  const checkpoint = await view.flush();
+  put(view, ...jobs.slice(50));
+  await view.flush();
+  await view.close();
+  const file = path.join(b.dir, b.files()[0]!);
+  const whole = readFileSync(file);
+  for (const [from, to] of [
+    [0, 512],
+    [1024, 1536],
+    [512, whole.length],
+  ] as const) {
+    const torn = Buffer.from(whole);
+    const { bytes } = checkpoint as { bytes: number };
+    torn.fill(0, bytes + from, Math.min(bytes + to, whole.length));
+    writeFileSync(file, torn);
+    view = b.view();
+    await view.open(checkpoint);
+    put(view, ...jobs.slice(50));
+    await view.flush();
+    await view.close();
+    assert.deepEqual(readFileSync(file), whole);
+  }
+  assert.deepEqual(b.jobs(), jobs);
+});
+
 test('files and records of another program are never removed', async (t) => {
   const b = await bench(t);
   let view = b.view();

@@ -314,3 +314,9 @@ test('a wildcard roll-up without a route is warned of', () => {
     [],
   );
 });
+
+test('a pool without members is warned of', () => {
+  assert.deepEqual(warnings('<virtual-mta-pool P>\n</virtual-mta-pool>').slice(0, 1), [
+    'pool P has no members',
+  ]);
+});

@@ -24,6 +24,10 @@ export function findSuspicious(
   openRelay(config, findings);
   deadRules(config, findings, stockFile);
   rollupsWithoutRoute(config, findings);
+  for (const { name, members, origin } of config.pools.values()) {
+    if (members.length > 0) continue;
+    findings.warn(origin, `pool ${name} has no members`, { text: name, hint: 'add virtual-mta NAME' });
+  }
   readableSecrets(config.root, disk, findings);
   weakKeysAndOldFields(config.root, findings);
   if (!config.signals) {

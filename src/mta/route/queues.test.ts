@@ -41,7 +41,7 @@ test('section 2: a domain in U-labels names the queue of its A-labels', async (t
   assert.ok(queuePattern('Bücher.example/*')(mta.queued[0].domain, mta.queued[0].vmta));
 });
 
-test('section 2: max-smtp-out 20, two VMTAs => up to 40 connections; retry of one queue does not touch the other', () => {
+test('section 2: max-smtp-out 20, two VMTAs => up to 40 connections; a.example/v1 in backoff or retry does not affect a.example/v2', () => {
   const config = good(`${vmtas('v1', 'v2')}\n<domain a.example>\nmax-smtp-out 20\n</domain>`);
   const scheduler = new Scheduler(
     limitsFromConfig(() => config),
@@ -69,6 +69,8 @@ test('section 2: max-smtp-out 20, two VMTAs => up to 40 connections; retry of on
   scheduler.failed(first, 0, 'no answer');
   assert.ok(first.retryAt > 0);
   assert.equal(second.retryAt, 0);
+  scheduler.setMode(first, 'backoff', 'a test', 0);
+  assert.deepEqual([first.mode, second.mode], ['backoff', 'normal']);
 });
 
 test('D3.9: a processed X-Virtual-MTA goes from the message unless retain-x-virtual-mta; an unprocessed one stays', async (t) => {
@@ -83,7 +85,7 @@ test('D3.9: a processed X-Virtual-MTA goes from the message unless retain-x-virt
   assert.equal(await removed('process-x-virtual-mta no'), '{default} false');
 });
 
-test('D3.4, D10: the priority of a rule is kept with the queued recipient', async (t) => {
+test('D3.4: the priority of a rule is kept with the queued recipient', async (t) => {
   const rules = '<pattern-list p>\nrcpt-to /kim/ virtual-mta=v,recipient-priority=70\n</pattern-list>';
   const mta = await startReception(t, `${vmtas('v')}\n${rules}\n${open('pattern-list p')}`);
   await mta.send({ to: ['kim@a.example'], content: HELLO });

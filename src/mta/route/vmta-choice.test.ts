@@ -288,6 +288,11 @@ test('an invalid name that is taken all the same never looks like anything but a
   assert.equal(choose({ source, header: GONE, global }), 'P:v1');
 });
 
+test('a pool without members is a name that does not exist', () => {
+  const given = { global: '<virtual-mta-pool empty>\n</virtual-mta-pool>', source: X };
+  assert.equal(choose({ ...given, header: 'X-Virtual-MTA: empty\r\n' }), '550 5.3.5');
+});
+
 test('call-to in a circle, and nested lists, end', () => {
   const global = `<pattern-list p>
       mail-from /news/ <pattern-list>

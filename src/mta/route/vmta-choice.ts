@@ -125,7 +125,8 @@ function readable(name: string): string {
 function named({ config, pools }: VmtaQuestion, name: string): Named | null {
   const key = name.toLowerCase();
   const pool = config.pools.get(key);
-  if (pool) {
+  // A pool without members is a name that leads nowhere.
+  if (pool && pool.members.length > 0) {
     const member = pools.take(pool);
     return { vmta: config.vmtas.get(member.toLowerCase())?.name ?? member, pool: pool.name };
   }

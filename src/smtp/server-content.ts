@@ -5,7 +5,7 @@ import type { Answer, MaybeLater, SmtpServerOptions } from './server-types.ts';
 import type { ServerWire } from './server-wire.ts';
 
 /** What one message may take of this process when the options set no limit. */
-const LARGEST_MESSAGE = 512 * 1024 * 1024;
+export const LARGEST_MESSAGE = 512 * 1024 * 1024;
 
 /** The content of one message on its way in, by DATA or by chunks. */
 export class IncomingContent {
@@ -62,13 +62,16 @@ export class IncomingContent {
 export class IncomingChunk {
   readonly size: number;
   readonly isLast: boolean;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
   /** What to say when it is through, in the place of a yes; its bytes are forgotten then. */
   refusal: Reply | null = null;
   #left: number;
 
-  constructor(size: number, isLast: boolean) {
+  constructor(size: number, isLast: boolean, startedAt: number) {
     this.size = size;
     this.isLast = isLast;
+    this.startedAt = startedAt;
     this.#left = size;
   }
 

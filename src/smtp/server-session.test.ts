@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import { TestClock } from '../system/testing.ts';
 import { lastReply, reply } from './reply.ts';
 import { replyText } from './reply-reader.ts';
 import type { SmtpServerHandlers, SmtpServerOptions } from './server-types.ts';
@@ -607,4 +609,27 @@ test('a client that does not read its replies is not answered without end', asyn
   assert.ok(commands < lines, `${commands} commands were answered`);
   peer.socket.resume();
   for (let i = 0; i < lines; i++) await peer.reply();
+});
+
+test('a chunk larger than any message ends the session; a refused one has as long as a message', async (t) => {
+  const clock = new TestClock();
+  const { port, messages } = await startServer(t, {}, {}, clock);
+  const huge = await Peer.open(t, port);
+  await huge.reply();
+  await huge.ask('EHLO c');
+  await huge.ask('MAIL FROM:<a@b>');
+  await huge.ask('RCPT TO:<a@b>');
+  assert.match(await huge.ask('BDAT 999999999999999 LAST'), /^552 5\.3\.4 /);
+  await huge.end();
+  const slow = await Peer.open(t, port);
+  await slow.reply();
+  await slow.ask('EHLO c');
+  slow.write('BDAT 100000 LAST\r\n');
+  for (let minutes = 0; minutes < 62 && !slow.closed; minutes += 2) {
+    slow.write('x');
+    await wait(10);
+    clock.advance(120_000);
+  }
+  assert.match(await slow.text(), /^421 4\.4\.2 /);
+  assert.equal(messages.length, 0);
 });

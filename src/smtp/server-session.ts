@@ -13,7 +13,7 @@ import {
   MAX_AUTH_LINE,
   verifyCredentials,
 } from './server-auth.ts';
-import { IncomingChunk, IncomingContent } from './server-content.ts';
+import { IncomingChunk, IncomingContent, LARGEST_MESSAGE } from './server-content.ts';
 import { ehloLines, mechanismsOffered, paramRules } from './server-offer.ts';
 import * as say from './server-replies.ts';
 import type {
@@ -216,7 +216,7 @@ export class SmtpServerSession implements Endpoints {
     const { timeouts } = this.#options;
     if (this.#state !== 'data' && this.#state !== 'chunk') return progress ? timeouts.command : null;
     const now = this.#tools.clock.now();
-    const since = this.#content?.startedAt ?? now;
+    const since = this.#content?.startedAt ?? this.#chunk?.startedAt ?? now;
     return Math.min(timeouts.data, since + timeouts.message - now);
   }
 
@@ -498,7 +498,9 @@ export class SmtpServerSession implements Endpoints {
     const match = /^(\d{1,15})( +LAST)?$/i.exec(argument);
     // Without a length nobody knows where the next command begins.
     if (!match) return this.#say(say.BAD_BDAT, 'error');
-    const chunk = new IncomingChunk(Number(match[1]), match[2] !== undefined);
+    const chunk = new IncomingChunk(Number(match[1]), match[2] !== undefined, this.#tools.clock.now());
+    // Nobody is to be made to read what nobody can send; and unread, it cannot be told from commands.
+    if (chunk.size > LARGEST_MESSAGE) return this.#say(say.TOO_BIG, 'error');
     this.#chunk = chunk;
     chunk.refusal = this.#options.extensions.has('CHUNKING') ? this.#whyNoContent() : say.NOT_IMPLEMENTED;
     this.#state = 'chunk';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { before, test } from 'node:test';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { TestClock } from '../system/testing.ts';
 import { makeSelfSignedCertificate } from './self-signed.ts';
 import { createSmtpSecureContext } from './server.ts';
@@ -156,4 +156,31 @@ test("a client's certificate is there for the handlers to judge", async (t) => {
     peer.socket.destroy();
   }
   assert.deepEqual(seen, [false, 'CN=client.test', true, 'CN=client.test']);
+});
+
+test('a client that asks for another handshake (TLS 1.2) is cut off', async (t) => {
+  const server = await startServer(t, { tls });
+  const peer = await Peer.open(t, server.port);
+  await peer.reply();
+  await peer.ask('EHLO c');
+  await peer.ask('STARTTLS');
+  await peer.secure({ maxVersion: 'TLSv1.2' });
+  assert.match(await peer.ask('EHLO c'), /^250/);
+  (peer.socket as TLSSocket).renegotiate({ rejectUnauthorized: false }, () => {});
+  await peer.end();
+  assert.equal(server.server.sessions.size, 0);
+});
+
+test('what is no TLS any more, after the handshake, ends the connection', async (t) => {
+  const server = await startServer(t, { tls });
+  const peer = await Peer.open(t, server.port);
+  const raw = peer.socket;
+  await peer.reply();
+  await peer.ask('EHLO c');
+  await peer.ask('STARTTLS');
+  await peer.secure();
+  assert.match(await peer.ask('EHLO c'), /^250/);
+  raw.write(Buffer.from('MAIL FROM:<a@b>\r\n'));
+  await once(raw, 'close');
+  assert.deepEqual(server.messages, []);
 });

@@ -290,10 +290,12 @@ export class ServerWire {
     });
     raw.removeListener('close', this.#onClose);
     secured.on('error', this.#onError);
-    secured.on('_tlsError', this.#onError);
+    secured.on('_tlsError', this.#onTlsError);
     secured.on('close', this.#onClose);
     this.#socket = secured;
     secured.once('secure', () => {
+      // A client that asks for handshake after handshake would have us work for nothing.
+      secured.disableRenegotiation();
       if (this.#phase === 'securing') then(secured);
     });
   }
@@ -333,6 +335,12 @@ export class ServerWire {
     if (this.isOver) return;
     this.#tools.log.info('connection failed', { client: this.#client, reason: error.message });
     this.#closeReason ??= 'error';
+  };
+
+  /** Node tells of TLS that went wrong, or of a renegotiation, and leaves the connection open outside its own server. */
+  readonly #onTlsError = (error: Error): void => {
+    this.#onError(error);
+    this.destroy('error');
   };
 
   readonly #onClose = (): void => this.#ended(this.#phase === 'securing' ? 'error' : 'client-closed');

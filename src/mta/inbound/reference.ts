@@ -8,6 +8,13 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 /** `SPOOLID.BASE.SIGNATURE`: 16 and 20 hexadecimal digits, then 12. */
 const REFERENCE = /\b([0-9a-f]{16})\.([0-9a-f]{20})([sm])\.([0-9a-f]{12})\b/;
 
+/** A reference of ours. */
+export interface Reference {
+  readonly base: string;
+  /** The message has one recipient, whose id is the base itself. */
+  readonly single: boolean;
+}
+
 export class ReferenceSigner {
   readonly #key: Buffer;
 
@@ -21,18 +28,23 @@ export class ReferenceSigner {
     return `${text}.${this.#signature(text)}`;
   }
 
-  /**
-   * The id of the message that a Received value speaks of, for this recipient; null when it is not one of ours, or
-   * when it had several recipients and the report does not say which.
-   */
-  messageId(received: string, recipient: string): string | null {
+  /** What a Received value quotes, when we signed it; null when it is not one of ours. */
+  verify(received: string): Reference | null {
     const found = REFERENCE.exec(received);
     if (!found) return null;
     const [, spoolId, base, kind, signature] = found as unknown as [string, string, string, string, string];
     const expected = this.#signature(`${spoolId}.${base}${kind}`);
     if (!timingSafeEqual(Buffer.from(signature), Buffer.from(expected))) return null;
-    if (kind === 's') return base;
-    return recipient === '' ? null : messageIdOf(base, recipient, false);
+    return { base, single: kind === 's' };
+  }
+
+  /**
+   * The id of the message that a Received value speaks of, for this recipient; null when it is not one of ours, or
+   * when it had several recipients and the report does not say which.
+   */
+  messageId(received: string, recipient: string): string | null {
+    const reference = this.verify(received);
+    return reference && referencedId(reference, recipient);
   }
 
   #signature(text: string): string {
@@ -48,4 +60,10 @@ export function messageIdOf(base: string, recipient: string, single: boolean): s
   if (single) return base;
   const tail = createHmac('sha256', base).update(recipient.toLowerCase()).digest('hex').slice(0, 8);
   return base.slice(0, 12) + tail;
+}
+
+/** The id of the message to this recipient; null when there were several and it is not said which. */
+export function referencedId({ base, single }: Reference, recipient: string): string | null {
+  if (single) return base;
+  return recipient === '' ? null : messageIdOf(base, recipient, false);
 }

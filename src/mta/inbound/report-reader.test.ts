@@ -244,3 +244,34 @@ test('a report to a processor and to a person at once: recorded for one, deliver
     ['ops@a.test'],
   );
 });
+
+// What a report costs must not grow with recipients times headers, nor with the addresses it is sent to.
+
+test('a report about 10,000 recipients does not keep the headers of the message 10,000 times', async (t) => {
+  const { mta, original } = await sent(t, config(), ['kim@a.test', 'lee@a.test']);
+  const large = Buffer.concat([
+    original.subarray(0, original.indexOf('\r\n\r\n') + 2),
+    Buffer.from(`X-Large: ${'x'.repeat(60_000)}\r\n`.repeat(10)),
+    Buffer.from('\r\n'),
+  ]);
+  const many = Array.from({ length: 10_000 }, () => ({ recipient: 'lee@a.test' }));
+  const { outcomes } = await report(mta, bounce(large, ...many));
+  assert.equal(outcomes.length, 10_000);
+  const first = outcomes[0] as RemoteBounce;
+  assert.ok(JSON.stringify(first.headers).length < 2_000);
+  assert.ok(first.matched, 'the reference is found all the same');
+  const one = (await report(mta, bounce(large))).outcomes[0] as RemoteBounce;
+  assert.equal(one.headers.filter(([name]) => name === 'X-Large').length, 10);
+});
+
+test('a report to 500 addresses of a processor says no more than 10,000 times something', async (t) => {
+  const { mta, original } = await sent(t, config());
+  const content = bounce(original, ...Array.from({ length: 100 }, () => ({})));
+  const before = mta.outcomes().length;
+  const to = Array.from({ length: 500 }, (_, n) => `b${n}@bounces.test`);
+  assert.match(await mta.send({ from: '', to, content }), /^250 /);
+  const told = mta.outcomes().slice(before);
+  assert.equal(told.filter(({ kind }) => kind === 'remote-bounce').length, 10_000);
+  // The rest goes on to whoever reads it.
+  assert.equal(told.filter(({ kind }) => kind === 'received').length, 400);
+});

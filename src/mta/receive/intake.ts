@@ -138,9 +138,10 @@ class Intake {
     at: number,
     outcomes: Outcome[],
   ): Copy[] {
+    const arrival = { raw, session: client, at, addresses: copies.length, log: this.#deps.log };
     return copies.filter(({ address, refusal }) => {
-      if (refusal) return true;
-      const arrival = { raw, session: client, at, log: this.#deps.log };
+      // What the same report says to yet another address nobody needs; its mail goes on to whoever reads it.
+      if (refusal || outcomes.length >= MOST_REPORTED) return true;
       const read = this.#deps.reports.read(config, address, arrival);
       outcomes.push(...read.outcomes);
       return read.deliver;
@@ -345,6 +346,9 @@ interface Decision {
   readonly first: Copy;
   readonly placement: Placement;
 }
+
+/** Outcomes of one mail's report, after which no further address of a processor has it examined. */
+const MOST_REPORTED = 10_000;
 
 /** VMTAs and sender domains whose tracking is remembered while one submission is taken. */
 const MOST_FLAGS = 100;

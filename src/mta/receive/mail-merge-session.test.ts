@@ -131,3 +131,21 @@ test('D17 hostile: variables and parts are bounded', () => {
   assert.ok('number' in start);
   assert.equal(session.takePart(start, Buffer.alloc(11)).code, 552);
 });
+
+test('variables of one submission have a bound together, whoever they are for; the next submission begins anew', () => {
+  const session = merging();
+  const large = `a=${'x'.repeat(32_000)}`;
+  let taken = 0;
+  for (; taken < 50_000 && session.xdfn(large).code === 250; taken++) session.takeVariables();
+  assert.ok(taken > 1_000 && taken < 2_200, `${taken}`);
+  assert.equal(session.xdfn(large).code, 552);
+  session.begin(true);
+  assert.equal(session.xdfn(large).code, 250);
+});
+
+test('part lists count as the numbers they stand for', () => {
+  const session = merging();
+  let taken = 0;
+  for (; taken < 50_000 && session.xdfn('*parts=1-9999').code === 250; taken++) session.takeVariables();
+  assert.ok(taken < 1_000, `${taken}`);
+});

@@ -34,6 +34,10 @@ const LONGEST_NAME = 64;
 const MOST_VARIABLES = 1_000;
 /** Bytes of all names and values of one recipient. */
 const MOST_VARIABLE_BYTES = 256 * 1024;
+/** Bytes of all names and values of one submission: 50,000 recipients may not have 256 KiB each. */
+const MOST_SUBMISSION_BYTES = 64 * 1024 * 1024;
+/** What a variable takes beside its text. */
+const BYTES_BESIDES = 100;
 const MOST_PARTS = 1_000;
 const LARGEST_PART_NUMBER = 999_999;
 const LONGEST_PART_LIST = 10_000;
@@ -61,6 +65,8 @@ export class MailMergeSession {
   merging = false;
   #variables = new Map<string, string>();
   #variableBytes = 0;
+  /** Of recipients that have theirs already. */
+  #spentBytes = 0;
   #parts: MergePart[] = [];
   #partBytes = 0;
   #numbers = new Set<number>();
@@ -94,6 +100,7 @@ export class MailMergeSession {
   reset(): void {
     this.merging = false;
     this.#forgetVariables();
+    this.#spentBytes = 0;
     this.#parts = [];
     this.#partBytes = 0;
     this.#numbers = new Set();
@@ -113,9 +120,14 @@ export class MailMergeSession {
       if (wrong) return wrong;
       added.add(name);
       bytes += name.length + Buffer.byteLength(value);
+      // A range of nine characters is kept as thousands of numbers.
+      if (name === '*parts') bytes += 8 * (readPartList(value)?.length ?? 0);
     }
     if (this.#variables.size + pairs.length > MOST_VARIABLES || bytes > MOST_VARIABLE_BYTES) {
       return reply(552, '5.3.4', 'Too many variables for one recipient');
+    }
+    if (this.#spentBytes + bytes > MOST_SUBMISSION_BYTES) {
+      return reply(552, '5.3.4', 'Too many variables for one submission');
     }
     for (const [name, value] of pairs) this.#variables.set(name, value);
     this.#variableBytes = bytes;
@@ -126,6 +138,7 @@ export class MailMergeSession {
   takeVariables(): MergeVariables {
     if (this.#variables.size === 0) return NO_VARIABLES;
     const taken = this.#variables;
+    this.#spentBytes += this.#variableBytes + taken.size * BYTES_BESIDES;
     this.#forgetVariables();
     return taken;
   }

@@ -15,7 +15,10 @@ import { UserError } from '../system/user-error.ts';
 import { Delivery } from './deliver/delivery.ts';
 import { DiscardDelivery } from './deliver/discard-delivery.ts';
 import { Dispatcher } from './deliver/dispatcher.ts';
+import { FileDelivery } from './deliver/file-delivery.ts';
+import { HttpDelivery } from './deliver/http-delivery.ts';
 import { OutcomeWriter } from './deliver/outcome-writer.ts';
+import { PipeDelivery } from './deliver/pipe-delivery.ts';
 import { QueueFate } from './deliver/queue-fate.ts';
 import { Renderer } from './deliver/render.ts';
 import { SmtpDelivery } from './deliver/smtp-delivery.ts';
@@ -133,12 +136,13 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   });
   const fate = new QueueFate(scheduler, outcomes, clock);
   const rollup = new RollupRoutes({ resolver: () => inForce.resolver, spool, scheduler, clock, log });
+  const renderer = new Renderer(() => inForce, clock, log.named('delivery'));
   const smtp = new SmtpDelivery({
     scheduler,
     spool,
     outcomes,
     fate,
-    renderer: new Renderer(() => inForce, clock, log.named('delivery')),
+    renderer,
     resolver: () => inForce.resolver,
     rollup,
     stsPolicies: createStsPolicies({ resolver: () => inForce.resolver, clock }),
@@ -147,9 +151,17 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     clock,
     log: log.named('delivery'),
   });
+  const local = { scheduler, spool, outcomes, fate, renderer, traffic, clock, log: log.named('delivery') };
+  const pipe = new PipeDelivery(local);
   const delivery = new Delivery({
     config,
-    transports: { smtp, discard: new DiscardDelivery(scheduler, outcomes, clock) },
+    transports: {
+      smtp,
+      pipe,
+      file: new FileDelivery({ ...local, stateDir }),
+      'http-delivery': new HttpDelivery(local),
+      discard: new DiscardDelivery(scheduler, outcomes, clock),
+    },
     fate,
     rollup,
     clock,
@@ -287,6 +299,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       await waysIn.close(GRACE_MS);
       scheduler.stop();
       await within(GRACE_MS, dispatcher.drained(), clock);
+      pipe.stop();
       await within(GRACE_MS, outcomes.settled(), clock);
       await within(GRACE_MS, records.drain(GRACE_MS), clock);
       await records.close();

@@ -29,7 +29,10 @@ import { Delivery } from './deliver/delivery.ts';
 import { DiscardDelivery } from './deliver/discard-delivery.ts';
 import { Dispatcher } from './deliver/dispatcher.ts';
 import { DkimSigner } from './deliver/dkim-choice.ts';
+import { FileDelivery } from './deliver/file-delivery.ts';
+import { HttpDelivery } from './deliver/http-delivery.ts';
 import { OutcomeWriter } from './deliver/outcome-writer.ts';
+import { PipeDelivery } from './deliver/pipe-delivery.ts';
 import { QueueFate } from './deliver/queue-fate.ts';
 import { Renderer } from './deliver/render.ts';
 import { SmtpDelivery } from './deliver/smtp-delivery.ts';
@@ -196,6 +199,8 @@ export interface DeliveryOptions {
   readonly dir?: string;
   readonly mapSize?: number;
   readonly log?: Log;
+  /** Whom HTTP delivery trusts. */
+  readonly ca?: string;
   /** Where MTA-STS policies come from. */
   readonly sts?: Pick<StsOptions, 'port' | 'ca'>;
 }
@@ -259,23 +264,33 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
   };
   const fate = new QueueFate(scheduler, outcomes, clock);
   const rollup = new RollupRoutes({ resolver: () => resolver, spool, scheduler, clock, log });
+  const traffic = new TrafficMeter(clock.now());
+  const renderer = new Renderer(() => inForce, clock, log);
   const smtp = new SmtpDelivery({
     scheduler,
     spool,
     outcomes,
     fate,
-    renderer: new Renderer(() => inForce, clock, log),
+    renderer,
     resolver: () => resolver,
     rollup,
     stsPolicies: createStsPolicies({ resolver: () => resolver, clock, ...options.sts }),
-    traffic: new TrafficMeter(clock.now()),
+    traffic,
     hostName: 'mta.test',
     clock,
     log,
   });
+  const local = { scheduler, spool, outcomes, fate, renderer, traffic, clock, log };
+  const pipe = new PipeDelivery(local);
   const delivery = new Delivery({
     config: () => config,
-    transports: { smtp, discard: new DiscardDelivery(scheduler, outcomes, clock) },
+    transports: {
+      smtp,
+      pipe,
+      file: new FileDelivery({ ...local, stateDir: dir }),
+      'http-delivery': new HttpDelivery({ ...local, ca: options.ca }),
+      discard: new DiscardDelivery(scheduler, outcomes, clock),
+    },
     fate,
     rollup,
     clock,
@@ -298,6 +313,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     if (stopped) return;
     stopped = true;
     scheduler.stop();
+    pipe.stop();
     await dispatcher.drained();
     await outcomes.settled();
     await spool.close();

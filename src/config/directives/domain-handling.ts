@@ -121,7 +121,7 @@ export const domainHandlingDirectives = {
     tier: 'common',
     section: '3.3.10.96.1',
     summary: 'Form of files.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'file-destination': {
     scopes: ['domain'],
@@ -129,7 +129,7 @@ export const domainHandlingDirectives = {
     tier: 'common',
     section: '3.3.10.96.2',
     summary: 'Folder or file to deliver to.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   command: {
     scopes: ['domain'],
@@ -138,7 +138,7 @@ export const domainHandlingDirectives = {
     tier: 'common',
     section: '3.3.10.97.1',
     summary: 'Program to deliver to.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'macro-variables-preserve-case': {
     scopes: ['domain'],
@@ -147,7 +147,7 @@ export const domainHandlingDirectives = {
     tier: 'rare',
     section: '3.3.10.97.2',
     summary: 'Keep the case of addresses in macros.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-delivery-url': {
     scopes: ['domain'],
@@ -156,7 +156,7 @@ export const domainHandlingDirectives = {
     tier: 'common',
     section: '3.3.10.98.1; 10.20',
     summary: 'Where messages are posted to.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-delivery-extra-headers': {
     scopes: ['domain'],
@@ -164,7 +164,7 @@ export const domainHandlingDirectives = {
     tier: 'rare',
     section: '3.3.10.98.2',
     summary: 'File of headers for those requests.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'add-x-msys-api-header': {
     scopes: ['domain'],

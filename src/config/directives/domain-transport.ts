@@ -31,7 +31,7 @@ export const domainTransportDirectives = {
     tier: 'core',
     section: '3.3.10.51',
     summary: 'Way of delivery.',
-    effect: { differs: 'smtp and discard are delivered; queues of type pipe, file and http-delivery wait' },
+    effect: 'honoured',
   },
   'auth-username': {
     scopes: ['domain'],

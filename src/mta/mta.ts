@@ -43,6 +43,10 @@ import { TransmissionsListeners } from './receive/transmissions/transmissions-li
 import { WaysIn } from './receive/ways-in.ts';
 import { Records } from './records.ts';
 import { restartNeeded } from './reload.ts';
+import { copiesOf } from './reports/copies.ts';
+import { DelayNotices } from './reports/delay-notices.ts';
+import { OwnMailMaker, together } from './reports/own-mail.ts';
+import { SenderReports } from './reports/sender-reports.ts';
 import { openColdCounts } from './route/cold-counts.ts';
 import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
@@ -124,6 +128,9 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     onRerouteLoop: (queues) =>
       log.error(`reroutes lead in a circle, mail rests in its last queue: ${queues.join(', ')}`),
   });
+  const newSpoolId = spoolIdMaker(clock.now);
+  const ownMail = new OwnMailMaker({ config, newSpoolId, hostName, clock });
+  const reports = new SenderReports(config, spool, ownMail, clock);
   const outcomes = new OutcomeWriter({
     spool,
     scheduler,
@@ -133,6 +140,23 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       records.notify();
       dispatcher.kick();
     },
+    consequences: (queue, told) =>
+      together([
+        ...reports.about(queue, told),
+        ...copiesOf(queue, told, { config: config(), spool, mail: ownMail }),
+      ]),
+    enqueue: (recipients) => enqueue(recipients),
+  });
+  const delayNotices = new DelayNotices({
+    spool,
+    reports,
+    config,
+    enqueue: (recipients) => {
+      records.notify();
+      enqueue(recipients);
+    },
+    clock,
+    log,
   });
   const fate = new QueueFate(scheduler, outcomes, clock);
   const rollup = new RollupRoutes({ resolver: () => inForce.resolver, spool, scheduler, clock, log });
@@ -176,7 +200,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   const guard = await spaceGuard(spoolSettings.dir, spoolSettings.settings.get('min-free-space'), clock);
   const takeMessage = createIntake({
     spool,
-    newSpoolId: spoolIdMaker(clock.now),
+    newSpoolId,
     references,
     reports: new ReportReader(references),
     pools: new PoolRotation(),
@@ -283,6 +307,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     log: log.named('http'),
   });
   await waysIn.apply(options.config);
+  delayNotices.start();
   log.info('running', { messages: spool.messageCount });
   // Mail is taken and delivered meanwhile: a full spool takes a while to read.
   const recovered = recover(spool, enqueue, () => stopping, log);
@@ -297,6 +322,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       await recovered;
       await reloading;
       await waysIn.close(GRACE_MS);
+      await delayNotices.stop();
       scheduler.stop();
       await within(GRACE_MS, dispatcher.drained(), clock);
       pipe.stop();

@@ -47,6 +47,10 @@ import { createIntake } from './receive/intake.ts';
 import { Reception } from './receive/reception.ts';
 import type { ReceptionCheck } from './receive/reception-checks.ts';
 import type { TakeMessage } from './receive/submission.ts';
+import { copiesOf } from './reports/copies.ts';
+import { DelayNotices, firstDelayNotice } from './reports/delay-notices.ts';
+import { OwnMailMaker, together } from './reports/own-mail.ts';
+import { SenderReports } from './reports/sender-reports.ts';
 import { openColdCounts } from './route/cold-counts.ts';
 import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
@@ -199,6 +203,8 @@ export interface DeliveryOptions {
   readonly dir?: string;
   readonly mapSize?: number;
   readonly log?: Log;
+  /** Send reports and copies. */
+  readonly reports?: boolean;
   /** Whom HTTP delivery trusts. */
   readonly ca?: string;
   /** Where MTA-STS policies come from. */
@@ -216,6 +222,7 @@ export interface DeliveryUnderTest {
   readonly scheduler: Scheduler;
   readonly dispatcher: Dispatcher;
   readonly outcomes: OutcomeWriter;
+  readonly delayNotices: DelayNotices;
   readonly resolver: Resolver;
   readonly rollup: RollupRoutes;
   readonly clock: TestClock;
@@ -251,12 +258,30 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
       onMoved: (items, queue) => outcomes.moved(queue, items),
     },
   );
+  const newId = spoolIdMaker(() => clock.now());
+  const ownMail = new OwnMailMaker({ config: () => config, newSpoolId: newId, hostName: 'mta.test', clock });
+  const reports = new SenderReports(() => config, spool, ownMail, clock);
+  const enqueue = (recipients: readonly PendingRecipient[]) => {
+    for (const { domain, vmta, ...item } of recipients) scheduler.add(domain, vmta, { ...item }, clock.now());
+    dispatcher.kick();
+  };
+  const delayNotices = new DelayNotices({ spool, reports, config: () => config, enqueue, clock, log });
   const outcomes = new OutcomeWriter({
     spool,
     scheduler,
     clock,
     log,
     onWritten: () => dispatcher.kick(),
+    ...(options.reports
+      ? {
+          consequences: (queue, told) =>
+            together([
+              ...reports.about(queue, told),
+              ...copiesOf(queue, told, { config, spool, mail: ownMail }),
+            ]),
+          enqueue,
+        }
+      : {}),
   });
   const inForce = {
     dkim: await DkimSigner.load(config, log),
@@ -296,7 +321,6 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     clock,
   });
   const dispatcher: Dispatcher = new Dispatcher(scheduler, (grant) => delivery.run(grant), clock, log);
-  const newId = spoolIdMaker(() => clock.now());
   let stopped = false;
 
   const quiet = async () => {
@@ -325,6 +349,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     scheduler,
     dispatcher,
     outcomes,
+    delayNotices,
     resolver,
     rollup,
     clock,
@@ -352,6 +377,12 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
         return {
           ...{ spoolId, index, domain, vmta: facts.vmta, receivedAt: facts.receivedAt },
           ...{ attempts: 0, holdUntil: 0, priority: 50 },
+          delayNoticeAt: firstDelayNotice(
+            config,
+            envelope.recipients[index]!,
+            { domain, vmta: facts.vmta },
+            facts.receivedAt,
+          ),
         };
       });
       await spool.store(envelope, content, pending, []);

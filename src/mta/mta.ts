@@ -22,6 +22,7 @@ import { PipeDelivery } from './deliver/pipe-delivery.ts';
 import { QueueFate } from './deliver/queue-fate.ts';
 import { Renderer } from './deliver/render.ts';
 import { SmtpDelivery } from './deliver/smtp-delivery.ts';
+import { Waits } from './deliver/waits.ts';
 import { putInForce } from './in-force.ts';
 import { ReferenceSigner } from './inbound/reference.ts';
 import { ReportReader } from './inbound/report-reader.ts';
@@ -119,7 +120,10 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   await records.apply(options.config);
 
   const scheduler: Scheduler = new Scheduler(limitsFromConfig(config), {
-    resume: (id) => smtp.resume(id),
+    resume: (id) => {
+      smtp.resume(id);
+      waits.resume(id);
+    },
     wake: () => dispatcher.kick(),
     onMode: (queue, mode, why) => log.info(`${queue.name} is in ${mode} mode: ${why}`),
     onSource: (queue, address, disabled, why) =>
@@ -128,6 +132,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     onRerouteLoop: (queues) =>
       log.error(`reroutes lead in a circle, mail rests in its last queue: ${queues.join(', ')}`),
   });
+  const waits = new Waits(clock);
   const newSpoolId = spoolIdMaker(clock.now);
   const ownMail = new OwnMailMaker({ config, newSpoolId, hostName, clock });
   const reports = new SenderReports(config, spool, ownMail, clock);
@@ -175,7 +180,17 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     clock,
     log: log.named('delivery'),
   });
-  const local = { scheduler, spool, outcomes, fate, renderer, traffic, clock, log: log.named('delivery') };
+  const local = {
+    waits,
+    scheduler,
+    spool,
+    outcomes,
+    fate,
+    renderer,
+    traffic,
+    clock,
+    log: log.named('delivery'),
+  };
   const pipe = new PipeDelivery(local);
   const delivery = new Delivery({
     config,

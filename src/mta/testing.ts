@@ -37,6 +37,7 @@ import { QueueFate } from './deliver/queue-fate.ts';
 import { Renderer } from './deliver/render.ts';
 import { SmtpDelivery } from './deliver/smtp-delivery.ts';
 import { Tracking } from './deliver/tracking.ts';
+import { Waits } from './deliver/waits.ts';
 import { ReferenceSigner } from './inbound/reference.ts';
 import { ReportReader } from './inbound/report-reader.ts';
 import { limitsFromConfig } from './limits-from-config.ts';
@@ -253,16 +254,20 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
   const scheduler: Scheduler = new Scheduler(
     limitsFromConfig(() => config),
     {
-      resume: (id) => smtp.resume(id),
+      resume: (id) => {
+        smtp.resume(id);
+        waits.resume(id);
+      },
       wake: () => dispatcher.kick(),
       onMoved: (items, queue) => outcomes.moved(queue, items),
     },
   );
   const newId = spoolIdMaker(() => clock.now());
+  const waits = new Waits(clock);
   const ownMail = new OwnMailMaker({ config: () => config, newSpoolId: newId, hostName: 'mta.test', clock });
   const reports = new SenderReports(() => config, spool, ownMail, clock);
   const enqueue = (recipients: readonly PendingRecipient[]) => {
-    for (const { domain, vmta, ...item } of recipients) scheduler.add(domain, vmta, { ...item }, clock.now());
+    for (const item of recipients) scheduler.add(item.domain, item.vmta, queuedRecipient(item), clock.now());
     dispatcher.kick();
   };
   const delayNotices = new DelayNotices({ spool, reports, config: () => config, enqueue, clock, log });
@@ -305,7 +310,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
     clock,
     log,
   });
-  const local = { scheduler, spool, outcomes, fate, renderer, traffic, clock, log };
+  const local = { waits, scheduler, spool, outcomes, fate, renderer, traffic, clock, log };
   const pipe = new PipeDelivery(local);
   const delivery = new Delivery({
     config: () => config,

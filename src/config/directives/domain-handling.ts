@@ -21,7 +21,7 @@ export const domainHandlingDirectives = {
     tier: 'rare',
     section: '3.3.10.3',
     summary: 'Form of reports.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'log-resolution': {
     scopes: ['domain'],
@@ -85,7 +85,7 @@ export const domainHandlingDirectives = {
     tier: 'common',
     section: '3.3.10.10',
     summary: 'Send reports to originators of this domain.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'bcc-upon-delivery': {
     scopes: ['domain'],
@@ -94,7 +94,7 @@ export const domainHandlingDirectives = {
     tier: 'rare',
     section: '3.3.10.12',
     summary: 'Who gets a copy of what was delivered.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'allow-priority-interruption-during-transfer': {
     scopes: ['domain'],

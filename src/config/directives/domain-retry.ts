@@ -21,7 +21,7 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.18',
     summary: 'How often senders hear of delay, if they asked.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'retry-after': {
     scopes: ['domain'],

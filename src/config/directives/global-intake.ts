@@ -150,7 +150,7 @@ export const globalIntakeDirectives = {
     tier: 'rare',
     section: '3.3.1.21',
     summary: 'From header of reports made here.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-await-slot': {
     scopes: ['global'],

@@ -47,7 +47,7 @@ export const sourceDirectives = {
     tier: 'common',
     section: '3.3.7.27',
     summary: 'Send no reports back to these senders.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'dsn-return-default': {
     scopes: ['source'],

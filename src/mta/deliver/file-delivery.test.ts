@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { cpSync, linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { queuedRecipient } from '../queue/queued-recipient.ts';
 import { CONTENT, folder, smallDisk, startDelivery, until } from '../testing.ts';
 import { destinationPath } from './file-path.ts';
 import { macroValues } from './macros.ts';
@@ -70,8 +71,8 @@ test('a message that is delivered again after a kill replaces its file and does 
   write();
 
   const second = await startDelivery(t, { config, dir: left });
-  for (const { domain, vmta, ...item } of [...second.spool.recover()].flat()) {
-    second.scheduler.add(domain, vmta, item, second.clock.now());
+  for (const item of [...second.spool.recover()].flat()) {
+    second.scheduler.add(item.domain, item.vmta, queuedRecipient(item), second.clock.now());
   }
   second.dispatcher.kick();
   await until(() => second.story().length > 0);

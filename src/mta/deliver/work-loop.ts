@@ -17,8 +17,11 @@ import type { QueueFate } from './queue-fate.ts';
 import type { Copy, Renderer, Rendering } from './render.ts';
 import { localStatus } from './status.ts';
 import type { TriedRecipient } from './transaction.ts';
+import type { Waits } from './waits.ts';
 
 export interface WorkLoopDeps {
+  /** Of grants that a rate makes wait. */
+  readonly waits: Waits;
   readonly scheduler: Scheduler;
   readonly spool: Spool;
   readonly outcomes: OutcomeWriter;
@@ -72,18 +75,22 @@ export async function workThrough(
 ): Promise<void> {
   const { scheduler, clock, fate } = deps;
   const { queue } = grant;
-  scheduler.opened(grant.id);
+  scheduler.opened(grant.id, clock.now());
   for (;;) {
     const work = scheduler.take(grant.id, clock.now(), options.atMost);
     if (work.kind === 'expired') {
       fate.expire(queue, work.items, config);
       continue;
     }
+    if (work.kind === 'wait') {
+      await deps.waits.until(grant.id, work.until);
+      continue;
+    }
     // There is no connection to keep: when new work comes, a new grant does too.
     if (work.kind !== 'deliver') return;
     const open = new Set(work.items);
     try {
-      if (!(await oneMessage(deps, queue, open, config, options))) return;
+      if (!(await oneMessage(deps, grant, open, config, options))) return;
     } finally {
       // Whatever happened: none of them may stay "in delivery" for ever.
       if (open.size > 0) scheduler.putBack(queue, [...open], clock.now());
@@ -94,7 +101,7 @@ export async function workThrough(
 /** Takes out of `open` who has an outcome. False when the queue can get no further now. */
 async function oneMessage(
   deps: WorkLoopDeps,
-  queue: Queue,
+  { id, queue }: ConnectionGrant,
   open: Set<QueuedRecipient>,
   config: Config,
   options: WorkOptions,
@@ -148,6 +155,7 @@ async function oneMessage(
       const taken = tried.filter((one) => one.result.kind === 'delivered').length;
       if (taken > 0) {
         deps.traffic.add('out', taken, content.length, clock.now());
+        scheduler.transferred(id, content.length, clock.now());
       }
     }
     if (queueFailure) {

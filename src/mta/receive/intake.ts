@@ -21,6 +21,7 @@ import type { Log } from '../../system/log.ts';
 import type { Tracking } from '../deliver/tracking.ts';
 import { messageIdOf, type ReferenceSigner } from '../inbound/reference.ts';
 import type { ReportReader } from '../inbound/report-reader.ts';
+import { firstDelayNotice } from '../reports/delay-notices.ts';
 import type { Placement, Placements } from '../route/placement.ts';
 import type { PoolRotation } from '../route/pool-rotation.ts';
 import { aliasTargets } from './aliases.ts';
@@ -318,6 +319,7 @@ class Intake {
         priority: copy.priority,
         ...(copy.facts.jobId === '' ? {} : { job: copy.facts.jobId }),
         ...(copy.windows && !copy.refusal ? { windows: copy.windows } : {}),
+        delayNoticeAt: firstDelayNotice(config, recipients[index]!, queue, receivedAt),
       });
     }
     const envelope: Envelope = {
@@ -334,6 +336,12 @@ class Intake {
     };
     return { envelope, content, pending, outcomes };
   }
+}
+
+/** `dsn-return-default`: stands in for a RET parameter that was not given. */
+function returnDefault(source: Settings<'source'>): Envelope['returnContent'] {
+  const chosen = source.get('dsn-return-default');
+  return chosen === 'system' ? '' : chosen;
 }
 
 /** All that was decided about one submission. */

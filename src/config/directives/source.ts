@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet } from '../declaration.ts';
+import type { Declarations } from '../declaration.ts';
 import { address } from '../values/network.ts';
 import { size } from '../values/quantities.ts';
 import { boolean, integer, limit, name, names, oneOf } from '../values/scalars.ts';

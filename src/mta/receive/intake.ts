@@ -338,12 +338,6 @@ class Intake {
   }
 }
 
-/** `dsn-return-default`: stands in for a RET parameter that was not given. */
-function returnDefault(source: Settings<'source'>): Envelope['returnContent'] {
-  const chosen = source.get('dsn-return-default');
-  return chosen === 'system' ? '' : chosen;
-}
-
 /** All that was decided about one submission. */
 interface Decision {
   readonly question: CopyQuestion;

@@ -52,17 +52,7 @@ export class ColdCounts {
     const key = `${cold} ${domain}`;
     this.#unwritten.set(key, count);
     try {
-      await this.#counts.put([cold, domain], count);
-      // lmdb ends a batch with a promise of its own; unheard, its failure would end the process.
-      await this.#root.committed;
-    } catch (error) {
-      let cause: unknown = error;
-      try {
-        await (error as { commitError?: Promise<unknown> }).commitError;
-      } catch (inner) {
-        cause = inner;
-      }
-      throw new SpoolWriteError(`${this.#dir} refused a write: ${reason(cause)}`, { cause });
+      await this.#commit([this.#counts.put([cold, domain], count)]);
     } finally {
       if (this.#unwritten.get(key) === count) this.#unwritten.delete(key);
     }
@@ -81,11 +71,27 @@ export class ColdCounts {
         if (!value.steps || age > FORGOTTEN_AFTER_DAYS) removed.push(this.#counts.remove(key));
       }
       // What could not be removed now is removed another day.
-      await Promise.allSettled(removed);
+      await this.#commit(removed).catch(() => {});
       const last = entries.at(-1);
       if (!last || entries.length < BATCH) return;
       start = last.key;
     }
+  }
+
+  /** Resolves when these are on disk. lmdb keeps two promises beside, whose failure would end the process unheard. */
+  async #commit(writes: readonly Promise<boolean>[]): Promise<void> {
+    if (writes.length === 0) return;
+    setImmediate(() => void this.#root.committed.then(ignore, ignore));
+    const results = await Promise.allSettled(writes);
+    const failed = results.find((result) => result.status === 'rejected');
+    if (!failed) return;
+    let cause: unknown = failed.reason;
+    try {
+      await (failed.reason as { commitError?: Promise<unknown> }).commitError;
+    } catch (error) {
+      cause = error;
+    }
+    throw new SpoolWriteError(`${this.#dir} refused a write: ${reason(cause)}`, { cause });
   }
 
   async close(): Promise<void> {
@@ -108,3 +114,5 @@ export function openColdCounts(stateDir: string): ColdCounts {
   for (const name of ['data.mdb', 'lock.mdb']) chmodSync(path.join(dir, name), 0o600);
   return new ColdCounts(dir, root);
 }
+
+function ignore(): void {}

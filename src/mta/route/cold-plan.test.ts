@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { good } from '../../config/testing.ts';
+import { SpoolWriteError } from '../../spool/spool.ts';
 import { TestClock } from '../../system/testing.ts';
+import { smallDisk } from '../testing.ts';
 import { type ColdCounts, openColdCounts } from './cold-counts.ts';
 import { localDay } from './cold-plan.ts';
 import { Placements } from './placement.ts';
@@ -212,4 +214,31 @@ test('counts that no plan needs any more are dropped; those of plans with steps 
   await under.counts.purge(today + 1);
   assert.equal(under.counts.get('c', 'a.example'), undefined);
   assert.equal(under.counts.get('c', 'b.example')?.first, today);
+});
+
+test('a full disk refuses counts with a reason, keeps the old ones, and does not end the program', async (t) => {
+  const dir = smallDisk(t, '300k');
+  if (!dir) return;
+  const counts = openColdCounts(dir);
+  t.after(() => counts.close());
+  const day = 20_000;
+  let refusal: unknown = null;
+  let stored = 0;
+  for (; !refusal && stored < 100_000; stored += 100) {
+    const batch = Array.from({ length: 100 }, (_, i) =>
+      counts.set('c', `${'long-name.'.repeat(8)}d${stored + i}.example`, {
+        first: day,
+        day,
+        count: 1,
+        steps: false,
+      }),
+    );
+    const results = await Promise.allSettled(batch);
+    const failed = results.find((one) => one.status === 'rejected');
+    if (failed) refusal = failed.reason;
+  }
+  assert.ok(refusal instanceof SpoolWriteError, `after ${stored}: ${refusal}`);
+  assert.match(refusal.message, /refused a write/);
+  assert.equal(counts.get('c', `${'long-name.'.repeat(8)}d0.example`)?.count, 1);
+  await counts.purge(day + 1);
 });

@@ -170,7 +170,11 @@ class BatchReader {
     }
     const rcpt = parseRcpt(argument, this.#params, mail.params.smtputf8 === true);
     if (!isFault(rcpt)) {
-      this.#recipients.push({ ...accepted(rcpt), variables });
+      const fault = this.#rules.suppressed?.(rcpt.address) ?? null;
+      // Section 19: refused while reading, or under XACK OFF bounced.
+      if (fault && this.#session.acknowledge) this.#must(reply(fault.code, fault.enhanced, fault.text));
+      const refusal = fault && this.#rules.refusal(fault);
+      this.#recipients.push({ ...accepted(rcpt), variables, refusal });
       return;
     }
     // D18.5: with XACK OFF a wrong address costs its recipient, any other error the file.

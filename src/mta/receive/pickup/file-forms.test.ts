@@ -235,3 +235,31 @@ test('addresses beyond ASCII make the message one for SMTPUTF8', () => {
   assert.ok(whyBad('MAIL FROM:<a@b.test>\nRCPT TO:<kïm@a.test>\nDATA\nx\n.\n'));
   assert.ok(good('MAIL FROM:<a@b.test> SMTPUTF8\nRCPT TO:<kïm@a.test>\nDATA\nx\n.\n'));
 });
+
+const SUPPRESSED: Partial<FileRules> = {
+  suppressed: (address) =>
+    address === 'gone@a.test'
+      ? { code: 550, enhanced: '5.7.1', text: `recipient is in suppression list "gone": <${address}>` }
+      : null,
+};
+const BSMTP = (ack: string) =>
+  `${ack}MAIL FROM:<a@b.test>\nRCPT TO:<gone@a.test>\nRCPT TO:<kim@a.test>\nDATA\nSubject: x\n\n.\n`;
+
+test('section 19, suppression: BSMTP, XACK ON: refused while reading', () => {
+  for (const ack of ['', 'XACK ON\n'])
+    assert.match(whyBad(BSMTP(ack), SUPPRESSED), /suppression list "gone"/);
+});
+
+test('section 19, suppression: BSMTP, XACK OFF: bounced, the others go', () => {
+  const { recipients } = good(BSMTP('XACK OFF\n'), SUPPRESSED);
+  assert.equal(
+    recipients[0]!.refusal?.diagnostic,
+    'smtp;550 recipient is in suppression list "gone": <gone@a.test>',
+  );
+  assert.equal(recipients[1]!.refusal, null);
+});
+
+test('section 19, suppression: plain pickup: refused while reading', () => {
+  const file = 'x-sender: a@b.test\nx-receiver: kim@a.test\nx-receiver: gone@a.test\nSubject: x\n\nx\n';
+  assert.match(whyBad(file, SUPPRESSED), /suppression list "gone"/);
+});

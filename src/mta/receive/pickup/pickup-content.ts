@@ -1,6 +1,12 @@
 import type { StatusFacts } from '../../../events/outcome.ts';
-import type { PathFault } from '../../../smtp/index.ts';
 import type { SubmittedPart, SubmittedRecipient, SubmittedSender } from '../submission.ts';
+
+/** What is wrong with an address, in the facts of a reply. */
+export interface AddressFault {
+  readonly code: number;
+  readonly enhanced: string;
+  readonly text: string;
+}
 
 /** What a file may hold, from the settings of `<source {pickup}>`. */
 export interface FileRules {
@@ -12,7 +18,9 @@ export interface FileRules {
   /** `pickup-remove-dot` */
   readonly removeDot: boolean;
   /** What is told of a recipient whose address is none, when the others go all the same. */
-  readonly refusal: (fault: PathFault) => StatusFacts;
+  readonly refusal: (fault: AddressFault) => StatusFacts;
+  /** The fault of a recipient in a suppression list of the source; null when it is in none. */
+  readonly suppressed?: (address: string) => AddressFault | null;
 }
 
 /** What a pickup file says; or why it never will be mail. */

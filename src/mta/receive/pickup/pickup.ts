@@ -7,6 +7,7 @@ import { reason, requireWritableFolder } from '../../../system/durable-file.ts';
 import type { Log } from '../../../system/log.ts';
 import { statusText } from '../../accounting/dsn-text.ts';
 import { describeStatus } from '../../deliver/status.ts';
+import { suppressionFault } from '../recipient-rules.ts';
 import type { TakeMessage } from '../submission.ts';
 import { FileLocks } from './file-locks.ts';
 import { parsePickupFile } from './parse-file.ts';
@@ -185,6 +186,10 @@ export class Pickup {
       removeDot: config.global.get('pickup-remove-dot'),
       refusal: ({ code, enhanced, text }) =>
         describeStatus(enhanced, statusText(enhanced), `smtp;${code} ${enhanced} ${text}`, config),
+      suppressed: (address) => {
+        const fault = suppressionFault(address, config, source)?.reply;
+        return fault ? { code: fault.code, enhanced: fault.enhanced ?? '', text: String(fault.text) } : null;
+      },
     };
     const raw = await folder.read(file, rules.mostBytes + MOST_ENVELOPE_BYTES);
     const content =

@@ -60,6 +60,10 @@ export function parsePlainFile(content: Buffer, rules: FileRules): PickupContent
   const jobId = single.get('x-job') ?? '';
   if (!/^[!-~]{0,200}$/.test(jobId)) return bad('x-job: printable ASCII characters without blanks');
   if (recipients.length === 0) return bad('there is no x-receiver line');
+  for (const { address } of recipients) {
+    const fault = rules.suppressed?.(address);
+    if (fault) return bad(`x-receiver: ${fault.text}`);
+  }
   if (at >= content.length) return bad('there is no message after the x- lines');
   const message = rules.removeDot ? withoutDots(content.subarray(at)) : content.subarray(at);
   if (message.length > rules.mostBytes) return bad(`the message has more than ${rules.mostBytes} bytes`);

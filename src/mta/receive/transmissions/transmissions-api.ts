@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '../../../config/index.ts';
 import { SpoolWriteError } from '../../../spool/spool.ts';
 import type { Log } from '../../../system/log.ts';
+import { suppressionFault } from '../recipient-rules.ts';
 import { type ClientFacts, NO_VARIABLES, type Submission, type TakeMessage } from '../submission.ts';
 import { ApiKeys } from './api-keys.ts';
 import { parseTransmission, type Transmission } from './transmission.ts';
@@ -148,10 +149,12 @@ export class TransmissionsApi {
     // One stored message has one sender.
     const bySender = new Map<string, string[]>();
     for (const { address, returnPath } of recipients) {
+      if (suppressionFault(address, config, source)) continue;
       const same = bySender.get(returnPath);
       if (same) same.push(address);
       else bySender.set(returnPath, [address]);
     }
+    if (bySender.size === 0) return failure(400, 'every recipient is in a suppression list');
     if (bySender.size > 1 && bySender.size * content.length > MOST_STORED) {
       return failure(400, 'too many different return paths for a message of this size');
     }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
@@ -131,6 +131,32 @@ test('a full disk refuses the write, names the folder, and the spool works again
   } finally {
     spawnSync('umount', ['-l', dir]);
   }
+});
+
+test('50,000 messages stored and settled: the file stays as large as what waits at one time', async () => {
+  const dir = folder();
+  const spool = openSpool(dir);
+  const content = Buffer.alloc(1000, 'x');
+  const sizes: number[] = [];
+  let seq = 0;
+  for (let n = 0; n < 50_000; n += 2500) {
+    const ids = Array.from({ length: 2500 }, (_, i) => `m${String(n + i).padStart(6, '0')}`);
+    await Promise.all(
+      ids.map((id) => {
+        const { envelope, pending, outcomes } = sample(id, 1);
+        return spool.store(envelope, content, pending, outcomes);
+      }),
+    );
+    // Readers come and go meanwhile, as deliveries and accounting do.
+    assert.equal(spool.content(ids[0]!)?.length, 1000);
+    seq = spool.journal(seq, 5000).at(-1)!.seq;
+    await Promise.all(ids.map((spoolId) => spool.settle([{ spoolId, index: 0, state: 'done' }], [])));
+    await spool.advance(new Map([['view', { seq, state: null }]]), seq);
+    sizes.push(statSync(path.join(dir, 'data.mdb')).size);
+  }
+  assert.equal(spool.messageCount, 0);
+  await spool.close();
+  assert.ok(sizes.at(-1)! <= 2 * sizes[1]!, `${sizes[1]} bytes after 5,000, ${sizes.at(-1)} after 50,000`);
 });
 
 test('killed at random moments, nothing acknowledged is missing and no message is half there', async () => {

@@ -139,8 +139,8 @@ test('50,000 messages stored and settled: the file stays as large as what waits 
   const content = Buffer.alloc(1000, 'x');
   const sizes: number[] = [];
   let seq = 0;
-  for (let n = 0; n < 50_000; n += 2500) {
-    const ids = Array.from({ length: 2500 }, (_, i) => `m${String(n + i).padStart(6, '0')}`);
+  for (let n = 0; n < 50_000; n += 500) {
+    const ids = Array.from({ length: 500 }, (_, i) => `m${String(n + i).padStart(6, '0')}`);
     await Promise.all(
       ids.map((id) => {
         const { envelope, pending, outcomes } = sample(id, 1);
@@ -149,14 +149,14 @@ test('50,000 messages stored and settled: the file stays as large as what waits 
     );
     // Readers come and go meanwhile, as deliveries and accounting do.
     assert.equal(spool.content(ids[0]!)?.length, 1000);
-    seq = spool.journal(seq, 5000).at(-1)!.seq;
+    seq = spool.journal(seq, 1000).at(-1)!.seq;
     await Promise.all(ids.map((spoolId) => spool.settle([{ spoolId, index: 0, state: 'done' }], [])));
     await spool.advance(new Map([['view', { seq, state: null }]]), seq);
     sizes.push(statSync(path.join(dir, 'data.mdb')).size);
   }
   assert.equal(spool.messageCount, 0);
   await spool.close();
-  assert.ok(sizes.at(-1)! <= 2 * sizes[1]!, `${sizes[1]} bytes after 5,000, ${sizes.at(-1)} after 50,000`);
+  assert.ok(sizes.at(-1)! <= 2 * sizes[9]!, `${sizes[9]} bytes after 5,000, ${sizes.at(-1)} after 50,000`);
 });
 
 test('killed at random moments, nothing acknowledged is missing and no message is half there', async () => {

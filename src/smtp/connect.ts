@@ -112,7 +112,9 @@ class Connecting {
       const failure = await this.#startTls();
       if (failure) return failure;
     }
-    return auth ? this.#timed('auth', () => this.#authenticate(auth)) : null;
+    const unauthenticated = auth ? await this.#timed('auth', () => this.#authenticate(auth)) : null;
+    // The last reply may have come together with what made the connection useless.
+    return unauthenticated ?? (this.#wire.fault && { stage: 'ehlo', reply: null, fault: this.#wire.fault });
   }
 
   async #timed<T>(phase: keyof ConnectionFacts['timings'], run: () => Promise<T>): Promise<T> {

@@ -92,7 +92,10 @@ export class SmtpSession {
     // The others need another host, and so another connection.
     if (items.length === 0) return null;
     const { leave, lost, rest } = await this.#sender.send(items);
-    const next = leave ?? (lost && this.#afterLoss(lost));
+    // A connection that broke before anything could be said is a host that failed, not one to come back to at once.
+    const broken = rest.length > 0 && !this.#connected.client.usable;
+    const loss = lost ?? (broken ? { error: 'connection closed by the remote host', final: false } : null);
+    const next = leave ?? (loss && this.#afterLoss(loss));
     // To the next host by this same run: back in the queue, another connection would take them to this host again.
     if (next?.kind === 'next-mx') this.#carried.push(...rest);
     else this.#putBack(rest);

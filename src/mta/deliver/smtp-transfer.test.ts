@@ -289,6 +289,31 @@ test('AUTH: with a name or a password set nothing goes out without; LOGIN and PL
   }
 });
 
+test('D11.1 D11.2 D11.5 mail for {sparkpost} logs in as SMTP_Injection, in a queue of that name', async (t) => {
+  const remote = await remoteHost(t, { keywords: ['AUTH PLAIN'] });
+  const mta = await deliveryTo(t, [], {
+    config: `<domain {sparkpost}>
+      auth-password key
+      smtp-hosts [127.0.0.1]:${remote.port}
+      require-starttls no
+      use-unencrypted-plain-auth yes
+      </domain>
+      <domain a.test>
+      queue-to {sparkpost}
+      </domain>`,
+  });
+  await mta.submit(['kim@a.test']);
+  await mta.quiet();
+  const [outcome] = mta.journal();
+  assert.ok(outcome?.kind === 'delivered');
+  assert.equal(outcome.attempt.queue, '{sparkpost}/{default}');
+  const login = Buffer.from('\0SMTP_Injection\0key').toString('base64');
+  assert.ok(remote.seen.includes(`AUTH PLAIN ${login}`));
+  const preset = mta.config.queue('{sparkpost}', 'other');
+  assert.equal(preset.get('add-x-msys-api-header'), true);
+  assert.equal(mta.config.queue('a.test', 'other').get('add-x-msys-api-header'), false);
+});
+
 // Proxies
 
 const PROXY = (name: string, port: number) =>

@@ -73,37 +73,37 @@ export function limitsFromConfig(config: () => Config): LimitSource {
 }
 
 function queueLimits(config: Config, settings: Settings<'domain'>): QueueLimits {
-  const plain = <N extends NameOf<'domain'>>(name: N): Limit => ({
+  const limit = <N extends NameOf<'domain'>>(name: N): Limit => ({
     directive: name,
     value: settings.get(name) as number,
     origin: settings.origin(name),
   });
   return {
     normal: modeLimits(config, settings, {
-      maxConnections: 'max-smtp-out',
-      retryAfter: 'retry-after',
+      maxConnections: ['max-smtp-out'],
+      retryAfter: ['retry-after'],
       messageRate: ['max-msg-rate', 'max-msg-rate'],
       dataRate: ['max-data-volume-rate', 'max-data-volume-rate'],
       connectRate: ['max-connect-rate', 'max-connect-rate'],
       reroute: ['reroute-to-virtual-mta'],
     }),
     backoff: modeLimits(config, settings, {
-      maxConnections: 'backoff-max-smtp-out',
-      retryAfter: 'backoff-retry-after',
+      maxConnections: ['backoff-max-smtp-out'],
+      retryAfter: ['backoff-retry-after'],
       messageRate: ['backoff-max-msg-rate', 'max-msg-rate'],
       dataRate: ['backoff-max-data-volume-rate', 'max-data-volume-rate'],
       connectRate: ['backoff-max-connect-rate', 'max-connect-rate'],
       reroute: ['backoff-reroute-to-virtual-mta', 'reroute-to-virtual-mta'],
     }),
     source: sourceLimits(settings),
-    rampupInterval: plain('smtp-out-rampup-interval'),
-    retryRecipientsAfter: plain('retry-recipients-after'),
-    bounceAfter: plain('bounce-after'),
-    maxMessagesPerConnection: plain('max-msg-per-connection'),
-    maxRecipientsPerMessage: plain('max-rcpt-per-message'),
-    idleTimeout: plain('connection-idle-timeout'),
+    rampupInterval: limit('smtp-out-rampup-interval'),
+    retryRecipientsAfter: limit('retry-recipients-after'),
+    bounceAfter: limit('bounce-after'),
+    maxMessagesPerConnection: limit('max-msg-per-connection'),
+    maxRecipientsPerMessage: limit('max-rcpt-per-message'),
+    idleTimeout: limit('connection-idle-timeout'),
     retryUponNewMail: settings.get('retry-upon-new-mail'),
-    backoffToNormalAfter: plain('backoff-to-normal-after'),
+    backoffToNormalAfter: limit('backoff-to-normal-after'),
     backoffToNormalAfterDelivery: settings.get('backoff-to-normal-after-delivery'),
     backoffUponAllSourcesDisabled: settings.get('backoff-upon-all-sources-disabled'),
     priority: settings.get('queue-priority'),
@@ -122,8 +122,8 @@ type RateName =
 
 /** The names of a mode's directives; of pairs the second one is what the first falls back to (D5.1). */
 interface ModeNames {
-  readonly maxConnections: 'max-smtp-out' | 'backoff-max-smtp-out';
-  readonly retryAfter: 'retry-after' | 'backoff-retry-after';
+  readonly maxConnections: readonly ['max-smtp-out' | 'backoff-max-smtp-out'];
+  readonly retryAfter: readonly ['retry-after' | 'backoff-retry-after'];
   readonly messageRate: readonly [RateName, RateName];
   readonly dataRate: readonly [RateName, RateName];
   readonly connectRate: readonly [RateName, RateName];
@@ -137,16 +137,14 @@ function modeLimits(config: Config, settings: Settings<'domain'>, names: ModeNam
     const directive = origin === settings.origin(fallback) ? fallback : name;
     return ofRate(directive, settings.get(name), origin);
   };
+  const [maxConnections] = names.maxConnections;
+  const [retryAfter] = names.retryAfter;
   const target = names.reroute.map((name) => settings.get(name)).find((name) => name !== null);
   return {
-    maxConnections: count(
-      names.maxConnections,
-      settings.get(names.maxConnections),
-      settings.origin(names.maxConnections),
-    ),
+    maxConnections: count(maxConnections, settings.get(maxConnections), settings.origin(maxConnections)),
     retryAfter: {
-      limit: { directive: names.retryAfter, origin: settings.origin(names.retryAfter) },
-      steps: settings.get(names.retryAfter),
+      limit: { directive: retryAfter, origin: settings.origin(retryAfter) },
+      steps: settings.get(retryAfter),
     },
     messageRate: rateOf(names.messageRate),
     dataRate: rateOf(names.dataRate),

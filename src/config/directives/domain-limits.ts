@@ -15,7 +15,7 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.13',
     summary: 'More urgent queues may take connections from this one.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'queue-priority': {
     scopes: ['domain'],
@@ -24,7 +24,7 @@ export const domainLimitsDirectives = {
     tier: 'common',
     section: '3.3.10.15; 10.10',
     summary: 'Rank among queues when connections run short.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'delivery-priority': {
     scopes: ['domain'],
@@ -34,7 +34,7 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.17',
     summary: 'Rank among queues.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'source-ip-max-msg-rate': {
     scopes: ['domain'],
@@ -44,7 +44,7 @@ export const domainLimitsDirectives = {
     tier: 'common',
     section: '3.3.10.32; 3.3.10.82',
     summary: 'Recipients per time from each source address.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-msg-rate': {
     scopes: ['domain'],
@@ -53,7 +53,7 @@ export const domainLimitsDirectives = {
     tier: 'core',
     section: '3.3.10.33',
     summary: 'Recipients per time of the queue.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'backoff-max-msg-rate': {
     scopes: ['domain'],
@@ -63,7 +63,7 @@ export const domainLimitsDirectives = {
     tier: 'core',
     section: '3.3.10.34',
     summary: 'Recipients per time in backoff mode.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-msg-per-hour': {
     scopes: ['domain'],
@@ -74,7 +74,7 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.35',
     summary: 'Recipients per hour.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'backoff-max-msg-per-hour': {
     scopes: ['domain'],
@@ -85,7 +85,7 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.36',
     summary: 'Recipients per hour in backoff mode.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-data-volume-rate': {
     scopes: ['domain'],
@@ -94,7 +94,7 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.37',
     summary: 'Bytes per time of the queue.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'backoff-max-data-volume-rate': {
     scopes: ['domain'],
@@ -104,7 +104,7 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.38',
     summary: 'Bytes per time in backoff mode.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-cold-virtual-mta-msg': {
     scopes: ['domain'],
@@ -140,7 +140,7 @@ export const domainLimitsDirectives = {
     tier: 'common',
     section: '3.3.10.72',
     summary: 'Recipients per transaction.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-rcpt-per-message': {
     scopes: ['domain'],
@@ -167,7 +167,7 @@ export const domainLimitsDirectives = {
     tier: 'common',
     section: '3.3.10.75',
     summary: 'Connections of the queue in backoff mode.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-smtp-out-per-source-ip': {
     scopes: ['domain'],
@@ -178,7 +178,7 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.76',
     summary: 'Connections from each source address.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'source-ip-max-smtp-out': {
     scopes: ['domain'],
@@ -188,7 +188,7 @@ export const domainLimitsDirectives = {
     tier: 'common',
     section: '3.3.10.77',
     summary: 'Connections of the queue from each source address.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-out-rampup-interval': {
     scopes: ['domain'],
@@ -197,7 +197,7 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.78',
     summary: 'Least time between two new connections.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-connect-rate': {
     scopes: ['domain'],
@@ -206,7 +206,7 @@ export const domainLimitsDirectives = {
     tier: 'common',
     section: '3.3.10.79',
     summary: 'New connections per time.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'source-ip-max-connect-rate': {
     scopes: ['domain'],
@@ -216,7 +216,7 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.80',
     summary: 'New connections per time from each source address.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'connection-idle-timeout': {
     scopes: ['domain'],
@@ -235,7 +235,7 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.83',
     summary: 'Bytes per time from each source address.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'backoff-max-connect-rate': {
     scopes: ['domain'],
@@ -245,6 +245,6 @@ export const domainLimitsDirectives = {
     tier: 'rare',
     section: '3.3.10.84',
     summary: 'New connections per time in backoff mode.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

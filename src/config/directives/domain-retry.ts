@@ -39,7 +39,7 @@ export const domainRetryDirectives = {
     tier: 'core',
     section: '3.3.10.40; 10.15',
     summary: 'Waits between attempts in backoff mode.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'retry-recipients-after': {
     scopes: ['domain'],
@@ -75,7 +75,7 @@ export const domainRetryDirectives = {
     tier: 'core',
     section: '3.3.10.44',
     summary: 'When backoff mode ends by itself.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'backoff-to-normal-after-delivery': {
     scopes: ['domain'],
@@ -84,7 +84,7 @@ export const domainRetryDirectives = {
     tier: 'core',
     section: '3.3.10.45',
     summary: 'One delivery ends backoff mode.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'backoff-upon-all-sources-disabled': {
     scopes: ['domain'],
@@ -93,7 +93,7 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.46',
     summary: 'Losing the last source address begins backoff mode.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'reenable-source-ip-after': {
     scopes: ['domain'],
@@ -111,7 +111,7 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.49',
     summary: 'Move all mail to another VMTA.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'backoff-reroute-to-virtual-mta': {
     scopes: ['domain'],
@@ -120,7 +120,7 @@ export const domainRetryDirectives = {
     tier: 'common',
     section: '3.3.10.50; 10.3.2',
     summary: 'Move mail to another VMTA in backoff mode.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-553-means-invalid-mailbox': {
     scopes: ['domain'],

@@ -165,7 +165,7 @@ export const globalDirectives = {
     tier: 'rare',
     section: '3.3.1.38.1',
     summary: 'Most connections to an MX host, per source address.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'ip-connection-limit': {
     scopes: ['global'],
@@ -175,7 +175,7 @@ export const globalDirectives = {
     tier: 'rare',
     section: '3.3.1.38.2',
     summary: 'Most connections to one remote address.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'sync-msg-create': {
     scopes: ['global'],

@@ -84,7 +84,7 @@ export const virtualMtaDirectives = {
     tier: 'common',
     section: '3.3.12.2; 3.3.13.5',
     summary: 'Recipients per time of the whole VMTA.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'max-smtp-data-volume-rate': {
     scopes: ['virtual-mta', 'virtual-mta-pool'],
@@ -94,7 +94,7 @@ export const virtualMtaDirectives = {
     tier: 'rare',
     section: '3.3.12.3; 3.3.13.8',
     summary: 'Bytes per time of the whole VMTA.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'cold-virtual-mta': {
     scopes: ['virtual-mta', 'virtual-mta-pool'],

@@ -13,6 +13,7 @@ import type { RateLimiter } from './rate-limit.ts';
 const PROMISE_MS = 30_000;
 /** Whoever is next and does nothing for so long is passed by. */
 const TURN_MS = 1000;
+const BEHIND_MS = 10_000;
 
 export class RateGate {
   readonly kind: HoldKind;
@@ -75,6 +76,12 @@ export class RateGate {
     if (at > now) return at;
     const [first] = this.#promises.values();
     return first !== undefined && this.#promised(now) > 0 ? first : now + TURN_MS;
+  }
+
+  /** When a connection of a queue in the line should ask again. Those behind the first are told of their turn. */
+  waitUntil(queue: Queue, now: number): number {
+    const at = this.freesAt(now);
+    return this.line.first() === queue ? at : Math.max(at, now + BEHIND_MS);
   }
 
   hold(now: number): HoldReason {

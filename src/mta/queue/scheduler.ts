@@ -185,6 +185,8 @@ export class Scheduler {
     this.#putAside(queue, now);
     const close = this.#stopping || queue.pausedBy !== null || queue.stopUntil > now;
     const work = close ? { kind: 'close' as const } : takeWork(connection, atMost, now);
+    // What was claimed is taken now: how long others wait can be told.
+    if (queue.ready.size > 0) this.#candidates.add(queue, queue.limits.priority);
     for (const gate of queue.vmtaUse.gates) this.#serve(gate, now);
     if (work.kind !== 'idle' && work.kind !== 'wait') connection.owed = false;
     return work;
@@ -494,6 +496,7 @@ export class Scheduler {
       connection.owed ||= gate.line.size > 0;
       gate.line.delete(queue);
       gate.promise(grant.id, now);
+      this.#serve(gate, now);
     }
     // To the back of the line: queues take turns.
     this.#candidates.delete(queue);
@@ -557,7 +560,8 @@ export class Scheduler {
     if (!gate) return false;
     this.#passOn(queue);
     gate.line.add(queue, 0);
-    this.#wake(queue, gate.freesAt(now));
+    // Only the first of a line looks again by itself; `#serve` tells the others when they are.
+    if (gate.line.first() === queue) this.#wake(queue, gate.freesAt(now));
     this.#wakeForHeld(queue, now);
     return true;
   }
@@ -753,9 +757,11 @@ export class Scheduler {
 
   #countConnect(connection: Connection, now: number): void {
     if (connection.connectCounted) return;
+    const { queue } = connection.grant;
     connection.connectCounted = true;
-    connection.grant.queue.unreserved--;
-    connection.grant.queue.connects.spend(1, now);
+    queue.unreserved--;
+    queue.connects.spend(1, now);
+    this.#candidates.add(queue, queue.limits.priority);
   }
 
   /** Gives back what was reserved for the last host. */
@@ -823,7 +829,7 @@ export class Scheduler {
     this.#unblock(queue);
     this.#passOn(queue);
     for (const counter of [queue.vmtaUse.connections, this.#server]) counter.waiting.delete(queue);
-    for (const gate of queue.vmtaUse.gates) gate.line.delete(queue);
+    this.#leaveLines(queue, now);
   }
 }
 

@@ -55,7 +55,7 @@ export function takeWork(connection: Connection, atMost: number, now: number): W
     // In one line at a time: two queues that wait for each other's turn would never get on.
     leaveLines(connection);
     gate.line.add(queue, connection.owed ? 1 : 0);
-    return wait(connection, gate.limiter, gate.hold(now), gate.freesAt(now), now);
+    return wait(connection, gate.limiter, gate.hold(now), gate.waitUntil(queue, now), now);
   }
   leaveLines(connection);
   const items = sameMessage(connection, room, now);

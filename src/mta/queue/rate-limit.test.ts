@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { RateLimiter } from './rate-limit.ts';
+import { rate } from './testing.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+/** Takes whatever is free, looking again when the limiter says; the times of what went. */
+function greedy(count: number, perMs: number, until: number): number[] {
+  const limiter = new RateLimiter(() => rate('max-msg-rate', count, perMs));
+  const times: number[] = [];
+  for (let now = 0; now < until; ) {
+    const free = limiter.whole(now);
+    if (free === 0) {
+      const next = limiter.freesAt(1, now);
+      assert.ok(next > now, 'time goes on');
+      now = next;
+      continue;
+    }
+    limiter.spend(free, now);
+    for (let i = 0; i < free; i++) times.push(now);
+  }
+  return times;
+}
+
+function mostInAny(times: readonly number[], span: number): number {
+  let most = 0;
+  for (let from = 0, to = 0; to < times.length; to++) {
+    while (times[from]! <= times[to]! - span) from++;
+    most = Math.max(most, to - from + 1);
+  }
+  return most;
+}
+
+test('D5.4 120/h => at most about 10 in the first 5 minutes', () => {
+  const first = greedy(120, HOUR, 5 * MINUTE);
+  assert.equal(first.length, 10);
+});
+
+test('D5.4 never more than N in any window of the period, and N per period in the long run', () => {
+  for (const [count, perMs] of [
+    [120, HOUR],
+    [100, HOUR],
+    [7, HOUR],
+    [1, HOUR],
+    [1000, 24 * HOUR],
+    [10, 1000],
+    [333, MINUTE],
+    [20_000, HOUR],
+    [5, 7 * MINUTE],
+  ] as const) {
+    const periods = 20;
+    const times = greedy(count, perMs, periods * perMs);
+    assert.ok(mostInAny(times, perMs) <= count, `${count} per ${perMs}`);
+    const share = Math.ceil((count * Math.min(perMs, 5 * MINUTE)) / perMs);
+    assert.ok(
+      mostInAny(times, 5 * MINUTE) <= Math.max(share, (5 * MINUTE * count) / perMs),
+      `${count} per ${perMs}: burst`,
+    );
+    assert.ok(times.length >= count * periods * 0.999 - 1, `${count} per ${perMs}: only ${times.length}`);
+  }
+});
+
+test('bytes may overdraw, and then wait until the overdraft is paid', () => {
+  const limiter = new RateLimiter(() => rate('max-data-volume-rate', 1000, 1000));
+  limiter.spend(2500, 0);
+  assert.equal(limiter.whole(0), 0);
+  const at = limiter.freesAt(1, 0);
+  assert.ok(at >= 1000, `${at}`);
+  assert.equal(limiter.whole(at - 1), 0);
+  assert.ok(limiter.whole(at) >= 1);
+});
+
+test('a limit that changes counts what went before', () => {
+  let count = 100;
+  const limiter = new RateLimiter(() => rate('max-msg-rate', count, MINUTE));
+  limiter.spend(60, 0);
+  count = 50;
+  assert.equal(limiter.whole(1), 0);
+  count = 100;
+  assert.ok(limiter.whole(30_000) <= 40);
+});

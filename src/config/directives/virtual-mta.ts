@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet } from '../declaration.ts';
+import type { Declarations } from '../declaration.ts';
 import { domainKey, enableSignals, ipAndHost, sourceHost } from '../values/compound.ts';
 import { host } from '../values/network.ts';
 import { dataRate, rate } from '../values/quantities.ts';

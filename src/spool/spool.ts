@@ -19,6 +19,7 @@ import { type Log, silentLog } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
 import { CorruptFolder } from './corrupt-folder.ts';
 import { Departures } from './departures.ts';
+import { EnvelopeCache } from './envelope-cache.ts';
 import { readRecords } from './read-records.ts';
 import { envelopeFault, outcomeFault, pendingFault } from './record-checks.ts';
 import { Room } from './room.ts';
@@ -108,6 +109,7 @@ export class Spool {
   /** Ordered by time, so that what is due is found without a look at the rest. */
   readonly #delays: Database<true, DelayKey>;
   readonly #departures: Departures;
+  readonly #decoded = new EnvelopeCache();
   readonly #corrupt: CorruptFolder;
   readonly #room: Room;
   readonly #log: Log;
@@ -242,6 +244,7 @@ export class Spool {
     for (const { spoolId, index } of done) writes.push(this.#pending.remove([spoolId, index]));
     const departure = this.#departures.begin(done);
     for (const spoolId of departure.emptied) {
+      this.#decoded.forget(spoolId);
       writes.push(this.#envelopes.remove(spoolId), this.#contents.remove(spoolId));
     }
     for (const message of created) this.#create(message, writes);
@@ -276,12 +279,17 @@ export class Spool {
 
   /** The unchanging part of a stored message; undefined when it is not (or no longer) here. */
   envelope(spoolId: string): Envelope | undefined {
+    const kept = this.#decoded.get(spoolId);
+    if (kept) return kept;
     let fault: string | null;
     try {
       const envelope = this.#envelopes.get(spoolId);
       if (envelope === undefined) return undefined;
       fault = envelopeFault(envelope, spoolId);
-      if (fault === null) return envelope;
+      if (fault === null) {
+        this.#decoded.keep(spoolId, envelope);
+        return envelope;
+      }
     } catch (error) {
       // Throws when it is the store that cannot be read, not this record.
       this.#reading(() => this.#envelopes.getBinary(spoolId));
@@ -427,6 +435,7 @@ export class Spool {
     const pending = readRecords(this.#pending, recipientsOf(spoolId), pendingFault);
     const found = { envelope: this.#envelopes.getBinary(spoolId), recipients: pending };
     if (!this.#corrupt.take({ name: spoolId, fault, found, message: this.content(spoolId) })) return;
+    this.#decoded.forget(spoolId);
     this.#background(spoolId, [
       ...pending.map(({ key }) => this.#pending.remove(key)),
       this.#envelopes.remove(spoolId),

@@ -29,6 +29,8 @@ export class DiscardDelivery implements Transport {
       if (items.length === 0) return;
       if (asBounce) this.#outcomes.bounced(queue, items, attempt, localStatus('5.0.0', 'discarded', config));
       else this.#outcomes.deliveredHere(queue, items, attempt, localStatus('2.0.0', 'success', config));
+      // A queue of many thousands must not keep everything else waiting.
+      await new Promise((resolve) => setImmediate(resolve));
     }
   }
 }

@@ -228,6 +228,12 @@ test('verp-default: MAIL `news@a.example`, RCPT `kim@b.example`: each recipient 
     'MAIL FROM:<news-kim=b.example@a.example>',
     'MAIL FROM:<news-lou=b.example@a.example>',
   ]);
+  const senders = mta.journal().map((one) => (one.kind === 'delivered' ? one.message.sender : ''));
+  assert.deepEqual(
+    senders.toSorted(),
+    ['news-kim=b.example@a.example', 'news-lou=b.example@a.example'],
+    'orig of d',
+  );
 });
 
 test('SMTPUTF8 needed but not offered: that recipient bounces, the others get the message', async (t) => {

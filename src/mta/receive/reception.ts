@@ -207,7 +207,11 @@ export class Reception {
     if (this.#checks.length === 0) return answer;
     const at = checked(session);
     return askChecks(this.#checks, (check) => check.atRcpt?.(at, rcpt.address), known.fields).then(
-      (refusal) => (refusal ? known.merge.answer(refusal, true) : answer),
+      (refusal) => {
+        if (!refusal) return answer;
+        known.details.delete(rcpt);
+        return known.merge.answer(refusal, true);
+      },
     );
   }
 

@@ -184,3 +184,30 @@ test('rules count for the queues that name the list, and for no others', async (
   await mta.quiet();
   assert.deepEqual(mta.story().toSorted(), ['bounced lou@b.test 5.2.2', 'deferred kim@a.test 4.2.2']);
 });
+
+test('D8.14 disable-source-ip: the connection ends, and the next one comes from another address', async (t) => {
+  const remote = await remoteHost(t, {
+    answer: (verb, _, connection) => (verb === 'RCPT' && connection === 0 ? '450 4.7.1 x1' : null),
+  });
+  const mta = await deliveryTo(t, [remote], {
+    config: `${LIST('/x1/ mode=backoff,disable-source-ip,reenable-after=2h')}
+      smtp-source-host 127.0.0.11 one.test
+      smtp-source-host 127.0.0.12 two.test`,
+    settings: 'smtp-pattern-list l\nmax-smtp-out 1\nretry-recipients-after 1m',
+  });
+  await mta.submit(['kim@a.test']);
+  await mta.quiet();
+  assert.equal(mta.scheduler.find('a.test', '{default}')?.mode, 'backoff');
+  for (let i = 0; i < 3; i++) {
+    await mta.submit([`u${i}@a.test`]);
+    await mta.quiet();
+  }
+  await mta.advance(60_000);
+  const tried = mta
+    .journal()
+    .flatMap((one) => (one.kind === 'delivered' || one.kind === 'deferred' ? [one] : []));
+  assert.deepEqual(
+    tried.map(({ kind, attempt }) => `${kind} ${attempt.sourceIp}`),
+    ['deferred 127.0.0.11', ...Array.from({ length: 4 }, () => 'delivered 127.0.0.12')],
+  );
+});

@@ -46,6 +46,7 @@ import { Records } from './records.ts';
 import { restartNeeded } from './reload.ts';
 import { copiesOf } from './reports/copies.ts';
 import { DelayNotices } from './reports/delay-notices.ts';
+import { OperatorNotices } from './reports/operator-notices.ts';
 import { OwnMailMaker, together } from './reports/own-mail.ts';
 import { SenderReports } from './reports/sender-reports.ts';
 import { openColdCounts } from './route/cold-counts.ts';
@@ -125,9 +126,14 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       waits.resume(id);
     },
     wake: () => dispatcher.kick(),
-    onMode: (queue, mode, why) => log.info(`${queue.name} is in ${mode} mode: ${why}`),
-    onSource: (queue, address, disabled, why) =>
-      log.info(`source ${address} is ${disabled ? 'disabled' : 'enabled'} for ${queue.name}: ${why}`),
+    onMode: (queue, mode, why) => {
+      log.info(`${queue.name} is in ${mode} mode: ${why}`);
+      notices.mode(queue, mode, why);
+    },
+    onSource: (queue, address, disabled, why, until) => {
+      log.info(`source ${address} is ${disabled ? 'disabled' : 'enabled'} for ${queue.name}: ${why}`);
+      notices.source(queue, address, disabled, why, until);
+    },
     onMoved: (items, queue) => outcomes.moved(queue, items),
     onRerouteLoop: (queues) =>
       log.error(`reroutes lead in a circle, mail rests in its last queue: ${queues.join(', ')}`),
@@ -151,6 +157,17 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
         ...copiesOf(queue, told, { config: config(), spool, mail: ownMail }),
       ]),
     enqueue: (recipients) => enqueue(recipients),
+  });
+  const notices = new OperatorNotices({
+    config,
+    spool,
+    mail: ownMail,
+    enqueue: (recipients) => {
+      records.notify();
+      enqueue(recipients);
+    },
+    clock,
+    log,
   });
   const delayNotices = new DelayNotices({
     spool,

@@ -57,7 +57,7 @@ export const domainRetryDirectives = {
     tier: 'common',
     section: '3.3.10.42',
     summary: 'Who hears of backoff mode.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'disabled-source-ip-notify': {
     scopes: ['domain'],
@@ -66,7 +66,7 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.43',
     summary: 'Who hears of source addresses switched off.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'backoff-to-normal-after': {
     scopes: ['domain'],

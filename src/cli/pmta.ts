@@ -1,184 +1,175 @@
+/** `pmta`: hands its words to the server and prints the answer; what needs no server it does itself. */
+import { request as httpRequest, type RequestOptions } from 'node:http';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { formatDiagnostic, loadConfig } from '../config/index.ts';
-import { CLIENT_HEADER } from '../mta/monitor/client-header.ts';
-import { printable } from '../system/log.ts';
+import { formatDiagnostic, type Loaded, loadConfig } from '../config/index.ts';
+import { controlSocketPath } from '../mta/monitor/channels.ts';
+import { quoteWord } from '../mta/monitor/command-line.ts';
+import { COMMANDS } from '../mta/monitor/commands.ts';
 import { UserError } from '../system/user-error.ts';
 import { defaultConfigFile } from './default-config-file.ts';
 import { guarded } from './main.ts';
-import { version } from './version.ts';
 
-const help = `pmta: the MTA's management command
+const TIMEOUT_MS = 300_000;
+const LARGEST_ANSWER = 512 * 1024 * 1024;
 
-Usage: pmta [--config FILE] [--xml | --dom | --json] COMMAND
+function help(): string {
+  const lines = [...COMMANDS]
+    .map(({ words, usage, summary }) => `  ${words.join(' ')} ${usage}`.trimEnd().concat(`\n      ${summary}`))
+    .sort();
+  return `pmta: the MTA's management command
 
-  show status               traffic, connections, queues
-  show queues               queues with mail, the fullest first   [--maxitems=N]
-  show topqueues            the same
-  explain QUEUE             why the mail of domain/vmta waits
-  show settings DOMAIN[/VMTA]   what applies to a queue
-  show version
-  schedule QUEUE            tries now what waits: domain[/vmta], * stands for any text   [--retry-recipients]
-  reload                    reads the configuration again; a broken one changes nothing
-  test config               reads the configuration and prints what is wrong with it
+Usage: pmta [--config FILE] [--xml | --dom | --json] [--watch[=SECONDS]] COMMAND
 
-Words may be shortened while they are unique. The MTA's management port is taken from the configuration:
---config, else PMTA_CONFIG, else /etc/pmta/config.
+${lines.join('\n')}
+  test config
+      reads the configuration and prints what is wrong with it; the running server is not touched
+
+QUEUE is DOMAIN[/VMTA]; * in either stands for any text. Words may be shortened while they are unique.
+--watch shows the answer again every 2 seconds, or as many as you say, until you stop it.
+The server is found through the configuration file: --config, else PMTA_CONFIG, else /etc/pmta/config.
 Exit status: 0 done, 1 failed, 2 wrong usage.
 `;
-
-const TIMEOUT_MS = 60_000;
-
-/** Commands by their words; each answers the exit code. */
-const COMMANDS: readonly { words: readonly string[]; run: (call: Call) => Promise<number> }[] = [
-  { words: ['show', 'status'], run: (call) => show(call, '/status', {}) },
-  { words: ['show', 'queues'], run: (call) => show(call, '/queues', maxItems(call)) },
-  { words: ['show', 'topqueues'], run: (call) => show(call, '/queues', maxItems(call)) },
-  { words: ['show', 'version'], run: showVersion },
-  { words: ['show', 'settings'], run: showSettings },
-  { words: ['schedule'], run: schedule },
-  { words: ['reload'], run: reload },
-  { words: ['explain'], run: explain },
-  { words: ['test', 'config'], run: testConfig },
-];
+}
 
 interface Call {
   readonly configFile: string;
   readonly format: 'text' | 'xml' | 'dom' | 'json';
-  readonly rest: readonly string[];
-  readonly maxItems: string | undefined;
-  readonly retryRecipients: boolean;
+  readonly words: readonly string[];
+  /** Seconds between two answers; 0 for one only. */
+  readonly watch: number;
 }
 
 export async function main(argv: string[]): Promise<void> {
   process.exitCode = await guarded('pmta', () => dispatch(argv));
 }
 
-async function dispatch(argv: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: argv,
-    allowPositionals: true,
-    options: {
-      config: { type: 'string' },
-      xml: { type: 'boolean', default: false },
-      dom: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-      maxitems: { type: 'string' },
-      'retry-recipients': { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h', default: false },
+async function dispatch(argv: readonly string[]): Promise<number> {
+  const call = readCall(argv);
+  if (call === 'help' || call === 'usage') {
+    (call === 'help' ? process.stdout : process.stderr).write(help());
+    return call === 'help' ? 0 : 2;
+  }
+  const [first = '', second = ''] = call.words;
+  if ('test'.startsWith(first) && 'config'.startsWith(second) && second !== '' && first.length > 1) return testConfig(call.configFile);
+  if (call.watch > 0) return await watch(call);
+  const answer = await ask(call);
+  (answer.ok || call.format !== 'text' ? process.stdout : process.stderr).write(answer.body);
+  return answer.ok ? 0 : 1;
+}
+
+/** Our own options are taken out; everything else is the server's to read, wherever it stands. */
+function readCall(argv: readonly string[]): Call | 'help' | 'usage' {
+  let config: string | undefined;
+  let format: Call['format'] = 'text';
+  let seconds = 0;
+  const words: string[] = [];
+  for (let i = 0; i < argv.length; i++) {
+    const word = argv[i]!;
+    if (word === '--help' || word === '-h') return 'help';
+    if (word === '--xml' || word === '--dom' || word === '--json') format = word.slice(2) as Call['format'];
+    else if (word === '--config') config = argv[++i];
+    else if (word.startsWith('--config=')) config = word.slice('--config='.length);
+    else if (word === '--watch') seconds = 2;
+    else if (word.startsWith('--watch=')) {
+      seconds = Number(word.slice('--watch='.length));
+      if (!(seconds >= 0.2 && seconds <= 86_400)) {
+        throw new UserError(`${word}: give seconds between 0.2 and 86400`, { exitCode: 2 });
+      }
+    } else words.push(word);
+  }
+  if (words.length === 0) return 'usage';
+  return { configFile: path.resolve(config ?? defaultConfigFile()), format, words, watch: seconds };
+}
+
+interface Answer {
+  readonly ok: boolean;
+  readonly body: string;
+}
+
+async function ask(call: Call): Promise<Answer> {
+  const loaded = loadConfig(call.configFile);
+  const command = call.words.map(quoteWord).join(' ');
+  const body = new URLSearchParams({ command, format: call.format }).toString();
+  const options: RequestOptions = {
+    method: 'POST',
+    path: '/pmta',
+    headers: {
+      'Content-Type': 'application/x-www-form-urlencoded',
+      'Content-Length': Buffer.byteLength(body),
     },
-  });
-  if (values.help || positionals.length === 0) {
-    process.stdout.write(help);
-    return values.help ? 0 : 2;
+    timeout: TIMEOUT_MS,
+  };
+  const socketPath = loaded.config && controlSocketPath(loaded.config);
+  if (socketPath) {
+    const answer = await exchange({ ...options, socketPath }, body);
+    if ('status' in answer) return answered(answer);
+    if (answer.code === 'EACCES') throw new UserError(`${socketPath}: permission denied; run pmta as the user that the server runs as`);
   }
-  const found = COMMANDS.filter(({ words }) => matches(words, positionals));
-  const exact = found.find(({ words }) => words.every((word, i) => word === positionals[i]));
-  const command = exact ?? (found.length === 1 ? found[0] : undefined);
-  if (!command) {
-    const said = printable(positionals.join(' '));
-    const what = found.length > 1 ? `"${said}" is not unique` : `there is no command "${said}"`;
-    throw new UserError(`${what}; "pmta --help" lists them`, { exitCode: 2 });
-  }
-  return await command.run({
-    configFile: path.resolve(values.config ?? defaultConfigFile()),
-    format: values.json ? 'json' : values.xml ? 'xml' : values.dom ? 'dom' : 'text',
-    rest: positionals.slice(command.words.length),
-    maxItems: values.maxitems,
-    retryRecipients: values['retry-recipients'],
-  });
+  return await askPort(call, loaded, options, body);
 }
 
-/** Whether what was typed is these words, each perhaps shortened. */
-function matches(words: readonly string[], typed: readonly string[]): boolean {
-  return words.every((word, i) => typed[i] !== undefined && typed[i] !== '' && word.startsWith(typed[i]!));
-}
-
-function show(call: Call, page: string, query: Record<string, string>): Promise<number> {
-  return ask(call, page, query, 'GET');
-}
-
-async function ask(
-  call: Call,
-  page: string,
-  query: Record<string, string>,
-  method: 'GET' | 'POST',
-): Promise<number> {
-  const url = `${managementUrl(call.configFile)}${page}?${new URLSearchParams({ ...query, format: call.format })}`;
-  let response: Response;
-  try {
-    response = await fetch(url, {
-      method,
-      headers: { [CLIENT_HEADER]: 'pmta' },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-  } catch (error) {
-    throw new UserError(
-      `the MTA does not answer at ${new URL(url).host}; is it running with ${call.configFile}?`,
-      {
-        cause: error,
-      },
-    );
-  }
-  const text = await response.text();
-  if (response.ok) {
-    process.stdout.write(text);
-    return 0;
-  }
-  (call.format === 'text' ? process.stderr : process.stdout).write(text);
-  return 1;
-}
-
-async function explain(call: Call): Promise<number> {
-  const [queue] = call.rest;
-  if (queue === undefined) throw new UserError('explain needs a queue, domain/vmta', { exitCode: 2 });
-  return await show(call, '/explain', { queue });
-}
-
-async function showSettings(call: Call): Promise<number> {
-  const [queue] = call.rest;
-  if (queue === undefined) throw new UserError('show settings needs DOMAIN or DOMAIN/VMTA', { exitCode: 2 });
-  return await show(call, '/settings', { queue });
-}
-
-async function reload(call: Call): Promise<number> {
-  return await ask(call, '/command', { command: 'reload' }, 'POST');
-}
-
-async function schedule(call: Call): Promise<number> {
-  const [queue] = call.rest;
-  if (queue === undefined)
-    throw new UserError('schedule needs a queue, domain or domain/vmta', { exitCode: 2 });
-  const query = { command: 'schedule', queue, retryRecipients: String(call.retryRecipients) };
-  return await ask(call, '/command', query, 'POST');
-}
-
-async function showVersion(): Promise<number> {
-  process.stdout.write(`Posthorn v${version()}.\n`);
-  return 0;
-}
-
-async function testConfig(call: Call): Promise<number> {
-  const { config, diagnostics } = loadConfig(call.configFile);
-  for (const diagnostic of diagnostics) process.stdout.write(`${formatDiagnostic(diagnostic)}\n`);
-  if (config) process.stdout.write('Configuration is valid.\n');
-  return config ? 0 : 1;
-}
-
-function maxItems(call: Call): Record<string, string> {
-  return call.maxItems === undefined ? {} : { maxitems: call.maxItems };
-}
-
-function managementUrl(file: string): string {
+/** Without the socket (its path too long, another version's server): the port, if `http-access` lets us. */
+async function askPort(call: Call, loaded: Loaded, options: RequestOptions, body: string): Promise<Answer> {
+  const { config, root, diagnostics } = loaded;
   // A file that is broken just now must not keep an operator from the server that runs with what it was.
-  const { config, root, diagnostics } = loadConfig(file);
   const port =
     config?.global.get('http-mgmt-port') ??
     (root?.lines('http-mgmt-port').at(-1)?.value as number | undefined);
   if (port === undefined) {
     const first = diagnostics.find(({ severity }) => severity === 'error');
-    throw new UserError(first ? formatDiagnostic(first) : `${file} names no http-mgmt-port`);
+    throw new UserError(first ? formatDiagnostic(first) : `${call.configFile} names no http-mgmt-port`);
   }
-  if (port === 0) throw new UserError(`${file}: http-mgmt-port is 0, so the MTA cannot be managed`);
-  return `http://127.0.0.1:${port}`;
+  const notRunning = `the MTA does not answer; is it running with ${call.configFile}?`;
+  if (port === 0) throw new UserError(notRunning);
+  const apiKey = config?.global.get('http-api-key')[0];
+  const headers = { ...options.headers, ...(apiKey === undefined ? {} : { 'X-API-Key': apiKey }) };
+  const answer = await exchange({ ...options, headers, host: '127.0.0.1', port }, body);
+  if ('status' in answer) return answered(answer);
+  throw new UserError(notRunning, { cause: answer });
+}
+
+function answered({ status, body }: { readonly status: number; readonly body: string }): Answer {
+  return { ok: status === 200, body };
+}
+
+function exchange(
+  options: RequestOptions,
+  body: string,
+): Promise<{ status: number; body: string } | NodeJS.ErrnoException> {
+  return new Promise((resolve) => {
+    const request = httpRequest(options, (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > LARGEST_ANSWER) response.destroy(new Error('the answer is too large'));
+        else chunks.push(chunk);
+      });
+      response.once('end', () =>
+        resolve({ status: response.statusCode ?? 500, body: Buffer.concat(chunks).toString('utf8') }),
+      );
+      response.once('error', resolve);
+    });
+    request.once('timeout', () => request.destroy(new Error('no answer in time')));
+    request.once('error', resolve);
+    request.end(body);
+  });
+}
+
+/** The answer again and again, on a terminal each in place of the last. */
+async function watch(call: Call): Promise<number> {
+  const clear = process.stdout.isTTY ? '\x1b[2J\x1b[H' : '';
+  for (;;) {
+    const answer = await ask(call);
+    process.stdout.write(clear + answer.body);
+    if (!answer.ok) return 1;
+    await new Promise((resolve) => setTimeout(resolve, call.watch * 1000));
+  }
+}
+
+function testConfig(configFile: string): number {
+  const { config, diagnostics } = loadConfig(configFile);
+  for (const diagnostic of diagnostics) process.stdout.write(`${formatDiagnostic(diagnostic)}\n`);
+  if (config) process.stdout.write('Configuration is valid.\n');
+  return config ? 0 : 1;
 }

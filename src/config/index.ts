@@ -47,7 +47,7 @@ export type {
 export type { EnableSignals, HttpAccess } from './values/compound.ts';
 export type { DkimIdentity, SmtpHost } from './values/delivery.ts';
 export { type Cidr, canonicalDomain, canonicalIp, cidrContains, ipBytes } from './values/network.ts';
-export type { Rate } from './values/quantities.ts';
+export { parseInterval, type Rate } from './values/quantities.ts';
 export type {
   BounceRule,
   MailFromRewrite,

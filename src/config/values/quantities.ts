@@ -26,6 +26,12 @@ export function readInterval(word: string): number | Fault {
   return total;
 }
 
+/** An interval as people write it on a command line, in milliseconds; null when it is none. */
+export function parseInterval(text: string): number | null {
+  const ms = readInterval(text);
+  return ms instanceof Fault ? null : ms;
+}
+
 /** A time span in milliseconds; `never` is Infinity where it is allowed. */
 export function interval(options: { never?: boolean; most?: string } = {}): ValueType<number> {
   const most = options.most === undefined ? Number.POSITIVE_INFINITY : (readInterval(options.most) as number);

@@ -4,7 +4,36 @@
  * XML and DOM print with one decimal and JSON as a plain number.
  */
 export type Tree = { readonly [name: string]: Value };
-export type Value = string | number | boolean | Kb | Tree | readonly Tree[] | readonly string[];
+export type Value =
+  | string
+  | number
+  | boolean
+  | Kb
+  | Tree
+  | Many
+  | JsonOnly
+  | readonly Tree[]
+  | readonly string[];
+
+/** A list: JSON has one array under the plural name, XML and DOM repeat the singular element (section 3). */
+export class Many {
+  readonly plural: string;
+  readonly items: readonly Tree[] | readonly string[];
+
+  constructor(plural: string, items: readonly Tree[] | readonly string[]) {
+    this.plural = plural;
+    this.items = items;
+  }
+}
+
+/** Titles and totals, which the web pages' JSON has and the command's XML has not. */
+export class JsonOnly {
+  readonly value: string | number | boolean;
+
+  constructor(value: string | number | boolean) {
+    this.value = value;
+  }
+}
 
 export class Kb {
   readonly value: number;
@@ -19,6 +48,15 @@ export class Kb {
   }
 }
 
+/** What the command's XML and DOM have and the web pages' JSON has not. */
+export class XmlOnly {
+  readonly value: string;
+
+  constructor(value: string) {
+    this.value = value;
+  }
+}
+
 /** `text` is for people; each page has its own (text.ts). */
 export type Format = 'json' | 'xml' | 'dom' | 'text';
 
@@ -30,7 +68,10 @@ export const CONTENT_TYPES: Record<Format, string> = {
 };
 
 export function printSuccess(data: Tree | string, format: Format, message = ''): string {
-  if (format === 'json') return `${JSON.stringify({ data, status: 'success', message })}\n`;
+  if (format === 'json') {
+    const plain = typeof data === 'string' ? data : json(data);
+    return `${JSON.stringify({ data: plain, status: 'success', message })}\n`;
+  }
   if (format === 'dom' || format === 'text') {
     if (typeof data !== 'string') return dom('', data).join('');
     return format === 'text' && message !== '' ? `${message}\n` : data;
@@ -46,11 +87,36 @@ export function printFailure(message: string, format: Format): string {
   return `<rsp><fail>${escapeXml(message)}</fail></rsp>\n`;
 }
 
+function json(value: Value): unknown {
+  if (Array.isArray(value)) return (value as readonly Value[]).map(json);
+  if (value instanceof JsonOnly) return value.value;
+  if (!isTree(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, inside]) => !(inside instanceof XmlOnly))
+      .map(([name, inside]) =>
+        inside instanceof Many
+          ? [inside.plural, (inside.items as readonly Value[]).map(json)]
+          : [name, json(inside)],
+      ),
+  );
+}
+
+/** What XML and DOM show under a name: nothing, one thing, or a list. */
+function elements(value: Value): { readonly list: boolean; readonly items: readonly Value[] } {
+  if (value instanceof JsonOnly) return { list: true, items: [] };
+  if (value instanceof Many) return { list: true, items: value.items };
+  if (Array.isArray(value)) return { list: true, items: value as readonly Value[] };
+  return { list: false, items: [value] };
+}
+
 function xml(tree: Tree): string {
   let out = '';
   for (const [name, value] of Object.entries(tree)) {
-    const items = Array.isArray(value) ? (value as readonly Value[]) : [value as Value];
-    for (const item of items) out += `<${name}>${isTree(item) ? xml(item) : escapeXml(leaf(item))}</${name}>`;
+    for (const item of elements(value).items) {
+      const inside = isTree(item) ? xml(item) : escapeXml(leaf(item));
+      out += inside === '' ? `<${name}/>` : `<${name}>${inside}</${name}>`;
+    }
   }
   return out;
 }
@@ -59,13 +125,12 @@ function dom(path: string, tree: Tree): string[] {
   const lines: string[] = [];
   for (const [name, value] of Object.entries(tree)) {
     const at = path === '' ? name : `${path}.${name}`;
-    if (Array.isArray(value)) {
-      for (const [i, item] of (value as readonly (Tree | string)[]).entries()) {
-        if (typeof item === 'string') lines.push(domLine(`${at}[${i}]`, item));
-        else lines.push(...dom(`${at}[${i}]`, item));
-      }
-    } else if (isTree(value as Value)) lines.push(...dom(at, value as Tree));
-    else lines.push(domLine(at, leaf(value as Value)));
+    const { list, items } = elements(value);
+    for (const [i, item] of items.entries()) {
+      const here = list ? `${at}[${i}]` : at;
+      if (isTree(item)) lines.push(...dom(here, item));
+      else lines.push(domLine(here, leaf(item)));
+    }
   }
   return lines;
 }
@@ -76,11 +141,19 @@ function domLine(path: string, text: string): string {
 }
 
 function isTree(value: Value): value is Tree {
-  return typeof value === 'object' && !(value instanceof Kb) && !Array.isArray(value);
+  return (
+    typeof value === 'object' &&
+    !(value instanceof Kb) &&
+    !(value instanceof Many) &&
+    !(value instanceof JsonOnly) &&
+    !(value instanceof XmlOnly) &&
+    !Array.isArray(value)
+  );
 }
 
 function leaf(value: Value): string {
   if (value instanceof Kb) return value.value.toFixed(1);
+  if (value instanceof XmlOnly) return value.value;
   if (typeof value === 'boolean') return value ? '1' : '0';
   return String(value);
 }

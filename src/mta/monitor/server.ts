@@ -1,231 +1,194 @@
-/** The management interface over HTTP: status, queues, explanations, settings, health; reload for administrators. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { type Config, cidrContains, ipBytes } from '../../config/index.ts';
+/** The management interface over HTTP (management guide, section 8): who asks, what for, and the answer's shape. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Config } from '../../config/index.ts';
 import type { Clock } from '../../system/clock.ts';
-import { listen } from '../../system/listen.ts';
 import type { Log } from '../../system/log.ts';
-import { UserError } from '../../system/user-error.ts';
-import { describeHold } from '../queue/hold.ts';
-import type { Scheduler } from '../queue/scheduler.ts';
-import { CONTENT_TYPES, type Format, printFailure, printSuccess, type Tree } from './answer.ts';
-import { CLIENT_HEADER } from './client-header.ts';
+import { type Access, accessOf, atLeast, csrf, type Level } from './access.ts';
+import { CONTENT_TYPES, type Format, printFailure } from './answer.ts';
+import { type Channel, type Channels, openChannels } from './channels.ts';
+import { type CommandResult, printResult, printWebResult } from './command.ts';
+import { parseCommand, splitLine } from './command-line.ts';
+import { COMMANDS, type Control } from './commands.ts';
 import { uploadedFile } from './config-upload.ts';
-import type { Totals } from './counters.ts';
-import { queuePattern } from './queue-pattern.ts';
-import { settingsText, settingsTree } from './settings.ts';
-import { queuesTree, type StatusSources, statusTree } from './status.ts';
-import { explainText, queuesText, statusText } from './text.ts';
+import { requestFields } from './form.ts';
+import { pageCommand } from './pages.ts';
 
 export interface MonitorDeps {
   readonly config: () => Config;
-  readonly status: StatusSources;
-  readonly scheduler: Scheduler;
-  /** A queue has work that it had not before. */
-  readonly kick: () => void;
-  readonly totals: () => Readonly<Totals>;
-  /**
-   * Brings the configuration's files into force, the main file replaced by `newText` when that is given; answers
-   * what the operator should know. UserError: nothing has changed.
-   */
-  readonly reload: (newText?: string) => Promise<readonly string[]>;
-  /** Outcomes and event files not yet where they belong. */
-  readonly backlog: () => { readonly outcomes: number; readonly eventFiles: number };
+  readonly control: Control;
+  /** Whether the server is on its way down: then it is not ready for work. */
+  readonly shuttingDown: () => boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-export interface Monitor {
-  readonly port: number;
-  close(): Promise<void>;
-}
-
-type Level = 'none' | 'monitor' | 'operator' | 'admin';
-
-const DEFAULT_MAX_ITEMS = 20;
-
-/** Opens the management port; null when `http-mgmt-port` is 0. */
-export async function openMonitor(deps: MonitorDeps): Promise<Monitor | null> {
-  const { global } = deps.config();
-  const port = global.get('http-mgmt-port');
-  if (port === 0) return null;
-  const server = createServer({ maxHeaderSize: 16 * 1024 }, (request, response) => {
-    handle(deps, request, response).catch((error: Error) => {
+/** Opens the management port and the control socket. */
+export async function openMonitor(deps: MonitorDeps): Promise<Channels> {
+  return await openChannels(deps.config(), (request, response, channel) => {
+    handle(deps, request, response, channel).catch((error: Error) => {
       deps.log.error(`management request failed: ${error.stack}`);
-      if (!response.headersSent) send(response, 500, 'json', printFailure('internal fault', 'json'));
+      if (!response.headersSent) {
+        send(response, 500, 'json', printFailure('internal fault, see the log', 'json'));
+      } else response.destroy();
     });
   });
-  server.requestTimeout = 30_000;
-  server.headersTimeout = 10_000;
-  const origin = global.origin('http-mgmt-port');
-  const where = origin ? `${origin.file}:${origin.line}` : 'default';
-  // Every interface, as PowerMTA does; `http-access` decides who is answered, and its default is nobody.
-  const host = loopbackOnly(deps.config()) ? '127.0.0.1' : '0.0.0.0';
-  const bound = await listen(server, host, port, `http-mgmt-port, ${where}`);
-  return {
-    port: bound,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
 }
 
-async function handle(deps: MonitorDeps, request: IncomingMessage, response: ServerResponse): Promise<void> {
+interface Asked {
+  readonly path: string;
+  readonly fields: URLSearchParams;
+  readonly format: Format;
+  readonly access: Access;
+  /** Whether this request may change anything at all: it is no forgery and no GET. */
+  readonly mayChange: boolean;
+}
+
+async function handle(
+  deps: MonitorDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  channel: Channel,
+): Promise<void> {
+  const { global } = deps.config();
   const url = URL.parse(request.url ?? '/', 'http://localhost');
   if (!url) return send(response, 400, 'json', printFailure('the address of the page is malformed', 'json'));
-  const asked = url.searchParams.get('format');
-  const format: Format = asked === 'xml' || asked === 'dom' || asked === 'text' ? asked : 'json';
   const path = url.pathname.replace(/\/+$/, '') || '/';
-  if (path === '/health') {
-    const ready = !deps.status.shuttingDown();
-    send(response, ready ? 200 : 503, 'json', `${JSON.stringify({ status: ready ? 'ok' : 'stopping' })}\n`);
-    return;
+  const client = channel === 'control' ? 'control socket' : (request.socket.remoteAddress ?? '');
+  if (global.get('http-log-requests') && channel !== 'control') {
+    deps.log.info(`request ${request.method} ${url.pathname}`, { client });
   }
-  const level = accessLevel(deps.config(), request.socket.remoteAddress ?? '');
-  if (level === 'none') {
-    deps.log.warn('management access refused', { client: request.socket.remoteAddress });
-    send(response, 403, format, printFailure('http-access gives your address no access', format));
-    return;
+  if (path === '/health' || path === '/ready') return health(deps, response, path);
+  if (channel === 'http' && global.get('http-redirect-to-https')) return redirect(request, response);
+  if (channel === 'https' && global.get('http-strict-transport-security-max-age') > 0) {
+    const age = global.get('http-strict-transport-security-max-age');
+    response.setHeader('Strict-Transport-Security', `max-age=${age}`);
   }
-  if (request.method === 'POST' && (path === '/command' || path === '/configFile')) {
-    if (level !== 'admin' || request.headers[CLIENT_HEADER] === undefined) {
-      request.resume();
-      deps.log.warn('change refused', { client: request.socket.remoteAddress, path });
-      const needs = `this needs http-access admin and the header ${CLIENT_HEADER}`;
-      send(response, 403, format, printFailure(needs, format));
-      return;
-    }
-    const text = path === '/configFile' ? await uploadedFile(request) : undefined;
-    if (text === null) {
-      send(response, 400, format, printFailure('the form has no field "file", or it is too large', format));
-      return;
-    }
-    if (text === undefined) request.resume();
-    const command = text === undefined ? url.searchParams.get('command') : 'reload';
-    if (command === 'reload') await reload(deps, response, text, format);
-    else if (command === 'schedule') {
-      const done = schedule(deps, url.searchParams);
-      deps.log.info(done, { queue: url.searchParams.get('queue') });
-      send(response, 200, format, printSuccess('', format, done));
-    } else send(response, 404, format, printFailure('Unknown command.', format));
-    return;
+  const asked = url.searchParams.get('format');
+  const early: Format = asked === 'xml' || asked === 'dom' || asked === 'text' ? asked : 'json';
+  const key = request.headers['x-api-key'];
+  const access: Access =
+    channel === 'control'
+      ? { level: 'admin', denyLogs: false, byKey: true }
+      : accessOf(deps.config(), client, typeof key === 'string' ? key : undefined);
+  if (access.level === 'none') {
+    request.resume();
+    deps.log.warn('management access refused', { client, path });
+    return send(response, 403, early, printFailure('http-access gives your address no access', early));
   }
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.setHeader('Allow', 'GET, HEAD');
-    send(response, 405, format, printFailure('only reading is possible here', format));
-    return;
+  if (request.method !== 'GET' && request.method !== 'HEAD' && request.method !== 'POST') {
+    request.resume();
+    response.setHeader('Allow', 'GET, HEAD, POST');
+    return send(response, 405, early, printFailure('only GET and POST are possible here', early));
   }
-  const now = deps.clock.now();
-  const tree = answer(deps, path, url.searchParams, now);
-  if (typeof tree === 'string') send(response, 404, format, printFailure(tree, format));
-  else send(response, 200, format, format === 'text' ? text(path, tree) : printSuccess(tree, format));
+  const protectedFromForgery = global.get('http-csrf-protection');
+  const mayChange = protectedFromForgery
+    ? request.method === 'POST' && (access.byKey || csrf.valid(request))
+    : true;
+  if (path === '/configFile') return await takeConfigFile(deps, request, response, access, mayChange, early);
+  const fields = await requestFields(request, url);
+  if (fields === null) return send(response, 413, early, printFailure('the form is too large', early));
+  const named = fields.get('format');
+  const format: Format = named === 'xml' || named === 'dom' || named === 'text' ? named : 'json';
+  if (request.method !== 'POST' && !access.byKey) issueToken(response);
+  await answer(deps, response, { path, fields, format, access, mayChange }, client);
 }
 
-async function reload(
+async function answer(
   deps: MonitorDeps,
   response: ServerResponse,
-  newText: string | undefined,
+  asked: Asked,
+  client: string,
+): Promise<void> {
+  const { path, fields, format } = asked;
+  if (path === '/metrics') {
+    const body = deps.control.prometheus();
+    response.writeHead(200, {
+      'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',
+      'Cache-Control': 'no-store',
+    });
+    response.end(body);
+    return;
+  }
+  const web = path === '/command';
+  const words = web || path === '/pmta' ? splitLine(fields.get('command') ?? '') : pageCommand(path, fields);
+  if (words === null) return send(response, 404, format, printFailure(`there is no page ${path}`, format));
+  if ('error' in words) return send(response, 400, format, printFailure(words.error, format));
+  const parsed = parseCommand(COMMANDS, words);
+  if ('error' in parsed) return send(response, web ? 200 : 400, format, printFailure(parsed.error, format));
+  const { command } = parsed;
+  const needed: Level = web && command.level === 'monitor' ? 'operator' : command.level;
+  const refusal = refused(asked, needed, command.level === 'admin');
+  if (refusal !== null) {
+    deps.log.warn('management command refused', { client, command: command.words.join(' ') });
+    return send(response, 403, format, printFailure(refusal, format));
+  }
+  if (command.level === 'admin') deps.log.info(`command ${words.join(' ').slice(0, 500)}`, { client });
+  const result = await command.run(deps.control, { ...parsed, now: deps.clock.now() });
+  const failed = 'failure' in result;
+  const print = web ? printWebResult : printResult;
+  send(response, failed && !web ? 409 : 200, format, print(result, format));
+}
+
+function refused(asked: Asked, needed: Level, changes: boolean): string | null {
+  if (!atLeast(asked.access.level, needed))
+    return `this needs http-access ${needed}; you have ${asked.access.level}`;
+  if (changes && !asked.mayChange) {
+    return 'a change is asked for by POST, with the header X-API-Key or with the X-CSRF-Token that an earlier GET gave';
+  }
+  return null;
+}
+
+async function takeConfigFile(
+  deps: MonitorDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  access: Access,
+  mayChange: boolean,
   format: Format,
 ): Promise<void> {
-  try {
-    const notes = await deps.reload(newText);
-    send(response, 200, format, printSuccess('', format, ['Configuration reloaded.', ...notes].join('\n')));
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    deps.log.error(`reload failed, nothing has changed: ${error.message}`);
-    send(response, 409, format, printFailure(error.message, format));
+  const refusal =
+    request.method === 'POST'
+      ? refused({ path: '', fields: new URLSearchParams(), format, access, mayChange }, 'admin', true)
+      : 'the configuration is replaced by POST';
+  if (refusal !== null) {
+    request.resume();
+    return send(response, 403, format, printFailure(refusal, format));
   }
-}
-
-/** Ends the wait of the queues that match, with `retryRecipients` that of their recipients too. */
-function schedule({ scheduler, kick, clock }: MonitorDeps, query: URLSearchParams): string {
-  const matches = queuePattern(query.get('queue') ?? '');
-  const queues = [...scheduler.queues()].filter(
-    (queue) => queue.size > 0 && matches(queue.domain, queue.vmta),
-  );
-  for (const queue of queues) scheduler.schedule(queue, query.get('retryRecipients') === 'true', clock.now());
-  kick();
-  return `${queues.length} of ${queues.length} matching queues scheduled.`;
-}
-
-/** The data behind a path; text when there is none. */
-function answer(deps: MonitorDeps, path: string, query: URLSearchParams, now: number): Tree | string {
-  switch (path) {
-    case '/':
-    case '/status':
-      return statusTree(deps.status, now);
-    case '/queues': {
-      const most = Number(query.get('maxitems') ?? DEFAULT_MAX_ITEMS);
-      return queuesTree(deps.scheduler, now, Number.isInteger(most) && most >= 0 ? most : DEFAULT_MAX_ITEMS);
-    }
-    case '/settings':
-      return settingsTree(deps.config(), query.get('queue') ?? '');
-    case '/explain':
-      return explain(deps.scheduler, query.get('queue') ?? '', now);
-    case '/counters': {
-      let queued = 0;
-      for (const queue of deps.scheduler.queues()) queued += queue.size;
-      return { totals: { ...deps.totals() }, queued, backlog: { ...deps.backlog() } };
-    }
-    default:
-      return `there is no page ${path}`;
-  }
-}
-
-function text(path: string, tree: Tree): string {
-  switch (path) {
-    case '/queues':
-      return queuesText(tree);
-    case '/settings':
-      return settingsText(tree);
-    case '/explain':
-      return explainText(tree);
-    case '/counters':
-      return printSuccess(tree, 'dom');
-    default:
-      return statusText(tree);
-  }
-}
-
-/** Why a queue's mail waits. */
-function explain(scheduler: Scheduler, name: string, now: number): Tree | string {
-  const slash = name.lastIndexOf('/');
-  const queue = slash > 0 ? scheduler.find(name.slice(0, slash), name.slice(slash + 1)) : undefined;
-  if (!queue) return `there is no queue "${name.slice(0, 200)}" with mail; write it as domain/vmta`;
-  return {
-    queue: queue.name,
-    rcp: queue.size,
-    holds: scheduler.explain(queue, now).map((hold) => ({
-      kind: hold.kind,
-      directive: hold.limit?.directive ?? '',
-      value: hold.limit && Number.isFinite(hold.limit.value) ? hold.limit.value : '',
-      file: hold.limit?.origin?.file ?? '',
-      line: hold.limit?.origin?.line ?? '',
-      current: hold.current,
-      freesAt: hold.freesAt ?? '',
-      remedy: hold.remedy,
-      text: describeHold(hold, now),
-    })),
-  };
-}
-
-/** The first `http-access` line that holds the address decides; none means nothing. */
-function accessLevel(config: Config, address: string): Level {
-  const client = address.startsWith('::ffff:') ? address.slice(7) : address;
-  for (const rule of config.global.get('http-access')) {
-    if (cidrContains(rule.cidr, ipBytes(client))) return rule.access;
-  }
-  return 'none';
-}
-
-function loopbackOnly(config: Config): boolean {
-  return config.global
-    .get('http-access')
-    .every(
-      ({ access, cidr }) =>
-        access === 'none' || (cidr.bytes.length === 4 && cidr.bytes[0] === 127 && cidr.bits >= 8),
+  const text = await uploadedFile(request);
+  if (text === null) {
+    return send(
+      response,
+      400,
+      format,
+      printFailure('the form has no field "file", or it is too large', format),
     );
+  }
+  const result: CommandResult = await deps.control.reload(text);
+  send(response, 'failure' in result ? 409 : 200, format, printResult(result, format));
+}
+
+/** `/health`: the process answers. `/ready`: and it takes mail. */
+function health(deps: MonitorDeps, response: ServerResponse, path: string): void {
+  const stopping = deps.shuttingDown();
+  const ok = path === '/health' || !stopping;
+  send(response, ok ? 200 : 503, 'json', `${JSON.stringify({ status: stopping ? 'stopping' : 'ok' })}\n`);
+}
+
+function redirect(request: IncomingMessage, response: ServerResponse): void {
+  request.resume();
+  const host = /^[\w.:[\]-]{1,260}$/.test(request.headers.host ?? '') ? request.headers.host : 'localhost';
+  const target = (request.url ?? '/').startsWith('/') ? request.url : '/';
+  response.writeHead(request.method === 'GET' || request.method === 'HEAD' ? 301 : 307, {
+    Location: `https://${host}${target}`,
+    'Content-Length': 0,
+  });
+  response.end();
+}
+
+function issueToken(response: ServerResponse): void {
+  const { token, cookie } = csrf.issue();
+  response.setHeader('Set-Cookie', cookie);
+  response.setHeader('X-CSRF-Token', token);
 }
 
 function send(response: ServerResponse, code: number, format: Format, body: string): void {
@@ -234,6 +197,7 @@ function send(response: ServerResponse, code: number, format: Format, body: stri
     'Content-Length': Buffer.byteLength(body),
     'Cache-Control': 'no-store',
     'X-Content-Type-Options': 'nosniff',
+    'Content-Security-Policy': "default-src 'none'",
   });
   response.end(body);
 }

@@ -1,5 +1,5 @@
 /** The management interface's answers as people read them in a terminal (management guide, sections 4.2 and 4.4). */
-import type { Kb, Tree } from './answer.ts';
+import type { JsonOnly, Kb, Many, Tree } from './answer.ts';
 
 /** `pmta show status`: 77 columns; labels and figures stand where scripts look for them. */
 export function statusText(tree: Tree): string {
@@ -52,37 +52,111 @@ function uptime(from: string, to: string): string {
   return `${String(Math.floor(seconds / 86_400)).padStart(4)}${clock.padStart(9)}`;
 }
 
-/** `pmta show queues`. */
-export function queuesText(tree: Tree): string {
-  const queues = tree.queues as readonly Tree[];
-  const rows = queues.map((queue) => ({
-    name: String(queue.name),
-    rcp: String(queue.rcp),
-    kb: (queue.kb as Kb).value.toFixed(1),
-    conn: String(queue.conn),
-    st: queue.paused ? 'P' : queue.mode === 'backoff' ? 'B' : '',
-    retry: String(queue.retryTime).slice(11),
-    error: String((queue.errors as readonly Tree[])[0]?.text ?? ''),
-  }));
-  const width = Math.max(20, ...rows.map(({ name }) => name.length));
+/** Queues as `pmta show queues` prints them: names left, figures right, and the last error of each. */
+export function queuesText(tree: Tree, errors: boolean): string {
+  const rows = items(tree.queue).map((queue) => {
+    const events = items(queue.event);
+    return {
+      name: String(queue.name),
+      cells: [
+        String(queue.rcp),
+        (queue.kb as Kb).value.toFixed(1),
+        String(queue.conn),
+        queue.paused ? 'P' : queue.mode === 'backoff' ? 'B' : '',
+        String(queue.retryTime).slice(11),
+      ],
+      last: String(events[0]?.text ?? ''),
+      events,
+    };
+  });
+  const widths = [7, 9, 5, 2, 8];
+  const nameWidth = Math.max(5, ...rows.map(({ name }) => name.length));
+  const line = (name: string, cells: readonly string[], last: string) =>
+    [name.padEnd(nameWidth), ...cells.map((cell, i) => cell.padStart(widths[i]!)), last].join(' ').trimEnd();
   return [
-    `${'queue'.padEnd(width)}   #rcpt    kbytes  conn st retry    last error`,
-    `${'-'.repeat(width)} ------- --------- ----- -- -------- --------------------`,
-    ...rows.map(({ name, rcp, kb, conn, st, retry, error }) =>
-      `${name.padEnd(width)} ${rcp.padStart(7)} ${kb.padStart(9)} ${conn.padStart(5)} ${st.padEnd(2)} ${retry.padEnd(8)} ${error}`.trimEnd(),
+    line('queue', ['#rcpt', 'kbytes', 'conn', 'st', 'retry'], 'last error'),
+    line(
+      '-'.repeat(nameWidth),
+      widths.map((width) => '-'.repeat(width)),
+      '-'.repeat(20),
     ),
+    ...rows.flatMap(({ name, cells, last, events }) => [
+      line(name, cells, last),
+      ...(errors ? ['', ...events.map(({ time, text }) => `${time} ${text}`)] : []),
+    ]),
     '',
-    `${queues.length} of ${tree.totalQueuesWithRcp} matching queues.`,
+    `${rows.length} of ${total(tree, 'totalQueuesWithRcp')} matching queues.`,
     '',
   ].join('\n');
 }
 
-/** `pmta explain QUEUE`. */
-export function explainText(tree: Tree): string {
-  const holds = tree.holds as readonly Tree[];
+/** `pmta show domains`: 35, 7, 9, 4 and 20 characters wide. */
+export function domainsText(tree: Tree, errors: boolean): string {
+  const rows = items(tree.domain);
   return [
-    `${tree.queue}: ${tree.rcp} recipients`,
-    ...(holds.length === 0 ? ['  nothing holds it'] : holds.map((hold) => `  ${hold.text}`)),
+    `${'domain '.padStart(36, '-')}--#rcpt ---kbytes conn last error----------`,
+    ...rows.flatMap((domain) => {
+      const events = items(domain.event);
+      const last = String(events[0]?.text ?? '');
+      const short = last.length > 20 ? `${last.slice(0, 17)}...` : last;
+      const figures = `${String(domain.rcp).padStart(7)} ${(domain.kb as Kb).value.toFixed(1).padStart(9)} ${String(domain.conn).padStart(4)}`;
+      return [
+        `${String(domain.name).padStart(35)} ${figures} ${short}`.trimEnd(),
+        ...(errors ? ['', ...events.map(({ time, text }) => `${time} ${text}`)] : []),
+      ];
+    }),
+    '',
+    `${rows.length} of ${total(tree, 'totalDomainsWithRcp')} domains shown.`,
     '',
   ].join('\n');
+}
+
+/** `pmta show vmtas`: two title lines, a line each, a blank and a footer; scripts cut them off. */
+export function vmtasText(tree: Tree): string {
+  const head = ['name', 'domains', '#rcpt', '% total', 'kbytes', 'conn'];
+  const rows = items(tree.vmta).map((vmta) => [
+    String(vmta.name),
+    String(vmta.dom),
+    String(vmta.rcp),
+    String(vmta.pctOfTotal),
+    (vmta.kb as Kb).value.toFixed(1),
+    String(vmta.conn),
+  ]);
+  const widths = head.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i]!.length)));
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!)))
+      .join(' ')
+      .trimEnd();
+  return [
+    line(head),
+    line(widths.map((width) => '-'.repeat(width))),
+    ...rows.map(line),
+    '',
+    `${rows.length} of ${total(tree, 'totalVmtasWithRcp')} virtual MTAs.`,
+    '',
+  ].join('\n');
+}
+
+/** `pmta show jobs`: 35, 9 and 9 characters wide. */
+export function jobsText(tree: Tree): string {
+  const rows = items(tree.job);
+  return [
+    `${'job-id '.padStart(36, '-')}----#rcpt ---kbytes`,
+    ...rows.map(
+      (job) =>
+        `${String(job.name).padStart(35)} ${String(job.rcp).padStart(9)} ${(job.kb as Kb).value.toFixed(1).padStart(9)}`,
+    ),
+    '',
+    `Total of ${total(tree, 'totalJobsWithRcp')} job(s).`,
+    '',
+  ].join('\n');
+}
+
+function items(value: unknown): readonly Tree[] {
+  return (value as Many).items as readonly Tree[];
+}
+
+function total(tree: Tree, name: string): string {
+  return String((tree[name] as JsonOnly).value);
 }

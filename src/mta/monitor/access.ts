@@ -1,0 +1,67 @@
+/** Who may do what on the management port (management guide, section 8.3). */
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { type Config, cidrContains, ipBytes } from '../../config/index.ts';
+
+/** In rising order: each may do what those before it may. */
+export const LEVELS = ['none', 'monitor', 'operator', 'admin'] as const;
+export type Level = (typeof LEVELS)[number];
+
+export interface Access {
+  readonly level: Level;
+  /** `monitor,deny-logs`: no log and no accounting file. */
+  readonly denyLogs: boolean;
+  /** Shown by a key and not by an address alone: no browser sends it by itself. */
+  readonly byKey: boolean;
+}
+
+export function atLeast(level: Level, needed: Level): boolean {
+  return LEVELS.indexOf(level) >= LEVELS.indexOf(needed);
+}
+
+/**
+ * The first `http-access` line that holds the address decides; none means nothing. A right `X-API-Key` raises an
+ * address that may do anything at all to `admin`; an address that is shut out stays so.
+ */
+export function accessOf(config: Config, address: string, apiKey: string | undefined): Access {
+  const client = address.startsWith('::ffff:') ? address.slice(7) : address;
+  const rule = config.global.get('http-access').find(({ cidr }) => cidrContains(cidr, ipBytes(client)));
+  if (!rule || rule.access === 'none') return { level: 'none', denyLogs: true, byKey: false };
+  if (apiKey !== undefined && config.global.get('http-api-key').some((key) => sameText(key, apiKey))) {
+    return { level: 'admin', denyLogs: false, byKey: true };
+  }
+  return { level: rule.access, denyLogs: rule.denyLogs, byKey: false };
+}
+
+/** Whether two secrets are the same, in a time that tells nothing about where they differ. */
+export function sameText(a: string, b: string): boolean {
+  const digest = (text: string) => createHmac('sha256', PROCESS_KEY).update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}
+
+const PROCESS_KEY = randomBytes(32);
+const COOKIE = 'posthorn_csrf';
+
+/**
+ * Tokens against forged requests (`http-csrf-protection`): a reading answer sets one as a cookie and names it in the
+ * header `X-CSRF-Token`; a changing request must bring both. Another site can make a browser send the cookie, yet it
+ * cannot read it, so it cannot make the header.
+ */
+export const csrf = {
+  issue(): { readonly token: string; readonly cookie: string } {
+    const nonce = randomBytes(16).toString('hex');
+    const token = `${nonce}.${mark(nonce)}`;
+    return { token, cookie: `${COOKIE}=${token}; Path=/; SameSite=Strict` };
+  },
+  valid(request: IncomingMessage): boolean {
+    const named = request.headers['x-csrf-token'];
+    const cookie = /(?:^|; )posthorn_csrf=([0-9a-f.]{1,200})(?:;|$)/.exec(request.headers.cookie ?? '')?.[1];
+    if (typeof named !== 'string' || cookie === undefined || named !== cookie) return false;
+    const [nonce = '', sign = ''] = named.split('.');
+    return sameText(sign, mark(nonce));
+  },
+};
+
+function mark(nonce: string): string {
+  return createHmac('sha256', PROCESS_KEY).update(`csrf ${nonce}`).digest('hex').slice(0, 32);
+}

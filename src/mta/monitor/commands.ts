@@ -1,0 +1,45 @@
+/** Every command of the management interface, and what they work on. */
+import type { Config } from '../../config/index.ts';
+import type { Scheduler } from '../queue/scheduler.ts';
+import type { Command, CommandResult } from './command.ts';
+import { jobCommands } from './commands/jobs.ts';
+import { listCommands } from './commands/lists.ts';
+import { messageCommands } from './commands/messages.ts';
+import { queueCommands } from './commands/queues.ts';
+import { serverCommands } from './commands/server.ts';
+import type { Pauses } from './pauses.ts';
+import type { RecipientActions } from './recipients.ts';
+import type { StatusSources } from './status.ts';
+
+/** The running server as an operator may look at and change it. */
+export interface Control {
+  readonly config: () => Config;
+  readonly scheduler: Scheduler;
+  /** Something may be delivered now that could not before. */
+  readonly kick: () => void;
+  readonly pauses: Pauses;
+  readonly recipients: RecipientActions;
+  readonly status: StatusSources;
+  /** Figures of our own for supervising programs. */
+  readonly counters: () => {
+    readonly totals: Readonly<Record<string, number>>;
+    readonly backlog: { readonly outcomes: number; readonly eventFiles: number };
+  };
+  readonly prometheus: () => string;
+  /** Brings the configuration's files into force, the main file replaced by `newText` when that is given. */
+  readonly reload: (newText?: string) => Promise<CommandResult>;
+  /** Forgets what DNS said about a domain; `*` for all. */
+  readonly clearDns: (domain: string) => void;
+  /** Begins new accounting files, or one; the paths that were rotated. */
+  readonly rotateAccounting: (file: string | undefined) => Promise<readonly string[]>;
+  readonly rotateLog: () => Promise<void>;
+  readonly resetCounters: () => void;
+}
+
+export const COMMANDS: readonly Command<Control>[] = [
+  ...serverCommands,
+  ...listCommands,
+  ...queueCommands,
+  ...jobCommands,
+  ...messageCommands,
+];

@@ -1,0 +1,205 @@
+/** What waits, summed up by queue, domain, VMTA and job (management guide, sections 4.3 to 4.5). */
+import { logTime } from '../../system/log.ts';
+import type { Queue } from '../queue/queue.ts';
+import type { Scheduler } from '../queue/scheduler.ts';
+import { JsonOnly, Kb, Many, type Tree, XmlOnly } from './answer.ts';
+
+export type Sort = 'name' | 'rcpt' | 'size';
+
+export interface Selection {
+  readonly matches: (queue: Queue) => boolean;
+  readonly sort: Sort;
+  /** Infinity for all. */
+  readonly maxItems: number;
+  /** Errors of each, which the command prints on request only. */
+  readonly errors: boolean;
+}
+
+interface Sums {
+  readonly name: string;
+  rcp: number;
+  bytes: number;
+  conn: number;
+}
+
+const BY: Readonly<Record<Sort, (a: Sums, b: Sums) => number>> = {
+  name: (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+  rcpt: (a, b) => b.rcp - a.rcp || BY.name(a, b),
+  size: (a, b) => b.bytes - a.bytes || BY.name(a, b),
+};
+
+const SORTED_BY: Readonly<Record<Sort, string>> = {
+  name: 'by name',
+  rcpt: 'by number of recipients',
+  size: 'by size',
+};
+
+interface Shown<T> {
+  readonly items: readonly T[];
+  readonly matching: number;
+}
+
+function shown<T extends Sums>(
+  all: readonly T[],
+  { sort, maxItems }: Pick<Selection, 'sort' | 'maxItems'>,
+): Shown<T> {
+  return { items: [...all].sort(BY[sort]).slice(0, maxItems), matching: all.length };
+}
+
+/** Title and totals of a list as the web pages' JSON has them. */
+function list(
+  singular: string,
+  plural: string,
+  sort: Sort,
+  trees: readonly Tree[],
+  matching: number,
+  rcp: number,
+): Tree {
+  const capital = plural[0]!.toUpperCase() + plural.slice(1);
+  return {
+    title: new JsonOnly(`Top ${trees.length} ${plural} ${SORTED_BY[sort]}`),
+    [singular]: new Many(plural, trees),
+    [`total${capital}WithRcp`]: new JsonOnly(matching),
+    totalRcp: new JsonOnly(rcp),
+  };
+}
+
+function eventsOf(queues: readonly Queue[], wanted: boolean): Many {
+  const events = queues
+    .flatMap(({ errors }) => [...errors])
+    .sort((a, b) => b.at - a.at)
+    .slice(0, MOST_ERRORS);
+  return new Many(
+    'errors',
+    wanted ? events.map(({ at, text }) => ({ time: logTime(at), type: new XmlOnly('error'), text })) : [],
+  );
+}
+
+const MOST_ERRORS = 10;
+
+/** Queues that have recipients. */
+export function queueList(scheduler: Scheduler, selection: Selection, now: number): Tree {
+  const all = [];
+  for (const queue of scheduler.queues()) {
+    if (queue.size === 0 || !selection.matches(queue)) continue;
+    all.push({ name: queue.name, rcp: queue.size, bytes: queue.bytes, conn: queue.connections, queue });
+  }
+  const { items, matching } = shown(all, selection);
+  const trees = items.map(({ queue }) => queueTree(queue, selection.errors, now));
+  return list('queue', 'queues', selection.sort, trees, matching, sum(all));
+}
+
+export function queueTree(queue: Queue, errors: boolean, now: number): Tree {
+  return {
+    name: queue.name,
+    rcp: queue.size,
+    kb: new Kb(queue.bytes),
+    conn: queue.connections,
+    paused: queue.pausedBy !== null,
+    mode: queue.mode,
+    backoffReason: queue.mode === 'backoff' ? queue.modeReason : '',
+    retryTime: queue.retryAt > now ? logTime(queue.retryAt) : '',
+    event: eventsOf([queue], errors),
+  };
+}
+
+export function domainList(scheduler: Scheduler, selection: Selection): Tree {
+  const domains = new Map<string, Sums & { queues: Queue[] }>();
+  for (const queue of scheduler.queues()) {
+    if (queue.size === 0 || !selection.matches(queue)) continue;
+    const known = domains.get(queue.domain) ?? { name: queue.domain, rcp: 0, bytes: 0, conn: 0, queues: [] };
+    domains.set(queue.domain, known);
+    add(known, queue);
+    known.queues.push(queue);
+  }
+  const all = [...domains.values()];
+  const { items, matching } = shown(all, selection);
+  const trees = items.map(({ name, rcp, bytes, conn, queues }) => ({
+    name,
+    rcp,
+    kb: new Kb(bytes),
+    conn,
+    event: eventsOf(queues, selection.errors),
+  }));
+  return list('domain', 'domains', selection.sort, trees, matching, sum(all));
+}
+
+/** VMTAs with queued mail. */
+export function vmtaList(scheduler: Scheduler, maxItems: number): Tree {
+  const vmtas = new Map<string, Sums & { domains: Set<string> }>();
+  for (const queue of scheduler.queues()) {
+    if (queue.size === 0) continue;
+    const known = vmtas.get(queue.vmta) ?? {
+      name: queue.vmta,
+      rcp: 0,
+      bytes: 0,
+      conn: 0,
+      domains: new Set(),
+    };
+    vmtas.set(queue.vmta, known);
+    add(known, queue);
+    known.domains.add(queue.domain);
+  }
+  const all = [...vmtas.values()];
+  const total = sum(all);
+  const { items, matching } = shown(all, { sort: 'rcpt', maxItems });
+  const trees = items.map(({ name, rcp, bytes, conn, domains }) => ({
+    name,
+    rcp,
+    kb: new Kb(bytes),
+    pctOfTotal: Math.round((rcp / total) * 100),
+    conn,
+    dom: domains.size,
+  }));
+  return list('vmta', 'vmtas', 'rcpt', trees, matching, total);
+}
+
+/** Jobs with queued mail; looks at every queued recipient once. */
+export function jobList(scheduler: Scheduler, maxItems: number, only: string | null): Tree {
+  const jobs = new Map<string, Sums & { domains: Set<string>; starts: number; queues: Set<Queue> }>();
+  for (const queue of scheduler.queues()) {
+    for (const item of scheduler.items(queue)) {
+      if (item.job === '' || (only !== null && item.job !== only)) continue;
+      let known = jobs.get(item.job);
+      if (!known) {
+        known = {
+          name: item.job,
+          rcp: 0,
+          bytes: 0,
+          conn: 0,
+          domains: new Set(),
+          starts: Number.POSITIVE_INFINITY,
+          queues: new Set(),
+        };
+        jobs.set(item.job, known);
+      }
+      known.rcp++;
+      known.bytes += item.size;
+      known.domains.add(queue.domain);
+      known.queues.add(queue);
+      known.starts = Math.min(known.starts, item.windows?.[0]?.from ?? Number.POSITIVE_INFINITY);
+    }
+  }
+  const all = [...jobs.values()];
+  const { items, matching } = shown(all, { sort: 'rcpt', maxItems });
+  const trees = items.map(({ name, rcp, bytes, domains, starts, queues }) => ({
+    name,
+    rcp,
+    kb: new Kb(bytes),
+    conn: [...queues].reduce((conn, queue) => conn + queue.connections, 0),
+    dom: domains.size,
+    paused: scheduler.jobPausedBy(name) !== null,
+    schedStartTime: Number.isFinite(starts) ? logTime(starts) : '',
+  }));
+  return list('job', 'jobs', 'rcpt', trees, matching, sum(all));
+}
+
+function add(sums: Sums, queue: Queue): void {
+  sums.rcp += queue.size;
+  sums.bytes += queue.bytes;
+  sums.conn += queue.connections;
+}
+
+function sum(all: readonly Sums[]): number {
+  return all.reduce((total, { rcp }) => total + rcp, 0);
+}

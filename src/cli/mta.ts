@@ -1,11 +1,10 @@
-import { createWriteStream } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Config, effectReport, formatDiagnostic, type Loaded, loadConfig } from '../config/index.ts';
 import { startMta } from '../mta/mta.ts';
 import { systemClock } from '../system/clock.ts';
-import { createLog, type Log } from '../system/log.ts';
+import { createLog } from '../system/log.ts';
+import { LogFile, type LogFileSettings } from '../system/log-file.ts';
 import { UserError } from '../system/user-error.ts';
 import { defaultConfigFile } from './default-config-file.ts';
 import { untilStopped } from './until-stopped.ts';
@@ -60,7 +59,8 @@ export async function run(args: string[]): Promise<number> {
     process.stdout.write(`${given}: no errors\n`);
     return 0;
   }
-  const log = await openLog(config);
+  const logFile = await LogFile.open(logSettings(config), systemClock);
+  const log = createLog(logFile, 'mta');
   if (without) log.warn(without);
   const mta = await startMta({
     config,
@@ -68,6 +68,8 @@ export async function run(args: string[]): Promise<number> {
     version: version(),
     clock: systemClock,
     log,
+    applyLog: (next) => logFile.apply(logSettings(next)),
+    rotateLog: () => logFile.rotate(),
     onFailed: (error) => {
       log.error(`the server ends, because ${error.message}`);
       process.stderr.write(`posthorn mta: ${error.message}; mend the disk and start again\n`);
@@ -95,25 +97,17 @@ function withoutEffect(loaded: Loaded): string | null {
   return `without effect yet: ${shown}${more}; posthorn config effect shows the lines`;
 }
 
-/** The log goes where `log-file` says. */
-async function openLog(config: Config): Promise<Log> {
-  const file = config.global.get('log-file');
+/** The log goes where `log-file` says, in as many generations as `log-rotate` says. */
+function logSettings(config: Config): LogFileSettings {
+  const { global } = config;
+  const file = global.get('log-file');
   if (!file) throw new UserError(`Startup error: No logging file specified (log-file in ${config.file})`);
-  await mkdir(path.dirname(file), { recursive: true });
-  const stream = createWriteStream(file, { flags: 'a', mode: 0o640 });
-  await new Promise<void>((resolve, reject) => {
-    stream.once('open', () => resolve());
-    stream.once('error', (error) => {
-      const origin = config.global.origin('log-file');
-      const where = origin ? ` (${origin.file}:${origin.line})` : '';
-      reject(
-        new UserError(`the log file ${file}${where} cannot be written: ${error.message}`, { cause: error }),
-      );
-    });
-  });
-  // A log that cannot be written must not stop the mail.
-  stream.on('error', (error) =>
-    process.stderr.write(`posthorn mta: the log ${file} failed: ${error.message}\n`),
-  );
-  return createLog(stream, 'mta');
+  const origin = global.origin('log-file');
+  return {
+    file,
+    origin: origin ? `${origin.file}:${origin.line}` : 'default',
+    generations: global.get('log-rotate'),
+    atMidnight: global.get('log-auto-rotation'),
+    worldReadable: global.get('log-file-world-readable'),
+  };
 }

@@ -14,7 +14,9 @@ const LARGEST_ANSWER = 512 * 1024 * 1024;
 
 function help(): string {
   const lines = [...COMMANDS]
-    .map(({ words, usage, summary }) => `  ${words.join(' ')} ${usage}`.trimEnd().concat(`\n      ${summary}`))
+    .map(({ words, usage, summary }) =>
+      `  ${words.join(' ')} ${usage}`.trimEnd().concat(`\n      ${summary}`),
+    )
     .sort();
   return `pmta: the MTA's management command
 
@@ -50,10 +52,12 @@ async function dispatch(argv: readonly string[]): Promise<number> {
     return call === 'help' ? 0 : 2;
   }
   const [first = '', second = ''] = call.words;
-  if ('test'.startsWith(first) && 'config'.startsWith(second) && second !== '' && first.length > 1) return testConfig(call.configFile);
+  if ('test'.startsWith(first) && 'config'.startsWith(second) && second !== '' && first.length > 1)
+    return testConfig(call.configFile);
   if (call.watch > 0) return await watch(call);
   const answer = await ask(call);
   (answer.ok || call.format !== 'text' ? process.stdout : process.stderr).write(answer.body);
+  if (answer.body.includes('Unknown command.')) process.stderr.write('"pmta --help" lists the commands\n');
   return answer.ok ? 0 : 1;
 }
 
@@ -103,7 +107,8 @@ async function ask(call: Call): Promise<Answer> {
   if (socketPath) {
     const answer = await exchange({ ...options, socketPath }, body);
     if ('status' in answer) return answered(answer);
-    if (answer.code === 'EACCES') throw new UserError(`${socketPath}: permission denied; run pmta as the user that the server runs as`);
+    if (answer.code === 'EACCES')
+      throw new UserError(`${socketPath}: permission denied; run pmta as the user that the server runs as`);
   }
   return await askPort(call, loaded, options, body);
 }

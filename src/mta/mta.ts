@@ -12,6 +12,7 @@ import { requireWritableFolder, writeFileDurably } from '../system/durable-file.
 import { lockFolder } from '../system/folder-lock.ts';
 import type { Log } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
+import { createControl } from './control.ts';
 import { Delivery } from './deliver/delivery.ts';
 import { DiscardDelivery } from './deliver/discard-delivery.ts';
 import { Dispatcher } from './deliver/dispatcher.ts';
@@ -28,7 +29,9 @@ import { ReferenceSigner } from './inbound/reference.ts';
 import { ReportReader } from './inbound/report-reader.ts';
 import { limitsFromConfig } from './limits-from-config.ts';
 import { CountersView } from './monitor/counters.ts';
+import { Pauses } from './monitor/pauses.ts';
 import { openMonitor } from './monitor/server.ts';
+import type { StatusSources } from './monitor/status.ts';
 import { TrafficMeter } from './monitor/traffic.ts';
 import { PrecachedDomains } from './precached-domains.ts';
 import { queuedRecipient } from './queue/queued-recipient.ts';
@@ -64,6 +67,10 @@ export interface MtaOptions {
   readonly log: Log;
   /** The spool's disk has failed for good; all that was acknowledged is on it, and only a new start can go on. */
   readonly onFailed?: (error: Error) => void;
+  /** The log's settings may have changed (`log-file` and what belongs to it). */
+  readonly applyLog: (config: Config) => Promise<void>;
+  /** Begins a new log file. */
+  readonly rotateLog: () => Promise<void>;
 }
 
 export interface Mta {
@@ -120,12 +127,15 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   const records = new Records({ spool, counters, stateDir, hostName, clock, log });
   await records.apply(options.config);
 
+  const pauses = new Pauses(stateDir);
+  await pauses.load();
   const scheduler: Scheduler = new Scheduler(limitsFromConfig(config), {
     resume: (id) => {
       smtp.resume(id);
       waits.resume(id);
     },
     wake: () => dispatcher.kick(),
+<<<<<<< HEAD
     onMode: (queue, mode, why) => {
       log.info(`${queue.name} is in ${mode} mode: ${why}`);
       notices.mode(queue, mode, why);
@@ -134,6 +144,12 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       log.info(`source ${address} is ${disabled ? 'disabled' : 'enabled'} for ${queue.name}: ${why}`);
       notices.source(queue, address, disabled, why, until);
     },
+=======
+    onMode: (queue, mode, why) => log.info(`${queue.name} is in ${mode} mode: ${why}`),
+    onSource: (queue, address, disabled, why) =>
+      log.info(`source ${address} is ${disabled ? 'disabled' : 'enabled'} for ${queue.name}: ${why}`),
+    pausedBy: (domain, vmta) => (pauses.isQueuePaused(domain, vmta) ? 'pmta pause queue' : null),
+>>>>>>> abdedfc (Management: every pmta command but trace and resolve, by control socket, key or token; lists, explain of messages and jobs; log generations)
     onMoved: (items, queue) => outcomes.moved(queue, items),
     onRerouteLoop: (queues) =>
       log.error(`reroutes lead in a circle, mail rests in its last queue: ${queues.join(', ')}`),
@@ -142,6 +158,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   const newSpoolId = spoolIdMaker(clock.now);
   const ownMail = new OwnMailMaker({ config, newSpoolId, hostName, clock });
   const reports = new SenderReports(config, spool, ownMail, clock);
+  for (const job of pauses.jobs) scheduler.pauseJob(job, 'pmta pause job');
   const outcomes = new OutcomeWriter({
     spool,
     scheduler,
@@ -279,6 +296,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     if (!next) throw new UserError(diagnostics.map(formatDiagnostic).join('\n'));
     const before = inForce;
     const prepared = await putInForce(next, stateDir, clock, log, before);
+    await options.applyLog(next);
     await waysIn.apply(next);
     try {
       await records.apply(next);
@@ -307,34 +325,47 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
 
   let stopping = false;
   let topOut = 0;
+  const status: StatusSources = {
+    version,
+    hostName,
+    hostId: global.get('host-id'),
+    startedAt,
+    traffic,
+    scheduler,
+    connections: () => {
+      const cur = scheduler.openConnections;
+      topOut = Math.max(topOut, cur);
+      const open = reception.openSessions;
+      const most = (limit: number) => (Number.isFinite(limit) ? limit : 0);
+      return {
+        in: { cur: open, max: most(config().global.get('total-max-smtp-in')), top: reception.mostSessions },
+        out: { cur, max: most(config().global.get('total-max-smtp-out')), top: topOut },
+      };
+    },
+    namesCached: () => inForce.resolver.cached,
+    messagesStored: () => spool.messageCount,
+    queueType: (domain, vmta) => config().queue(domain, vmta).get('type'),
+    shuttingDown: () => stopping,
+  };
   const monitor = await openMonitor({
     config,
-    scheduler,
-    kick: () => dispatcher.kick(),
-    reload: reloadInTurn,
-    status: {
-      version,
-      hostName,
-      hostId: global.get('host-id'),
-      startedAt,
-      traffic,
+    control: createControl({
+      config,
       scheduler,
-      connections: () => {
-        const cur = scheduler.openConnections;
-        topOut = Math.max(topOut, cur);
-        const open = reception.openSessions;
-        const most = (limit: number) => (Number.isFinite(limit) ? limit : 0);
-        return {
-          in: { cur: open, max: most(config().global.get('total-max-smtp-in')), top: reception.mostSessions },
-          out: { cur, max: most(config().global.get('total-max-smtp-out')), top: topOut },
-        };
-      },
-      namesCached: () => inForce.resolver.cached,
-      messagesStored: () => spool.messageCount,
-      shuttingDown: () => stopping,
-    },
-    totals: () => counters.totals,
-    backlog: () => records.backlog,
+      spool,
+      outcomes,
+      records,
+      counters,
+      pauses,
+      status,
+      precached,
+      resolver: () => inForce.resolver,
+      kick: () => dispatcher.kick(),
+      reload: reloadInTurn,
+      rotateLog: options.rotateLog,
+      onReloadFailed: (error) => log.error(`reload failed, nothing has changed: ${error.message}`),
+    }),
+    shuttingDown: () => stopping,
     clock,
     log: log.named('http'),
   });
@@ -345,7 +376,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   const recovered = recover(spool, enqueue, () => stopping, log);
 
   return {
-    addresses: [...waysIn.addresses, ...(monitor ? [`http://127.0.0.1:${monitor.port}`] : [])],
+    addresses: [...waysIn.addresses, ...(monitor.port === null ? [] : [`http://127.0.0.1:${monitor.port}`])],
     reload: reloadInTurn,
     async stop() {
       if (stopping) return;
@@ -367,7 +398,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       await spool.close();
       await cold.close();
       for (const release of unlock) release();
-      await monitor?.close();
+      await monitor.close();
       log.info('stopped');
     },
   };

@@ -6,6 +6,7 @@ import type { OutcomeView } from '../events/outcome.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
+import type { AcctFileView } from './accounting/acct-file.ts';
 import { acctFileView } from './accounting/from-config.ts';
 import { type Publisher, startPublisher } from './accounting/publisher.ts';
 import { signalsViewFromConfig } from './accounting/signals-from-config.ts';
@@ -25,6 +26,7 @@ export class Records {
   readonly #eventsDir: string;
   #publisher: Publisher | null = null;
   #uploader: Uploader | null = null;
+  #acctFiles = new Map<string, AcctFileView>();
 
   constructor(deps: RecordsDeps) {
     this.#deps = deps;
@@ -53,13 +55,25 @@ export class Records {
     this.#publisher = null;
     const tools = { clock, log: log.named('acct'), owner: spool.id };
     const views: OutcomeView[] = [counters];
-    for (const acct of config.acctFiles) views.push(acctFileView(config, acct, tools));
+    this.#acctFiles = new Map();
+    for (const acct of config.acctFiles) {
+      const view = acctFileView(config, acct, tools);
+      views.push(view);
+      if ('rotate' in view) this.#acctFiles.set(acct.target, view as AcctFileView);
+    }
     const files = { dir: this.#eventsDir, nodeName: hostName };
     const signalsView = signalsViewFromConfig(() => config, files, tools);
     if (signalsView) views.push(signalsView);
     this.#publisher = await startPublisher(spool, views, clock, log);
     // After the view: it may have to take lines back from a file that the uploader would take.
     if (config.signals) this.#uploader = this.#upload(config.signals);
+  }
+
+  /** Begins new accounting files (`pmta rotate acct`), or one, named as in the configuration; those that were. */
+  async rotate(file: string | undefined): Promise<string[]> {
+    const names = [...this.#acctFiles.keys()].filter((name) => file === undefined || name === file);
+    await Promise.all(names.map((name) => this.#acctFiles.get(name)!.rotate()));
+    return names;
   }
 
   /** Resolves when everything journaled so far is written; rejects after `withinMs`. */

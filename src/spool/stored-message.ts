@@ -103,6 +103,8 @@ export interface PendingRecipient {
   /** Not tried before this time; 0 when nothing holds it. */
   readonly holdUntil: number;
   readonly priority: number;
+  /** Bytes of the message; not given in what an older version stored. */
+  readonly size?: number;
   /** Tried only in these windows, earliest first; not given: at any time. */
   readonly windows?: readonly Window[];
   /** When its sender is first to hear of delay, if asked for; kept in a list of its own and not given back. */

@@ -139,7 +139,7 @@ export const globalHttpDirectives = {
     tier: 'common',
     section: '3.3.1.36.2',
     summary: 'Send plain visitors of the monitor to HTTPS.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-access': {
     scopes: ['global'],
@@ -158,7 +158,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.4',
     summary: "Guard the monitor's actions against forged requests.",
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-api-key': {
     scopes: ['global'],
@@ -167,7 +167,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.5',
     summary: 'A key for programs that use the monitor.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-strict-transport-security-max-age': {
     scopes: ['global'],
@@ -177,7 +177,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.6',
     summary: 'How long browsers must insist on HTTPS.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-mgmt-source': {
     scopes: ['global'],
@@ -189,7 +189,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.7',
     summary: 'Networks that may look at the monitor.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'no-http-mgmt-source': {
     scopes: ['global'],
@@ -201,7 +201,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.7',
     summary: 'Networks that may not look at the monitor.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-tls-allow-sslv3': {
     scopes: ['global'],
@@ -228,7 +228,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.10',
     summary: "Let the monitor's visitors use TLS 1.1.",
-    effect: notReadYet,
+    effect: { differs: 'sets the least version; newer ones are always offered' },
   },
   'http-tls-allow-tlsv1.2': {
     scopes: ['global'],
@@ -237,7 +237,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.11',
     summary: "Let the monitor's visitors use TLS 1.2.",
-    effect: notReadYet,
+    effect: { differs: 'sets the least version; newer ones are always offered' },
   },
   'http-tls-ciphers': {
     scopes: ['global'],
@@ -281,7 +281,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.16',
     summary: 'Log requests to the monitor.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-default-max-items': {
     scopes: ['global'],

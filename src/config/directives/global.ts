@@ -128,7 +128,7 @@ export const globalDirectives = {
     tier: 'common',
     section: '3.3.1.37.1',
     summary: 'Begin a new log at midnight.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'log-file': {
     scopes: ['global'],
@@ -146,7 +146,7 @@ export const globalDirectives = {
     tier: 'common',
     section: '3.3.1.37.3',
     summary: 'How many logs are kept, the current one among them.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'log-file-world-readable': {
     scopes: ['global'],
@@ -155,7 +155,7 @@ export const globalDirectives = {
     tier: 'rare',
     section: '3.3.1.37.4',
     summary: 'Every local user may read the log.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'mx-connection-limit': {
     scopes: ['global'],

@@ -136,6 +136,15 @@ export class OutcomeWriter {
     );
   }
 
+  /** Ends recipients without a word: the administrator deleted them and wants no record (`--no-accounting`). */
+  dropped(queue: Queue, items: readonly QueuedRecipient[]): void {
+    const { scheduler, clock } = this.#deps;
+    const settlements = items.map(({ spoolId, index }): Settlement => ({ spoolId, index, state: 'done' }));
+    void this.#write(settlements, [], NOTHING, () => {
+      for (const _ of items) scheduler.done(queue, false, clock.now());
+    });
+  }
+
   /** Bounces recipients that were taken only for that, each with what was found when it came. */
   refused(queue: Queue, items: readonly QueuedRecipient[]): void {
     const bounce = (

@@ -27,7 +27,7 @@ test('XML: one line, kb with one decimal, booleans as 0 and 1, lists repeat thei
   assert.equal(
     printSuccess(TREE, 'xml'),
     '<rsp><data><title>a &quot;b&quot; \\ &lt;c&gt; &amp; d</title><kb>5.5</kb><none>0.0</none><yes>1</yes><no>0</no>' +
-      '<empty></empty><queue><name>x</name><event><text>one\r\ntwo</text></event><event><text></text></event></queue>' +
+      '<empty/><queue><name>x</name><event><text>one\r\ntwo</text></event><event><text/></event></queue>' +
       '<queue><name>y</name></queue></data><succ/></rsp>\n',
   );
   assert.equal(

@@ -60,8 +60,7 @@ export function parseCommand<C extends CommandWords>(
   const plain = line.filter((word) => !word.startsWith('--'));
   const found = narrowed(commands, plain);
   const said = plain.join(' ').slice(0, 100);
-  if (found.length === 0)
-    return { error: plain.length === 0 ? 'no command was given' : `Unknown command. ("${said}")` };
+  if (found.length === 0) return { error: plain.length === 0 ? 'no command was given' : 'Unknown command.' };
   if (found.length > 1) {
     return { error: `"${said}" is not unique: ${found.map(({ words }) => words.join(' ')).join(', ')}` };
   }

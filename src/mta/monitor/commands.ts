@@ -1,5 +1,6 @@
 /** Every command of the management interface, and what they work on. */
 import type { Config } from '../../config/index.ts';
+import type { PrecachedDomain } from '../../dns/index.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import type { Command, CommandResult } from './command.ts';
 import { jobCommands } from './commands/jobs.ts';
@@ -25,7 +26,8 @@ export interface Control {
     readonly totals: Readonly<Record<string, number>>;
     readonly backlog: { readonly outcomes: number; readonly eventFiles: number };
   };
-  readonly prometheus: () => string;
+  /** Domains whose routing data are kept fresh. */
+  readonly precached: () => readonly PrecachedDomain[];
   /** Brings the configuration's files into force, the main file replaced by `newText` when that is given. */
   readonly reload: (newText?: string) => Promise<CommandResult>;
   /** Forgets what DNS said about a domain; `*` for all. */

@@ -82,18 +82,24 @@ export function queueList(scheduler: Scheduler, selection: Selection, now: numbe
   const all = [];
   for (const queue of scheduler.queues()) {
     if (queue.size === 0 || !selection.matches(queue)) continue;
-    all.push({ name: queue.name, rcp: queue.size, bytes: queue.bytes, conn: queue.connections, queue });
+    all.push({
+      name: queue.name,
+      rcp: queue.size,
+      bytes: bytesOf(scheduler, queue),
+      conn: queue.connections,
+      queue,
+    });
   }
   const { items, matching } = shown(all, selection);
-  const trees = items.map(({ queue }) => queueTree(queue, selection.errors, now));
+  const trees = items.map(({ queue }) => queueTree(scheduler, queue, selection.errors, now));
   return list('queue', 'queues', selection.sort, trees, matching, sum(all));
 }
 
-export function queueTree(queue: Queue, errors: boolean, now: number): Tree {
+export function queueTree(scheduler: Scheduler, queue: Queue, errors: boolean, now: number): Tree {
   return {
     name: queue.name,
     rcp: queue.size,
-    kb: new Kb(queue.bytes),
+    kb: new Kb(bytesOf(scheduler, queue)),
     conn: queue.connections,
     paused: queue.pausedBy !== null,
     mode: queue.mode,
@@ -109,7 +115,7 @@ export function domainList(scheduler: Scheduler, selection: Selection): Tree {
     if (queue.size === 0 || !selection.matches(queue)) continue;
     const known = domains.get(queue.domain) ?? { name: queue.domain, rcp: 0, bytes: 0, conn: 0, queues: [] };
     domains.set(queue.domain, known);
-    add(known, queue);
+    add(known, queue, scheduler);
     known.queues.push(queue);
   }
   const all = [...domains.values()];
@@ -137,7 +143,7 @@ export function vmtaList(scheduler: Scheduler, maxItems: number): Tree {
       domains: new Set(),
     };
     vmtas.set(queue.vmta, known);
-    add(known, queue);
+    add(known, queue, scheduler);
     known.domains.add(queue.domain);
   }
   const all = [...vmtas.values()];
@@ -177,7 +183,7 @@ export function jobList(scheduler: Scheduler, maxItems: number, only: string | n
       known.bytes += item.size;
       known.domains.add(queue.domain);
       known.queues.add(queue);
-      known.starts = Math.min(known.starts, item.windows?.[0]?.from ?? Number.POSITIVE_INFINITY);
+      known.starts = Math.min(known.starts, item.windows?.[0]?.start ?? Number.POSITIVE_INFINITY);
     }
   }
   const all = [...jobs.values()];
@@ -194,9 +200,16 @@ export function jobList(scheduler: Scheduler, maxItems: number, only: string | n
   return list('job', 'jobs', 'rcpt', trees, matching, sum(all));
 }
 
-function add(sums: Sums, queue: Queue): void {
+/** Bytes of what waits in a queue; each recipient counts its message. */
+export function bytesOf(scheduler: Scheduler, queue: Queue): number {
+  let bytes = 0;
+  for (const item of scheduler.items(queue)) bytes += item.size;
+  return bytes;
+}
+
+function add(sums: Sums, queue: Queue, scheduler: Scheduler): void {
   sums.rcp += queue.size;
-  sums.bytes += queue.bytes;
+  sums.bytes += bytesOf(scheduler, queue);
   sums.conn += queue.connections;
 }
 

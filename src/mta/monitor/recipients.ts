@@ -52,7 +52,7 @@ export function* findRecipients(
   }
 }
 
-function envelopeMatches(envelope: Envelope, item: QueuedRecipient, filter: RecipientFilter): boolean {
+export function envelopeMatches(envelope: Envelope, item: QueuedRecipient, filter: RecipientFilter): boolean {
   if (filter.orig !== null && !sameAddress(envelope.facts.sender, filter.orig)) return false;
   if (filter.envId !== null && envelope.facts.envId !== filter.envId) return false;
   return filter.rcpt === null || sameAddress(envelope.recipients[item.index]?.address ?? '', filter.rcpt);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { get as httpsGet } from 'node:https';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { good } from '../../config/testing.ts';
@@ -7,13 +8,17 @@ import { TestClock } from '../../system/testing.ts';
 import { limitsFromConfig } from '../limits-from-config.ts';
 import { queuedRecipient } from '../queue/queued-recipient.ts';
 import { Scheduler } from '../queue/scheduler.ts';
-import { keptLog } from '../testing.ts';
+import { folder, keptLog } from '../testing.ts';
+import { Pauses } from './pauses.ts';
+import { findRecipients } from './recipients.ts';
 import { openMonitor } from './server.ts';
 import { TrafficMeter } from './traffic.ts';
 
 /** Elements of `show status` in the order that readers of PowerMTA's answers expect; leaves without the braces. */
 const WINDOW = 'out{rcp msg kb} in{rcp msg kb} bounceProcessed feedbackLoopProcessed';
-const QUEUE_TYPES = ['smtp', 'pipe', 'discard', 'file', 'alias', 'bounceProcessor', 'feedbackLoopProcessor'];
+const QUEUE_TYPES = 'smtp pipe discard file alias bounceProcessor feedbackLoopProcessor httpDelivery'.split(
+  ' ',
+);
 const STATUS = `
   mta{ product{name version buildDate revision bits} lak{serial instances} os{name version build} cpu{type count}
     ram{real} fullHostName userString hostId }
@@ -29,9 +34,14 @@ const STATUS = `
   .replace(/ ?([{}]) ?/g, '$1')
   .trim();
 
+const KEY = 'k'.repeat(32);
+
 /** A monitor on a free port, and a question to it. */
 async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
-  const config = good(`http-mgmt-port ${await freePort()}\n${access}\n<domain *>\nmax-smtp-out 1\n</domain>`);
+  const dir = folder(t);
+  const config = good(
+    `http-mgmt-port ${await freePort()}\nhttp-redirect-to-https no\nstate-dir ${dir}\nhttp-api-key ${KEY}\n${access}\n<domain *>\nmax-smtp-out 1\n</domain>`,
+  );
   const clock = new TestClock();
   const { log, lines } = keptLog();
   const scheduler = new Scheduler(
@@ -42,30 +52,41 @@ async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
   const state = { stopping: false, kicks: 0 };
   const opened = await openMonitor({
     config: () => config,
-    scheduler,
-    kick: () => state.kicks++,
-    reload: async () => [],
-    status: {
-      version: '1.2.3',
-      hostName: 'mta.test',
-      hostId: 7,
-      startedAt: clock.now(),
-      traffic,
+    control: {
+      config: () => config,
       scheduler,
-      connections: () => ({ in: { cur: 1, max: 2, top: 3 }, out: { cur: 4, max: 5, top: 6 } }),
-      namesCached: () => 8,
-      messagesStored: () => 9,
-      shuttingDown: () => state.stopping,
+      kick: () => state.kicks++,
+      reload: async () => ({ data: '', message: 'Configuration reloaded.' }),
+      pauses: new Pauses(dir),
+      recipients: {
+        find: (filter, now) => findRecipients(scheduler, () => undefined, filter, now),
+        delete: () => 0,
+        setPriority: () => 0,
+      },
+      counters: () => ({ totals: { received: 3, delivered: 1 }, backlog: { outcomes: 2, eventFiles: 1 } }),
+      precached: () => [],
+      clearDns() {},
+      rotateAccounting: async () => [],
+      rotateLog: async () => {},
+      resetCounters() {},
+      status: {
+        version: '1.2.3',
+        hostName: 'mta.test',
+        hostId: 7,
+        startedAt: clock.now(),
+        traffic,
+        scheduler,
+        connections: () => ({ in: { cur: 1, max: 2, top: 3 }, out: { cur: 4, max: 5, top: 6 } }),
+        namesCached: () => 8,
+        messagesStored: () => 9,
+        queueType: () => 'smtp',
+        shuttingDown: () => state.stopping,
+      },
     },
-    totals: () => ({
-      ...{ received: 3, delivered: 1, bounced: 0, deferred: 0, queueDeferred: 1 },
-      ...{ remoteBounces: 0, remoteStatuses: 0, complaints: 0 },
-    }),
-    backlog: () => ({ outcomes: 2, eventFiles: 1 }),
+    shuttingDown: () => state.stopping,
     clock,
     log,
   });
-  assert.ok(opened);
   t.after(() => opened.close());
   const ask = (path: string, init: RequestInit = {}) => fetch(`http://127.0.0.1:${opened.port}${path}`, init);
   const add = (domain: string, n: number) => {
@@ -74,7 +95,7 @@ async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
       scheduler.add(domain, '{default}', item, clock.now());
     }
   };
-  return { port: opened.port, ask, add, clock, lines, scheduler, traffic, state };
+  return { port: opened.port!, ask, add, clock, lines, scheduler, traffic, state };
 }
 
 async function freePort(): Promise<number> {
@@ -107,6 +128,7 @@ test('show status has the elements of the original, in their order, in each form
   const xml = await (await ask('/status?format=xml')).text();
   const inside = /^<rsp><data>(.*)<\/data><succ\/><\/rsp>\n$/.exec(xml)![1]!;
   const shape = inside
+    .replace(/<(\w+)\/>/g, '$1 ')
     .replace(/<(\w+)>[^<]*<\/\1>/g, '$1 ')
     .replace(/<(\w+)>/g, '$1{')
     .replace(/<\/\w+>/g, '}')
@@ -173,7 +195,9 @@ test('queues: the fullest first, at most maxitems, with the time of the last err
   assert.equal(data.totalQueuesWithRcp, 3);
   assert.equal(data.totalRcp, 6);
   for (const odd of ['-1', 'x', '1.5']) {
-    assert.equal(((await (await ask(`/queues?maxitems=${odd}`)).json()) as { data: Node }).data.totalRcp, 6);
+    const answer = await ask(`/queues?maxitems=${odd}`);
+    assert.equal(answer.status, 409);
+    assert.match(((await answer.json()) as Node).message as string, /is no number/);
   }
   assert.match(await (await ask('/queues?format=text')).text(), /\n3 of 3 matching queues\.\n$/);
 });
@@ -190,36 +214,37 @@ test('explain names the limit that binds, its value, its line and what would hel
   assert.equal(hold?.directive, 'max-smtp-out');
   assert.equal(hold?.value, 1);
   assert.equal(hold?.file, '/etc/pmta/config');
-  assert.equal(hold?.line, 4);
+  assert.equal(hold?.line, 7);
   const none = await ask('/explain?queue=gone.test/v&format=text');
-  assert.equal(none.status, 404);
-  assert.match(await none.text(), /there is no queue "gone\.test\/v"/);
+  assert.equal(none.status, 409);
+  assert.match(await none.text(), /"gone\.test\/v" is no queue/);
 });
 
 test('schedule ends the wait of the queues that match, of their recipients when asked to', async (t) => {
   const { ask, add, scheduler, clock, state } = await monitor(t);
-  const command = (query: string) =>
-    ask(`/command?command=schedule&format=text&${query}`, {
+  const command = (words: string) =>
+    ask('/command', {
       method: 'POST',
-      headers: { 'X-Posthorn-Client': 'test' },
+      headers: { 'X-API-Key': KEY },
+      body: new URLSearchParams({ command: `schedule ${words}`, format: 'text' }),
     });
   for (const domain of ['a.test', 'b.test', 'c.example']) {
     add(domain, 1);
     scheduler.failed(scheduler.find(domain, '{default}')!, clock.now(), 'no answer');
   }
   const waits = (domain: string) => scheduler.find(domain, '{default}')!.retryAt > clock.now();
-  assert.match(await (await command('queue=*.test')).text(), /2 of 2 matching queues scheduled\./);
+  assert.match(await (await command('*.test')).text(), /2 of 2 matching queues scheduled\./);
   assert.deepEqual(['a.test', 'b.test', 'c.example'].map(waits), [false, false, true]);
   assert.equal(state.kicks, 1);
-  assert.match(await (await command('queue=c.example/other')).text(), /0 of 0/);
+  assert.match(await (await command('c.example/other')).text(), /0 of 0/);
   assert.ok(waits('c.example'));
 
   const now = clock.now();
   const item = queuedRecipient({ spoolId: 'held', index: 0, receivedAt: now, holdUntil: now + 60_000 });
   scheduler.add('d.test', '{default}', item, now);
-  await command('queue=d.test');
+  await command('d.test');
   assert.equal(scheduler.find('d.test', '{default}')!.ready.size, 0);
-  await command('queue=d.test&retryRecipients=true');
+  await command('d.test --retry-recipients');
   assert.equal(scheduler.find('d.test', '{default}')!.ready.size, 1);
 });
 
@@ -247,11 +272,11 @@ test('http-access: the first line that holds the address decides, and none means
   }
 });
 
-test('reading only: other methods are refused, so are pages that there are not', async (t) => {
+test('other methods are refused, so are pages that there are not', async (t) => {
   const { ask } = await monitor(t);
   const post = await ask('/status', { method: 'DELETE' });
   assert.equal(post.status, 405);
-  assert.equal(post.headers.get('allow'), 'GET, HEAD');
+  assert.equal(post.headers.get('allow'), 'GET, HEAD, POST');
   assert.equal((await ask('/nothing')).status, 404);
   assert.equal((await ask('/command?command=reload', { method: 'POST' })).status, 403, 'a browser’s form');
   const head = await ask('/status', { method: 'HEAD' });
@@ -259,11 +284,12 @@ test('reading only: other methods are refused, so are pages that there are not',
   assert.equal(await head.text(), '');
 });
 
-test('health says when the server is stopping', async (t) => {
+test('ready says when the server is stopping', async (t) => {
   const { ask, state } = await monitor(t);
   assert.equal((await ask('/health')).status, 200);
   state.stopping = true;
-  assert.equal((await ask('/health')).status, 503);
+  assert.equal((await ask('/ready')).status, 503);
+  assert.equal((await ask('/health')).status, 200, 'it is alive all the same');
 });
 
 test('an address that is none is the client’s fault', async (t) => {
@@ -280,4 +306,100 @@ test('an address that is none is the client’s fault', async (t) => {
   });
   assert.match(answer, /^HTTP\/1\.1 400 /);
   assert.ok(!lines.some((line) => line.includes('failed')), lines.join('\n'));
+});
+
+test('nothing changes by GET; a POST needs a key, or the token that an earlier GET gave', async (t) => {
+  const { ask, lines } = await monitor(t);
+  assert.equal((await ask('/command?command=reload')).status, 403);
+  const form = (headers: Record<string, string>) =>
+    ask('/command', { method: 'POST', headers, body: new URLSearchParams({ command: 'reload' }) });
+  assert.equal((await form({})).status, 403);
+  assert.equal((await form({ 'X-API-Key': 'x'.repeat(32) })).status, 403);
+  assert.equal((await form({ 'X-API-Key': KEY })).status, 200);
+  const page = await ask('/status');
+  const token = page.headers.get('x-csrf-token')!;
+  const cookie = page.headers.get('set-cookie')!.split(';')[0]!;
+  assert.equal((await form({ Cookie: cookie })).status, 403, 'what a browser sends by itself');
+  assert.equal((await form({ 'X-CSRF-Token': token })).status, 403);
+  assert.equal(
+    (
+      await form({
+        Cookie: `posthorn_csrf=${'0'.repeat(32)}.${'0'.repeat(32)}`,
+        'X-CSRF-Token': `${'0'.repeat(32)}.${'0'.repeat(32)}`,
+      })
+    ).status,
+    403,
+  );
+  const answer = await form({ Cookie: cookie, 'X-CSRF-Token': token });
+  assert.deepEqual(await answer.json(), { data: '', status: 'success', message: 'Configuration reloaded.' });
+  assert.ok(lines.includes('management command refused'));
+});
+
+test('http-csrf-protection no: changing GETs are taken, for old clients', async (t) => {
+  const { ask } = await monitor(t, 'http-access 127.0.0.1 admin\nhttp-csrf-protection no');
+  assert.equal((await ask('/command?command=reload')).status, 200);
+});
+
+test('a level may do what those below it may, and no more', async (t) => {
+  for (const [level, show, reload] of [
+    ['monitor', 403, 403],
+    ['operator', 200, 403],
+    ['admin', 200, 200],
+  ] as const) {
+    const { ask } = await monitor(t, `http-access 127.0.0.1 ${level}\nhttp-csrf-protection no`);
+    const command = async (text: string) =>
+      (await ask('/command', { method: 'POST', body: new URLSearchParams({ command: text }) })).status;
+    assert.equal(await command('show status'), show, level);
+    assert.equal(await command('reload'), reload, level);
+    assert.equal((await ask('/queues')).status, 200);
+  }
+});
+
+test('a key raises an address that may read, and helps none that is shut out', async (t) => {
+  for (const [access, status] of [
+    ['http-access 127.0.0.1 monitor', 200],
+    ['http-access 127.0.0.1 none', 403],
+  ] as const) {
+    const { ask } = await monitor(t, access);
+    const body = new URLSearchParams({ command: 'reload' });
+    const answer = await ask('/command', { method: 'POST', headers: { 'X-API-Key': KEY }, body });
+    assert.equal(answer.status, status, access);
+  }
+});
+
+test('/command answers with the text that the command prints, or its message; an unknown one fails', async (t) => {
+  const { ask, add } = await monitor(t);
+  add('a.test', 1);
+  const command = async (text: string) =>
+    (await (
+      await ask('/command', {
+        method: 'POST',
+        headers: { 'X-API-Key': KEY },
+        body: new URLSearchParams({ command: text, format: 'json' }),
+      })
+    ).json()) as Node;
+  const shown = await command('sh que');
+  assert.match(shown.data as string, /^queue .*\n[- ]+\na\.test\/\{default\} /);
+  assert.deepEqual(await command('pause queue */{default}'), {
+    data: '',
+    status: 'success',
+    message: 'Queue(s) paused.',
+  });
+  assert.deepEqual(await command('dance'), { data: {}, status: 'fail', message: 'Unknown command.' });
+});
+
+test('a plain visitor is sent to HTTPS, which the same port speaks', async (t) => {
+  const { ask, port } = await monitor(t, 'http-access 127.0.0.1 admin\nhttp-redirect-to-https yes');
+  const answer = await ask('/status?format=xml', { redirect: 'manual' });
+  assert.equal(answer.status, 301);
+  assert.equal(answer.headers.get('location'), `https://127.0.0.1:${port}/status?format=xml`);
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  httpsGet({ host: '127.0.0.1', port, path: '/status', rejectUnauthorized: false }, (response) => {
+    let text = '';
+    response.on('data', (piece) => {
+      text += piece;
+    });
+    response.on('end', () => resolve(text));
+  }).on('error', reject);
+  assert.match(await promise, /"name":"Posthorn"/);
 });

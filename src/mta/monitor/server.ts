@@ -100,15 +100,6 @@ async function answer(
   client: string,
 ): Promise<void> {
   const { path, fields, format } = asked;
-  if (path === '/metrics') {
-    const body = deps.control.prometheus();
-    response.writeHead(200, {
-      'Content-Type': 'text/plain; version=0.0.4; charset=utf-8',
-      'Cache-Control': 'no-store',
-    });
-    response.end(body);
-    return;
-  }
   const web = path === '/command';
   const words = web || path === '/pmta' ? splitLine(fields.get('command') ?? '') : pageCommand(path, fields);
   if (words === null) return send(response, 404, format, printFailure(`there is no page ${path}`, format));

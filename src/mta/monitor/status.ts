@@ -2,6 +2,7 @@ import { cpus, type as osType, version as osVersion, release, totalmem } from 'n
 import { logTime } from '../../system/log.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import { Kb, type Tree } from './answer.ts';
+import { bytesOf } from './lists.ts';
 import type { Traffic, TrafficMeter } from './traffic.ts';
 
 /** Where the status page takes its figures from. */
@@ -18,20 +19,20 @@ export interface StatusSources {
   };
   readonly namesCached: () => number;
   readonly messagesStored: () => number;
+  /** `type` of a queue: smtp, pipe, file, discard, http-delivery. */
+  readonly queueType: (domain: string, vmta: string) => string;
   readonly shuttingDown: () => boolean;
 }
 
 /** `show status` and `/status`: the elements and their order are what readers of PowerMTA expect (section 4.2). */
 export function statusTree(sources: StatusSources, now: number): Tree {
-  const { traffic, scheduler } = sources;
-  let recipients = 0;
-  const domains = new Set<string>();
-  for (const queue of scheduler.queues()) {
-    if (queue.size === 0) continue;
-    recipients += queue.size;
-    domains.add(queue.domain);
-  }
-  const none = { rcp: 0, dom: 0, kb: new Kb(0) };
+  const { traffic } = sources;
+  const waiting = waitingByType(sources);
+  const recipients = [...waiting.values()].reduce((sum, { rcp }) => sum + rcp, 0);
+  const queueTree = (type: string): Tree => {
+    const { rcp, domains, bytes } = waiting.get(type) ?? NOTHING_WAITS;
+    return { rcp, dom: domains.size, kb: new Kb(bytes) };
+  };
   const connections = sources.connections();
   const window = (out: Traffic, inbound: Traffic): Tree => ({
     out: trafficTree(out),
@@ -75,13 +76,15 @@ export function statusTree(sources: StatusSources, now: number): Tree {
       conn: { smtpIn: connections.in, smtpOut: connections.out },
       resolver: { namesCached: sources.namesCached(), queriesPending: 0, queriesActive: 0 },
       queue: {
-        smtp: { rcp: recipients, dom: domains.size, kb: new Kb(0) },
-        pipe: none,
-        discard: none,
-        file: none,
-        alias: none,
-        bounceProcessor: none,
-        feedbackLoopProcessor: none,
+        smtp: queueTree('smtp'),
+        pipe: queueTree('pipe'),
+        discard: queueTree('discard'),
+        file: queueTree('file'),
+        // Done before mail is queued.
+        alias: queueTree('alias'),
+        bounceProcessor: queueTree('bounceProcessor'),
+        feedbackLoopProcessor: queueTree('feedbackLoopProcessor'),
+        httpDelivery: queueTree('http-delivery'),
       },
       spool: {
         initPct: 100,
@@ -99,26 +102,26 @@ export function statusTree(sources: StatusSources, now: number): Tree {
   };
 }
 
-/** `show queues`: those with recipients, the fullest first. */
-export function queuesTree(scheduler: Scheduler, now: number, maxItems: number): Tree {
-  const queues = [...scheduler.queues()].filter((queue) => queue.size > 0).sort((a, b) => b.size - a.size);
-  const shown = queues.slice(0, maxItems);
-  return {
-    title: `Top ${shown.length} queues by number of recipients`,
-    queues: shown.map((queue) => ({
-      name: queue.name,
-      rcp: queue.size,
-      kb: new Kb(0),
-      conn: queue.connections,
-      paused: queue.pausedBy !== null,
-      mode: 'normal',
-      backoffReason: '',
-      retryTime: queue.retryAt > now ? logTime(queue.retryAt) : '',
-      errors: queue.lastError === '' ? [] : [{ time: logTime(queue.lastErrorAt), text: queue.lastError }],
-    })),
-    totalQueuesWithRcp: queues.length,
-    totalRcp: queues.reduce((sum, queue) => sum + queue.size, 0),
-  };
+interface Waiting {
+  rcp: number;
+  bytes: number;
+  readonly domains: Set<string>;
+}
+
+const NOTHING_WAITS: Waiting = { rcp: 0, bytes: 0, domains: new Set() };
+
+function waitingByType({ scheduler, queueType }: StatusSources): Map<string, Waiting> {
+  const types = new Map<string, Waiting>();
+  for (const queue of scheduler.queues()) {
+    if (queue.size === 0) continue;
+    const type = queueType(queue.domain, queue.vmta);
+    const known = types.get(type) ?? { rcp: 0, bytes: 0, domains: new Set() };
+    types.set(type, known);
+    known.rcp += queue.size;
+    known.bytes += bytesOf(scheduler, queue);
+    known.domains.add(queue.domain);
+  }
+  return types;
 }
 
 function trafficTree(traffic: Traffic): Tree {

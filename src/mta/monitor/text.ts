@@ -19,6 +19,14 @@ export function statusText(tree: Tree): string {
     ].join('');
   const connections = (label: string, which: string) =>
     `${label.padStart(11)}${['cur', 'top', 'max'].map((key, i) => text(`status.conn.${which}.${key}`).padStart([11, 10, 12][i]!)).join('')}`;
+  /** Everything that does not go out over SMTP, together. */
+  const others = (figure: string) =>
+    Object.entries(at('status.queue') as Tree)
+      .filter(([type]) => type !== 'smtp')
+      .reduce((sum, [, of]) => {
+        const value = (of as Tree)[figure];
+        return sum + (typeof value === 'number' ? value : (value as Kb).value);
+      }, 0);
   return [
     `Posthorn v${text('mta.product.version')} status on ${text('mta.fullHostName')} on ${text('status.timeNow')}`,
     '',
@@ -36,7 +44,7 @@ export function statusText(tree: Tree): string {
     '',
     '     Queues      rcpts   domains      kbytes  Spool        in use    recycled',
     `${'SMTP'.padStart(11)}${text('status.queue.smtp.rcp').padStart(11)}${text('status.queue.smtp.dom').padStart(10)}${kb('status.queue.smtp.kb').padStart(12)}    Files${text('status.spool.files.inUse').padStart(12)}${text('status.spool.files.recycled').padStart(12)}`,
-    `${'other'.padStart(11)}${'0'.padStart(11)}${'0'.padStart(10)}${'0.0'.padStart(12)}    Init.${'complete'.padStart(24)}`,
+    `${'other'.padStart(11)}${others('rcp').toString().padStart(11)}${others('dom').toString().padStart(10)}${others('kb').toFixed(1).padStart(12)}    Init.${'complete'.padStart(24)}`,
     '',
     `     Status${text('status.status').padStart(11)}    Started  ${text('status.startupTime')}    Uptime${uptime(text('status.startupTime'), text('status.timeNow'))}`,
     '',

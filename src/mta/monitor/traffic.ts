@@ -35,6 +35,15 @@ export class TrafficMeter {
     }
   }
 
+  /** `reset counters`: everything is counted from nothing. */
+  reset(): void {
+    for (const direction of ['in', 'out'] as const) {
+      for (const step of this.#steps[direction]) Object.assign(step, empty());
+      for (const sum of [this.total, this.topPerHour, this.topPerMinute])
+        Object.assign(sum[direction], empty());
+    }
+  }
+
   lastHour(direction: Direction, now: number): Traffic {
     this.#turn(now);
     return this.#sum(direction, STEPS_PER_HOUR);

@@ -12,6 +12,8 @@ export interface SchedulerOwner {
   interrupt?(connectionId: number): void;
   /** `nextConnection` has something new, or `nextWake` is earlier than it was. */
   wake?(): void;
+  /** Whether an operator paused queues of this name before this one was made; by what. */
+  pausedBy?(domain: string, vmta: string): string | null;
   onMode?(queue: Queue, mode: Mode, why: string): void;
   /** `until`: when a disabled address comes back by itself; null: not by itself. */
   onSource?(queue: Queue, address: string, disabled: boolean, why: string, until: number | null): void;

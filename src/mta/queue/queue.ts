@@ -12,6 +12,9 @@ import type { VmtaUse } from './vmta-use.ts';
 
 export type { QueuedRecipient } from './queued-recipient.ts';
 
+/** What `show queues --errors` shows of a queue. */
+const MOST_ERRORS = 10;
+
 export type Mode = 'normal' | 'backoff';
 
 /** No host could be reserved: what held it, and the counters in whose lines the queue stands. */
@@ -68,6 +71,8 @@ export class Queue {
   /** Text of the last failure, for the operator, and when it was. */
   lastError = '';
   lastErrorAt = 0;
+  /** The last failures, the newest first. */
+  readonly errors: { readonly at: number; readonly text: string }[] = [];
   /** A time at which the scheduler will look again, so that it is noted once. */
   wakeAt = Number.POSITIVE_INFINITY;
 
@@ -107,6 +112,13 @@ export class Queue {
 
   get waitingSize(): number {
     return this.ready.size + this.held.size + this.parked;
+  }
+
+  noteError(text: string, now: number): void {
+    this.lastError = text;
+    this.lastErrorAt = now;
+    this.errors.unshift({ at: now, text });
+    if (this.errors.length > MOST_ERRORS) this.errors.pop();
   }
 
   /** Moves recipients whose hold has passed to where they may be tried. */

@@ -17,6 +17,8 @@ export interface QueuedRecipient {
   holdUntil: number;
   /** Job ID, '' for none. */
   readonly job: string;
+  /** Bytes of the message, for the operator. */
+  readonly size: number;
   /** When it may be tried, in order of time; null: at any time. */
   readonly windows: readonly ScheduleWindow[] | null;
 }
@@ -35,6 +37,7 @@ export function queuedRecipient(given: RecipientToQueue): QueuedRecipient {
     attempts: given.attempts ?? 0,
     holdUntil: given.holdUntil ?? 0,
     job: given.job ?? '',
+    size: given.size ?? 0,
     windows: given.windows ?? null,
   };
 }

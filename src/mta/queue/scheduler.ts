@@ -247,8 +247,7 @@ export class Scheduler {
     const run = (id === undefined ? undefined : this.#connections.get(id)?.run) ?? queue.retry.run;
     const newRun = queue.retry.failed(queue.modeLimits.retryAfter.steps, run, now);
     if (stopOpen) queue.stopUntil = queue.retry.retryAt;
-    queue.lastError = error;
-    queue.lastErrorAt = now;
+    queue.noteError(error, now);
     return { until: queue.retry.retryAt, newRun };
   }
 
@@ -369,6 +368,17 @@ export class Scheduler {
       this.#changed(keeper, now);
       if (keeper !== queue) this.#leave(queue, items, keeper, now);
     }
+  }
+
+  jobPausedBy(job: string): string | null {
+    return this.#jobs.pausedBy(job);
+  }
+
+  /** Everything that waits in a queue, what is in delivery left out. */
+  *items(queue: Queue): Generator<QueuedRecipient> {
+    for (const level of queue.ready.levels()) yield* level;
+    yield* queue.held;
+    yield* this.#jobs.parkedItems(queue);
   }
 
   get pausedJobs(): string[] {
@@ -804,6 +814,7 @@ export class Scheduler {
         this.#vmtas.set(vmta, use);
       }
       queue = new Queue(domain, vmta, () => this.#limits.queue(domain, vmta), use);
+      queue.pausedBy = this.#owner.pausedBy?.(domain, vmta) ?? null;
       this.#queues.set(key, queue);
     }
     return queue;

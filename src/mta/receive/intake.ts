@@ -317,6 +317,7 @@ class Intake {
         attempts: 0,
         holdUntil: 0,
         priority: copy.priority,
+        size: message.size,
         ...(copy.facts.jobId === '' ? {} : { job: copy.facts.jobId }),
         ...(copy.windows && !copy.refusal ? { windows: copy.windows } : {}),
         delayNoticeAt: firstDelayNotice(config, recipients[index]!, queue, receivedAt),

@@ -166,7 +166,7 @@ function inspect(control: Control, { args: [name], now }: CommandCall): CommandR
   if (!queue)
     return { failure: `there is no queue "${name!.slice(0, 200)}" with mail; write it as domain/vmta` };
   const data = {
-    queue: queueTree(queue, true, now),
+    queue: queueTree(control.scheduler, queue, true, now),
     disabledSource: new Many(
       'disabledSources',
       [...queue.sources.disabled].map(([ip, { until, why }]) => ({

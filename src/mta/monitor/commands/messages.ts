@@ -2,6 +2,7 @@
 import { parseInterval } from '../../../config/index.ts';
 import { logTime } from '../../../system/log.ts';
 import { describeHold, type HoldReason } from '../../queue/hold.ts';
+import type { QueuedRecipient } from '../../queue/queue.ts';
 import { Many, type Tree } from '../answer.ts';
 import type { Command, CommandResult } from '../command.ts';
 import type { Control } from '../commands.ts';
@@ -133,7 +134,9 @@ function listRecipients(
       priority: item.priority,
       jobId: item.job,
       envId: envelope.facts.envId,
-      schedule: (item.windows ?? []).map(({ from, to }) => `${logTime(from)} / ${logTime(to)}`).join(', '),
+      schedule: (item.windows ?? [])
+        .map(({ start, end }) => `${logTime(start)} / ${logTime(end)}`)
+        .join(', '),
     });
   }
   const columns = ['queue', 'orig', 'rcpt', 'timeQueued'];
@@ -214,23 +217,33 @@ function explainMessage({ scheduler, recipients }: Control, id: string, now: num
     : { data: { message: id, recipient: new Many('recipients', trees) }, text };
 }
 
+/** What keeps the recipients of a job, queue by queue; those of one queue wait for the same but for their own times. */
 function explainJob({ scheduler }: Control, job: string, now: number): CommandResult {
   const trees: Tree[] = [];
   let text = '';
-  for (const { queue, count, holds } of scheduler.explainJob(job, now)) {
-    trees.push({
-      queue: queue.name,
-      rcp: count,
-      hold: new Many(
-        'holds',
-        holds.map((hold) => holdTree(hold, now)),
-      ),
-    });
-    text += explained(`${job} in ${queue.name}: ${count} recipients`, holds, now);
+  for (const queue of scheduler.queues()) {
+    let count = 0;
+    let first: QueuedRecipient | null = null;
+    for (const item of scheduler.items(queue)) {
+      if (item.job !== job) continue;
+      count++;
+      first ??= item;
+    }
+    if (!first) continue;
+    const holds = scheduler.explainRecipient(queue, first, now);
+    if (trees.length < MOST_EXPLAINED) {
+      trees.push({
+        queue: queue.name,
+        rcp: count,
+        hold: new Many(
+          'holds',
+          holds.map((hold) => holdTree(hold, now)),
+        ),
+      });
+      text += explained(`${job} in ${queue.name}: ${count} recipients`, holds, now);
+    }
   }
-  if (trees.length === 0)
-    return { data: { job, queue: new Many('queues', []) }, text: `${job}: nothing waits\n` };
-  return { data: { job, queue: new Many('queues', trees) }, text };
+  return { data: { job, queue: new Many('queues', trees) }, text: text || `${job}: nothing waits\n` };
 }
 
 function hasJob({ recipients }: Control, job: string): boolean {

@@ -1,4 +1,6 @@
 /** Commands about the server itself: status, version, reload, counters, log and accounting files, DNS. */
+import { logTime } from '../../../system/log.ts';
+import { Many } from '../answer.ts';
 import type { Command } from '../command.ts';
 import type { Control } from '../commands.ts';
 import { statusTree } from '../status.ts';
@@ -69,6 +71,24 @@ export const serverCommands: readonly Command<Control>[] = [
       const data = { totals: { ...totals }, queued, backlog: { ...backlog } };
       const lines = [...Object.entries(totals), ['queued', queued], ...Object.entries(backlog)];
       return { data, text: lines.map(([name, value]) => `${name} ${value}\n`).join('') };
+    },
+  },
+  {
+    ...plain(['show', 'precache'], 'domains whose routing data are kept fresh'),
+    level: 'monitor',
+    run({ precached }) {
+      const domains = precached().map(({ domain, at, result }) => ({
+        name: domain,
+        time: at === null ? '' : logTime(at),
+        result: result ?? '',
+      }));
+      const lines = domains.map(({ name, time, result }) =>
+        `${name} ${time || 'not asked yet'} ${result}`.trimEnd(),
+      );
+      return {
+        data: { domain: new Many('domains', domains) },
+        text: lines.length === 0 ? 'No domains are precached.\n' : `${lines.join('\n')}\n`,
+      };
     },
   },
   {

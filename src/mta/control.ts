@@ -1,0 +1,98 @@
+/** What an operator's commands do to the running server: the parts of the MTA behind the management interface. */
+import type { Config } from '../config/index.ts';
+import type { Resolver } from '../dns/index.ts';
+import type { Spool } from '../spool/spool.ts';
+import { UserError } from '../system/user-error.ts';
+import type { OutcomeWriter } from './deliver/outcome-writer.ts';
+import { localStatus } from './deliver/status.ts';
+import type { Control } from './monitor/commands.ts';
+import type { CountersView } from './monitor/counters.ts';
+import type { Pauses } from './monitor/pauses.ts';
+import { queuePattern } from './monitor/queue-pattern.ts';
+import { envelopeMatches, findRecipients, type RecipientFilter } from './monitor/recipients.ts';
+import type { StatusSources } from './monitor/status.ts';
+import type { PrecachedDomains } from './precached-domains.ts';
+import type { Scheduler, RecipientFilter as SchedulerFilter } from './queue/scheduler.ts';
+import type { Records } from './records.ts';
+
+export interface ControlDeps {
+  readonly config: () => Config;
+  readonly scheduler: Scheduler;
+  readonly spool: Spool;
+  readonly outcomes: OutcomeWriter;
+  readonly records: Records;
+  readonly counters: CountersView;
+  readonly pauses: Pauses;
+  readonly status: StatusSources;
+  readonly resolver: () => Resolver;
+  readonly precached: PrecachedDomains;
+  readonly kick: () => void;
+  readonly reload: (newText?: string) => Promise<string[]>;
+  readonly rotateLog: () => Promise<void>;
+  readonly onReloadFailed: (error: UserError) => void;
+}
+
+export function createControl(deps: ControlDeps): Control {
+  const { config, scheduler, spool, outcomes, records, counters, pauses, status, precached, kick } = deps;
+  const envelopeOf = (spoolId: string) => spool.envelope(spoolId);
+
+  /** The same question to the scheduler, which knows no envelopes. */
+  const chosen = (filter: RecipientFilter, now: number): SchedulerFilter => ({
+    queue: queuePattern(filter.queue ?? '*/*'),
+    recipient: (item) => {
+      if (filter.jobId !== null && item.job !== filter.jobId) return false;
+      if (filter.olderThan !== null && now - item.receivedAt < filter.olderThan) return false;
+      if (filter.orig === null && filter.rcpt === null && filter.envId === null) return true;
+      const envelope = envelopeOf(item.spoolId);
+      return envelope !== undefined && envelopeMatches(envelope, item, filter);
+    },
+  });
+
+  return {
+    config,
+    scheduler,
+    kick,
+    pauses,
+    status,
+    recipients: {
+      find: (filter, now) => findRecipients(scheduler, envelopeOf, filter, now),
+      delete(filter, { report, account }, now) {
+        const deleted = {
+          ...localStatus('5.0.0', 'undefined status', config()),
+          diagnostic: 'smtp;550 deleted by administrator',
+        };
+        let count = 0;
+        for (const { queue, items } of scheduler.remove(chosen(filter, now), now)) {
+          count += items.length;
+          if (account) outcomes.bounced(queue, items, null, deleted, { silent: !report });
+          else outcomes.dropped(queue, items);
+        }
+        return count;
+      },
+      setPriority(filter, priority, now) {
+        const changed = scheduler.setPriority(chosen(filter, now), priority);
+        // Written down, so that the order is the same after a restart.
+        for (const { queue, items } of changed) outcomes.moved(queue, items);
+        return changed.reduce((count, { items }) => count + items.length, 0);
+      },
+    },
+    counters: () => ({ totals: { ...counters.totals }, backlog: records.backlog }),
+    async reload(newText) {
+      try {
+        const notes = await deps.reload(newText);
+        return { data: '', message: ['Configuration reloaded.', ...notes].join('\n') };
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        deps.onReloadFailed(error);
+        return { failure: error.message };
+      }
+    },
+    precached: () => precached.list(),
+    clearDns: (domain) => {
+      deps.resolver().clear(domain === '*' ? undefined : domain);
+    },
+    rotateAccounting: (file) => records.rotate(file),
+    rotateLog: deps.rotateLog,
+    resetCounters: () => status.traffic.reset(),
+  };
+}

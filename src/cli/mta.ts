@@ -60,31 +60,35 @@ export async function run(args: string[]): Promise<number> {
     return 0;
   }
   const logFile = await LogFile.open(logSettings(config), systemClock);
-  const log = createLog(logFile, 'mta');
-  if (without) log.warn(without);
-  const mta = await startMta({
-    config,
-    readConfig,
-    version: version(),
-    clock: systemClock,
-    log,
-    applyLog: (next) => logFile.apply(logSettings(next)),
-    rotateLog: () => logFile.rotate(),
-    onFailed: (error) => {
-      log.error(`the server ends, because ${error.message}`);
-      process.stderr.write(`posthorn mta: ${error.message}; mend the disk and start again\n`);
-      // Whoever supervises it starts it again; what is acknowledged is on disk. The log gets its line out first.
-      setTimeout(() => process.exit(1), 200);
-    },
-  });
-  process.stdout.write(`posthorn mta listens on ${mta.addresses.join(', ')}\n`);
-  // What pmta reload does, for those who are used to signals.
-  process.on('SIGHUP', () => {
-    mta.reload().catch((error: Error) => log.error(`reload failed, nothing has changed: ${error.message}`));
-  });
-  await untilStopped();
-  await mta.stop();
-  return 0;
+  try {
+    const log = createLog(logFile, 'mta');
+    if (without) log.warn(without);
+    const mta = await startMta({
+      config,
+      readConfig,
+      version: version(),
+      clock: systemClock,
+      log,
+      applyLog: (next) => logFile.apply(logSettings(next)),
+      rotateLog: () => logFile.rotate(),
+      onFailed: (error) => {
+        log.error(`the server ends, because ${error.message}`);
+        process.stderr.write(`posthorn mta: ${error.message}; mend the disk and start again\n`);
+        // Whoever supervises it starts it again; what is acknowledged is on disk. The log gets its line out first.
+        setTimeout(() => process.exit(1), 200);
+      },
+    });
+    process.stdout.write(`posthorn mta listens on ${mta.addresses.join(', ')}\n`);
+    // What pmta reload does, for those who are used to signals.
+    process.on('SIGHUP', () => {
+      mta.reload().catch((error: Error) => log.error(`reload failed, nothing has changed: ${error.message}`));
+    });
+    await untilStopped();
+    await mta.stop();
+    return 0;
+  } finally {
+    await logFile.close();
+  }
 }
 
 /** Names what the files say and this server does not do yet; null when there is nothing. */

@@ -103,7 +103,11 @@ async function ask(call: Call): Promise<Answer> {
     },
     timeout: TIMEOUT_MS,
   };
-  const socketPath = loaded.config && controlSocketPath(loaded.config);
+  // A file that is broken just now must not keep an operator from the server that runs with what it was.
+  const stateDir =
+    loaded.config?.global.get('state-dir') ??
+    (loaded.root?.lines('state-dir').at(-1)?.value as string | undefined);
+  const socketPath = stateDir === undefined ? null : controlSocketPath(stateDir);
   if (socketPath) {
     const answer = await exchange({ ...options, socketPath }, body);
     if ('status' in answer) return answered(answer);
@@ -116,7 +120,6 @@ async function ask(call: Call): Promise<Answer> {
 /** Without the socket (its path too long, another version's server): the port, if `http-access` lets us. */
 async function askPort(call: Call, loaded: Loaded, options: RequestOptions, body: string): Promise<Answer> {
   const { config, root, diagnostics } = loaded;
-  // A file that is broken just now must not keep an operator from the server that runs with what it was.
   const port =
     config?.global.get('http-mgmt-port') ??
     (root?.lines('http-mgmt-port').at(-1)?.value as number | undefined);

@@ -31,8 +31,8 @@ const TLS_HANDSHAKE = 0x16;
 const FIRST_BYTE_MS = 10_000;
 
 /** Where `pmta` finds the server of this configuration; null when the path is too long for a socket. */
-export function controlSocketPath(config: Config): string | null {
-  const file = path.resolve(config.global.get('state-dir'), CONTROL_SOCKET);
+export function controlSocketPath(stateDir: string): string | null {
+  const file = path.resolve(stateDir, CONTROL_SOCKET);
   return Buffer.byteLength(file) <= LONGEST_SOCKET_PATH ? file : null;
 }
 
@@ -71,7 +71,7 @@ export async function openChannels(config: Config, handle: Handle): Promise<Chan
     const host = loopbackOnly(config) ? '127.0.0.1' : '0.0.0.0';
     bound = await listen(front, host, port, `http-mgmt-port, ${where}`);
   }
-  const socketPath = controlSocketPath(config);
+  const socketPath = controlSocketPath(config.global.get('state-dir'));
   if (socketPath !== null) await listenOnSocket(control, socketPath);
   return {
     port: bound,

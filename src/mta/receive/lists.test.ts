@@ -110,7 +110,7 @@ test('a recipient that was taken only to be bounced: bounced with that status an
   const item = { spoolId, index: 0, receivedAt: 0, attempts: 0, holdUntil: 0, priority: 50 };
   const pending = { ...item, domain: REFUSED_QUEUE, vmta: '{default}' };
   await mta.spool.store(envelope, CONTENT, [pending], []);
-  const queued = { ...item, job: '', windows: null };
+  const queued = { ...item, job: '', windows: null, size: 0 };
   mta.scheduler.add(REFUSED_QUEUE, '{default}', queued, mta.clock.now());
   mta.dispatcher.kick();
   await until(() => mta.journal().length === 1);

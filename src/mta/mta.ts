@@ -135,7 +135,6 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       waits.resume(id);
     },
     wake: () => dispatcher.kick(),
-<<<<<<< HEAD
     onMode: (queue, mode, why) => {
       log.info(`${queue.name} is in ${mode} mode: ${why}`);
       notices.mode(queue, mode, why);
@@ -144,12 +143,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       log.info(`source ${address} is ${disabled ? 'disabled' : 'enabled'} for ${queue.name}: ${why}`);
       notices.source(queue, address, disabled, why, until);
     },
-=======
-    onMode: (queue, mode, why) => log.info(`${queue.name} is in ${mode} mode: ${why}`),
-    onSource: (queue, address, disabled, why) =>
-      log.info(`source ${address} is ${disabled ? 'disabled' : 'enabled'} for ${queue.name}: ${why}`),
     pausedBy: (domain, vmta) => (pauses.isQueuePaused(domain, vmta) ? 'pmta pause queue' : null),
->>>>>>> abdedfc (Management: every pmta command but trace and resolve, by control socket, key or token; lists, explain of messages and jobs; log generations)
     onMoved: (items, queue) => outcomes.moved(queue, items),
     onRerouteLoop: (queues) =>
       log.error(`reroutes lead in a circle, mail rests in its last queue: ${queues.join(', ')}`),

@@ -157,7 +157,7 @@ total-max-smtp-in 1000
     smtp-hosts [127.0.0.1]:${port.next}
 </domain>
 <acct-file ${dir}/acct/acct.csv>
-    records r, d, b, t, rb, rs, f
+    records r, d, b, t, tq, rb, rs, f
     record-fields r *, header_subject, header___proto__, header_constructor
     record-fields d *, header_subject, header___proto__, header_constructor
 </acct-file>

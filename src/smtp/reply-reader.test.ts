@@ -36,6 +36,12 @@ test('text is UTF-8 where it can be, else Latin-1', () => {
   assert.equal(read(Buffer.from('550 Grüße\r\n', 'latin1')).replies[0]?.lines[0], 'Grüße');
 });
 
+test('what a terminal, a log or a record would obey is written out', () => {
+  const { replies } = read(Buffer.from('550 a\tb\rc\x1b[2J\0\x9b \u202e\r\n', 'utf8'));
+  assert.deepEqual(replies[0]?.lines, ['a b\\x0dc\\x1b[2J\\x00\\x9b \\u202e']);
+  assert.equal(read('\x1b[2J\r\n').fault, 'the reply is not SMTP: \\x1b[2J');
+});
+
 test('what is no reply, and what never ends, is a fault', () => {
   for (const wire of [
     '\r\n',
@@ -52,6 +58,8 @@ test('what is no reply, and what never ends, is a fault', () => {
   assert.match(read(`250 ${'x'.repeat(9000)}`).fault ?? '', /too long/);
   assert.match(read(`250 ${'x'.repeat(9000)}\r\n`).fault ?? '', /too long/);
   assert.match(read('250-x\r\n'.repeat(101)).fault ?? '', /too many lines/);
+  assert.match(read(`250-${'x'.repeat(8000)}\r\n`.repeat(5)).fault ?? '', /too long/);
+  assert.equal(read(`250 ${'x'.repeat(8000)}\r\n`.repeat(20)).fault, null, 'each by itself is short enough');
   assert.equal(read('250-x').midway, true);
 });
 

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { printable } from '../system/log.ts';
 
 /** One reply as a server sent it (RFC 5321 section 4.2). */
 export interface SmtpReply {
@@ -6,7 +7,10 @@ export interface SmtpReply {
   readonly code: number;
   /** `5.1.1`, '' when the text does not begin with one (RFC 2034). */
   readonly enhanced: string;
-  /** Text of each line after the code, the enhanced code still in front. UTF-8 where valid, else Latin-1. */
+  /**
+   * Text of each line after the code, the enhanced code still in front. UTF-8 where valid, else Latin-1; tabs as
+   * blanks, other controls and direction marks as `\xNN`, because it goes into records, logs and terminals.
+   */
   readonly lines: readonly string[];
 }
 
@@ -18,6 +22,8 @@ export function replyText(reply: SmtpReply): string {
 /** RFC 5321 allows 512; real refusals with links in them go beyond. */
 const LONGEST_LINE = 8192;
 const MOST_LINES = 100;
+/** Characters of all lines of a reply. A thousand recipients may get one each. */
+const LONGEST_REPLY = 32_768;
 const LF = 0x0a;
 const CR = 0x0d;
 const EMPTY = Buffer.alloc(0);
@@ -32,6 +38,7 @@ export class ReplyReader {
   readonly replies: SmtpReply[] = [];
   #rest: Buffer = EMPTY;
   #lines: string[] = [];
+  #length = 0;
 
   /** Something of an unfinished reply is here. */
   get midway(): boolean {
@@ -61,13 +68,16 @@ export class ReplyReader {
 
   #line(text: string): string | null {
     const match = REPLY_LINE.exec(text);
-    if (!match) return `the reply is not SMTP: ${text.slice(0, 100)}`;
-    this.#lines.push(match[3] ?? '');
+    if (!match) return `the reply is not SMTP: ${printable(text.slice(0, 100))}`;
+    this.#lines.push(printable((match[3] ?? '').replaceAll('\t', ' ')));
+    this.#length += text.length;
+    if (this.#length > LONGEST_REPLY) return 'the reply is too long';
     if (match[2] === '-') {
       return this.#lines.length >= MOST_LINES ? 'the reply has too many lines' : null;
     }
     const lines = this.#lines;
     this.#lines = [];
+    this.#length = 0;
     this.replies.push({ code: Number(match[1]), enhanced: ENHANCED.exec(lines[0]!)?.[1] ?? '', lines });
     return null;
   }

@@ -6,9 +6,12 @@ import { replyText, type SmtpReply } from '../../smtp/index.ts';
 import { categoryOf, matchText } from '../accounting/category.ts';
 import { statusText } from '../accounting/dsn-text.ts';
 
-/** The reply as a diagnostic: code and text on one line, the code of continuation lines dropped. */
+/** Each recipient's record and events hold it. */
+const LONGEST_DIAGNOSTIC = 4096;
+
+/** The reply as a diagnostic: code and text on one line, the code of continuation lines dropped; its first 4,096. */
 export function diagnosticOf(reply: SmtpReply): string {
-  return `smtp;${replyText(reply).trimEnd()}`;
+  return `smtp;${replyText(reply).trimEnd()}`.slice(0, LONGEST_DIAGNOSTIC);
 }
 
 export interface ReplyReading {

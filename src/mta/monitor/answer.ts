@@ -1,3 +1,5 @@
+import { printable } from '../../system/log.ts';
+
 /**
  * The shapes in which the management interface answers (management guide, section 3): one value tree, printed as
  * JSON, XML or DOM. A tree holds text, numbers, booleans and nested trees; `Kb` marks a figure in kilobytes, which
@@ -136,7 +138,7 @@ function dom(path: string, tree: Tree): string[] {
 }
 
 function domLine(path: string, text: string): string {
-  const safe = text.replace(/[\r\n]+/g, ' ').replace(/["\\]/g, (c) => `\\${c}`);
+  const safe = printable(text.replace(/[\r\n]+/g, ' ')).replace(/["\\]/g, (c) => `\\${c}`);
   return `${path}="${safe}"\n`;
 }
 

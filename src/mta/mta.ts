@@ -3,59 +3,29 @@ import { randomBytes } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, formatDiagnostic, type Loaded } from '../config/index.ts';
-import { createStsPolicies } from '../dns/index.ts';
 import { openSpool, type Spool } from '../spool/spool.ts';
 import { spoolIdMaker } from '../spool/spool-id.ts';
-import type { PendingRecipient } from '../spool/stored-message.ts';
 import type { Clock } from '../system/clock.ts';
 import { requireWritableFolder, writeFileDurably } from '../system/durable-file.ts';
 import { lockFolder } from '../system/folder-lock.ts';
 import type { Log } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
 import { createControl } from './control.ts';
-import { Delivery } from './deliver/delivery.ts';
-import { DiscardDelivery } from './deliver/discard-delivery.ts';
-import { Dispatcher } from './deliver/dispatcher.ts';
-import { FileDelivery } from './deliver/file-delivery.ts';
-import { HttpDelivery } from './deliver/http-delivery.ts';
-import { OutcomeWriter } from './deliver/outcome-writer.ts';
-import { PipeDelivery } from './deliver/pipe-delivery.ts';
-import { QueueFate } from './deliver/queue-fate.ts';
-import { Renderer } from './deliver/render.ts';
-import { SmtpDelivery } from './deliver/smtp-delivery.ts';
-import { Waits } from './deliver/waits.ts';
 import { putInForce } from './in-force.ts';
 import { ReferenceSigner } from './inbound/reference.ts';
-import { ReportReader } from './inbound/report-reader.ts';
-import { limitsFromConfig } from './limits-from-config.ts';
 import { CountersView } from './monitor/counters.ts';
 import { Pauses } from './monitor/pauses.ts';
 import { openMonitor } from './monitor/server.ts';
 import type { StatusSources } from './monitor/status.ts';
 import { TrafficMeter } from './monitor/traffic.ts';
 import { PrecachedDomains } from './precached-domains.ts';
-import { queuedRecipient } from './queue/queued-recipient.ts';
-import { Scheduler } from './queue/scheduler.ts';
-import { InboundChecks } from './receive/checks/inbound-checks.ts';
-import { createIntake } from './receive/intake.ts';
-import { Listeners } from './receive/listeners.ts';
-import { Pickup } from './receive/pickup/pickup.ts';
-import { Reception } from './receive/reception.ts';
 import { spaceGuard } from './receive/space-guard.ts';
-import { TransmissionsApi } from './receive/transmissions/transmissions-api.ts';
-import { TransmissionsListeners } from './receive/transmissions/transmissions-listeners.ts';
-import { WaysIn } from './receive/ways-in.ts';
+import { createReceiving } from './receiving.ts';
 import { Records } from './records.ts';
+import { recover } from './recover.ts';
 import { restartNeeded } from './reload.ts';
-import { copiesOf } from './reports/copies.ts';
-import { DelayNotices } from './reports/delay-notices.ts';
-import { OperatorNotices } from './reports/operator-notices.ts';
-import { OwnMailMaker, together } from './reports/own-mail.ts';
-import { SenderReports } from './reports/sender-reports.ts';
 import { openColdCounts } from './route/cold-counts.ts';
-import { Placements } from './route/placement.ts';
-import { PoolRotation } from './route/pool-rotation.ts';
-import { RollupRoutes } from './route/rollup-routes.ts';
+import { createSending } from './sending.ts';
 import { keptSecret } from './state-files.ts';
 
 export interface MtaOptions {
@@ -129,161 +99,28 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
 
   const pauses = new Pauses(stateDir);
   await pauses.load();
-  const scheduler: Scheduler = new Scheduler(limitsFromConfig(config), {
-    resume: (id) => {
-      smtp.resume(id);
-      waits.resume(id);
-    },
-    wake: () => dispatcher.kick(),
-    onMode: (queue, mode, why) => {
-      log.info(`${queue.name} is in ${mode} mode: ${why}`);
-      notices.mode(queue, mode, why);
-    },
-    onSource: (queue, address, disabled, why, until) => {
-      log.info(`source ${address} is ${disabled ? 'disabled' : 'enabled'} for ${queue.name}: ${why}`);
-      notices.source(queue, address, disabled, why, until);
-    },
-    pausedBy: (domain, vmta) => (pauses.isQueuePaused(domain, vmta) ? 'pmta pause queue' : null),
-    onMoved: (items, queue) => outcomes.moved(queue, items),
-    onRerouteLoop: (queues) =>
-      log.error(`reroutes lead in a circle, mail rests in its last queue: ${queues.join(', ')}`),
-  });
-  const waits = new Waits(clock);
   const newSpoolId = spoolIdMaker(clock.now);
-  const ownMail = new OwnMailMaker({ config, newSpoolId, hostName, clock });
-  const reports = new SenderReports(config, spool, ownMail, clock);
-  for (const job of pauses.jobs) scheduler.pauseJob(job, 'pmta pause job');
-  const outcomes = new OutcomeWriter({
-    spool,
-    scheduler,
-    clock,
-    log,
-    onWritten: () => {
-      records.notify();
-      dispatcher.kick();
-    },
-    consequences: (queue, told) =>
-      together([
-        ...reports.about(queue, told),
-        ...copiesOf(queue, told, { config: config(), spool, mail: ownMail }),
-      ]),
-    enqueue: (recipients) => enqueue(recipients),
+  const shared = { inForce: () => inForce, spool, newSpoolId, traffic, hostName, clock, log };
+  const sending = createSending({
+    ...shared,
+    pauses,
+    stateDir,
+    onOutcomes: () => records.notify(),
+    reports: true,
   });
-  const notices = new OperatorNotices({
-    config,
-    spool,
-    mail: ownMail,
-    enqueue: (recipients) => {
-      records.notify();
-      enqueue(recipients);
-    },
-    clock,
-    log,
-  });
-  const delayNotices = new DelayNotices({
-    spool,
-    reports,
-    config,
-    enqueue: (recipients) => {
-      records.notify();
-      enqueue(recipients);
-    },
-    clock,
-    log,
-  });
-  const fate = new QueueFate(scheduler, outcomes, clock);
-  const rollup = new RollupRoutes({ resolver: () => inForce.resolver, spool, scheduler, clock, log });
-  const renderer = new Renderer(() => inForce, clock, log.named('delivery'));
-  const smtp = new SmtpDelivery({
-    scheduler,
-    spool,
-    outcomes,
-    fate,
-    renderer,
-    resolver: () => inForce.resolver,
-    rollup,
-    stsPolicies: createStsPolicies({ resolver: () => inForce.resolver, clock }),
-    traffic,
-    hostName,
-    clock,
-    log: log.named('delivery'),
-  });
-  const local = {
-    waits,
-    scheduler,
-    spool,
-    outcomes,
-    fate,
-    renderer,
-    traffic,
-    clock,
-    log: log.named('delivery'),
-  };
-  const pipe = new PipeDelivery(local);
-  const delivery = new Delivery({
-    config,
-    transports: {
-      smtp,
-      pipe,
-      file: new FileDelivery({ ...local, stateDir }),
-      'http-delivery': new HttpDelivery(local),
-      discard: new DiscardDelivery(scheduler, outcomes, clock),
-    },
-    fate,
-    rollup,
-    clock,
-  });
-  const dispatcher = new Dispatcher(scheduler, (grant) => delivery.run(grant), clock, log);
-
-  const enqueue = (recipients: readonly PendingRecipient[]) => {
-    const now = clock.now();
-    for (const item of recipients) scheduler.add(item.domain, item.vmta, queuedRecipient(item), now);
-    dispatcher.kick();
-  };
+  const { scheduler, outcomes, dispatcher, delayNotices } = sending;
   const guard = await spaceGuard(spoolSettings.dir, spoolSettings.settings.get('min-free-space'), clock);
-  const takeMessage = createIntake({
-    spool,
-    newSpoolId,
+  const { waysIn, reception } = createReceiving({
+    ...shared,
     references,
-    reports: new ReportReader(references),
-    pools: new PoolRotation(),
-    placements: new Placements({ cold, rollup: (...of) => rollup.known(...of), clock }),
-    tracking: () => inForce.tracking,
-    headersWanted: () => inForce.headersWanted,
+    cold,
+    rollup: sending.rollup,
+    spoolRefusal: guard.refusal,
     enqueue: (recipients) => {
       records.notify();
-      if (recipients.length > 0) enqueue(recipients);
+      if (recipients.length > 0) sending.enqueue(recipients);
     },
-    onReceived: (count, bytes) => traffic.add('in', count, bytes, clock.now()),
-    hostName,
-    clock,
-    log: log.named('receive'),
   });
-  const reception = new Reception({
-    config,
-    takeMessage,
-    spoolRefusal: guard.refusal,
-    checks: [
-      new InboundChecks({ resolver: () => inForce.resolver, hostName, clock, log: log.named('receive') }),
-    ],
-    hostName,
-    clock,
-    log: log.named('receive'),
-  });
-  const transmissions = new TransmissionsApi({
-    config,
-    takeMessage,
-    spoolRefusal: guard.refusal,
-    log: log.named('transmissions'),
-  });
-  const waysIn = new WaysIn(
-    new Listeners(reception, clock, log.named('receive')),
-    new TransmissionsListeners(
-      (request, response) => transmissions.handle(request, response),
-      log.named('transmissions'),
-    ),
-    new Pickup({ takeMessage, spool, spoolRefusal: guard.refusal, clock, log: log.named('pickup') }),
-  );
 
   const reload = async (newText?: string): Promise<string[]> => {
     const { config: next, diagnostics } = options.readConfig(newText);
@@ -367,7 +204,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   delayNotices.start();
   log.info('running', { messages: spool.messageCount });
   // Mail is taken and delivered meanwhile: a full spool takes a while to read.
-  const recovered = recover(spool, enqueue, () => stopping, log);
+  const recovered = recover(spool, sending.enqueue, () => stopping, log);
 
   return {
     addresses: [...waysIn.addresses, ...(monitor.port === null ? [] : [`http://127.0.0.1:${monitor.port}`])],
@@ -380,10 +217,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       await reloading;
       await waysIn.close(GRACE_MS);
       await delayNotices.stop();
-      scheduler.stop();
-      await within(GRACE_MS, dispatcher.drained(), clock);
-      pipe.stop();
-      await within(GRACE_MS, outcomes.settled(), clock);
+      await sending.stop((done) => within(GRACE_MS, done, clock));
       await within(GRACE_MS, records.drain(GRACE_MS), clock);
       await records.close();
       guard.close();
@@ -396,37 +230,6 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       log.info('stopped');
     },
   };
-}
-
-/** Longest that reading the spool holds up everything else, nearly. */
-const SCAN_TURN_MS = 10;
-
-/**
- * Puts back into their queues what was waiting when the server last ended, a batch per turn of the event loop, so
- * that everything else goes on between two of them. What is not read when the server stops waits for the next start.
- */
-async function recover(
-  spool: Spool,
-  enqueue: (recipients: readonly PendingRecipient[]) => void,
-  stopping: () => boolean,
-  log: Log,
-): Promise<void> {
-  let count = 0;
-  let turnBegan = performance.now();
-  try {
-    for (const batch of spool.recover()) {
-      enqueue(batch);
-      count += batch.length;
-      if (performance.now() - turnBegan < SCAN_TURN_MS) continue;
-      await new Promise((resolve) => setImmediate(resolve));
-      if (stopping()) break;
-      turnBegan = performance.now();
-    }
-  } catch (error) {
-    // New mail goes on; what was not reached waits on disk.
-    log.error(`the spool could not be read to its end: ${(error as Error).stack ?? error}`);
-  }
-  if (count > 0) log.info('recovered from the spool', { recipients: count, messages: spool.messageCount });
 }
 
 /** Waits for something, but not for ever: what is not done by then is done after the restart. */

@@ -11,7 +11,6 @@ import { good } from '../config/testing.ts';
 import {
   createDnsServer,
   createResolver,
-  createStsPolicies,
   type DnsServerAddress,
   type Resolver,
   type StsOptions,
@@ -25,38 +24,26 @@ import type { Envelope, PendingRecipient } from '../spool/stored-message.ts';
 import { systemClock } from '../system/clock.ts';
 import { type Log, silentLog } from '../system/log.ts';
 import { TestClock } from '../system/testing.ts';
-import { Delivery } from './deliver/delivery.ts';
-import { DiscardDelivery } from './deliver/discard-delivery.ts';
-import { Dispatcher } from './deliver/dispatcher.ts';
+import type { Dispatcher } from './deliver/dispatcher.ts';
 import { DkimSigner } from './deliver/dkim-choice.ts';
-import { FileDelivery } from './deliver/file-delivery.ts';
-import { HttpDelivery } from './deliver/http-delivery.ts';
-import { OutcomeWriter } from './deliver/outcome-writer.ts';
-import { PipeDelivery } from './deliver/pipe-delivery.ts';
-import { QueueFate } from './deliver/queue-fate.ts';
-import { Renderer } from './deliver/render.ts';
-import { SmtpDelivery } from './deliver/smtp-delivery.ts';
+import type { OutcomeWriter } from './deliver/outcome-writer.ts';
 import { Tracking } from './deliver/tracking.ts';
-import { Waits } from './deliver/waits.ts';
 import { ReferenceSigner } from './inbound/reference.ts';
 import { ReportReader } from './inbound/report-reader.ts';
-import { limitsFromConfig } from './limits-from-config.ts';
 import { TrafficMeter } from './monitor/traffic.ts';
 import { queuedRecipient } from './queue/queued-recipient.ts';
-import { Scheduler } from './queue/scheduler.ts';
+import type { Scheduler } from './queue/scheduler.ts';
 import { createIntake } from './receive/intake.ts';
 import { Reception } from './receive/reception.ts';
 import type { ReceptionCheck } from './receive/reception-checks.ts';
 import type { TakeMessage } from './receive/submission.ts';
-import { copiesOf } from './reports/copies.ts';
-import { DelayNotices, firstDelayNotice } from './reports/delay-notices.ts';
-import { OwnMailMaker, together } from './reports/own-mail.ts';
-import { SenderReports } from './reports/sender-reports.ts';
+import { type DelayNotices, firstDelayNotice } from './reports/delay-notices.ts';
 import { openColdCounts } from './route/cold-counts.ts';
 import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
 import { queueDomain } from './route/queue-domain.ts';
-import { RollupRoutes } from './route/rollup-routes.ts';
+import type { RollupRoutes } from './route/rollup-routes.ts';
+import { createSending } from './sending.ts';
 
 /** A folder that goes when the test ends. */
 export function folder(t: TestContext): string {
@@ -251,81 +238,29 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
   const log = options.log ?? silentLog;
   const dir = options.dir ?? folder(t);
   const spool = openSpool(dir, { mapSize: options.mapSize });
-  const scheduler: Scheduler = new Scheduler(
-    limitsFromConfig(() => config),
-    {
-      resume: (id) => {
-        smtp.resume(id);
-        waits.resume(id);
-      },
-      wake: () => dispatcher.kick(),
-      onMoved: (items, queue) => outcomes.moved(queue, items),
-    },
-  );
   const newId = spoolIdMaker(() => clock.now());
-  const waits = new Waits(clock);
-  const ownMail = new OwnMailMaker({ config: () => config, newSpoolId: newId, hostName: 'mta.test', clock });
-  const reports = new SenderReports(() => config, spool, ownMail, clock);
-  const enqueue = (recipients: readonly PendingRecipient[]) => {
-    for (const item of recipients) scheduler.add(item.domain, item.vmta, queuedRecipient(item), clock.now());
-    dispatcher.kick();
-  };
-  const delayNotices = new DelayNotices({ spool, reports, config: () => config, enqueue, clock, log });
-  const outcomes = new OutcomeWriter({
-    spool,
-    scheduler,
-    clock,
-    log,
-    onWritten: () => dispatcher.kick(),
-    ...(options.reports
-      ? {
-          consequences: (queue, told) =>
-            together([
-              ...reports.about(queue, told),
-              ...copiesOf(queue, told, { config, spool, mail: ownMail }),
-            ]),
-          enqueue,
-        }
-      : {}),
-  });
   const inForce = {
+    config,
+    resolver,
     dkim: await DkimSigner.load(config, log),
     tracking: await Tracking.open(config, dir, log),
   };
-  const fate = new QueueFate(scheduler, outcomes, clock);
-  const rollup = new RollupRoutes({ resolver: () => resolver, spool, scheduler, clock, log });
-  const traffic = new TrafficMeter(clock.now());
-  const renderer = new Renderer(() => inForce, clock, log);
-  const smtp = new SmtpDelivery({
-    scheduler,
+  const sending = createSending({
+    inForce: () => inForce,
     spool,
-    outcomes,
-    fate,
-    renderer,
-    resolver: () => resolver,
-    rollup,
-    stsPolicies: createStsPolicies({ resolver: () => resolver, clock, ...options.sts }),
-    traffic,
+    newSpoolId: newId,
+    pauses: null,
+    traffic: new TrafficMeter(clock.now()),
+    stateDir: dir,
     hostName: 'mta.test',
+    onOutcomes() {},
+    reports: options.reports ?? false,
+    ca: options.ca,
+    sts: options.sts,
     clock,
     log,
   });
-  const local = { waits, scheduler, spool, outcomes, fate, renderer, traffic, clock, log };
-  const pipe = new PipeDelivery(local);
-  const delivery = new Delivery({
-    config: () => config,
-    transports: {
-      smtp,
-      pipe,
-      file: new FileDelivery({ ...local, stateDir: dir }),
-      'http-delivery': new HttpDelivery({ ...local, ca: options.ca }),
-      discard: new DiscardDelivery(scheduler, outcomes, clock),
-    },
-    fate,
-    rollup,
-    clock,
-  });
-  const dispatcher: Dispatcher = new Dispatcher(scheduler, (grant) => delivery.run(grant), clock, log);
+  const { scheduler, outcomes, dispatcher, delayNotices, rollup } = sending;
   let stopped = false;
 
   const quiet = async () => {
@@ -341,10 +276,7 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
   const stop = async () => {
     if (stopped) return;
     stopped = true;
-    scheduler.stop();
-    pipe.stop();
-    await dispatcher.drained();
-    await outcomes.settled();
+    await sending.stop((done) => done);
     await spool.close();
   };
   t.after(stop);

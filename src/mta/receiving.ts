@@ -1,0 +1,82 @@
+/** The receiving half of the MTA, put together: every way in, up to a message in the spool. */
+import type { Config } from '../config/index.ts';
+import type { Resolver } from '../dns/index.ts';
+import type { Spool } from '../spool/spool.ts';
+import type { PendingRecipient } from '../spool/stored-message.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Log } from '../system/log.ts';
+import type { Tracking } from './deliver/tracking.ts';
+import type { ReferenceSigner } from './inbound/reference.ts';
+import { ReportReader } from './inbound/report-reader.ts';
+import type { TrafficMeter } from './monitor/traffic.ts';
+import { InboundChecks } from './receive/checks/inbound-checks.ts';
+import { createIntake } from './receive/intake.ts';
+import { Listeners } from './receive/listeners.ts';
+import { Pickup } from './receive/pickup/pickup.ts';
+import { Reception } from './receive/reception.ts';
+import { TransmissionsApi } from './receive/transmissions/transmissions-api.ts';
+import { TransmissionsListeners } from './receive/transmissions/transmissions-listeners.ts';
+import { WaysIn } from './receive/ways-in.ts';
+import type { ColdCounts } from './route/cold-counts.ts';
+import { Placements } from './route/placement.ts';
+import { PoolRotation } from './route/pool-rotation.ts';
+import type { RollupRoutes } from './route/rollup-routes.ts';
+
+export interface ReceivingDeps {
+  /** What a reload replaces. */
+  readonly inForce: () => {
+    readonly config: Config;
+    readonly tracking: Tracking;
+    readonly headersWanted: ReadonlySet<string>;
+    readonly resolver: Resolver;
+  };
+  readonly spool: Spool;
+  readonly newSpoolId: () => string;
+  readonly references: ReferenceSigner;
+  readonly cold: ColdCounts;
+  readonly rollup: RollupRoutes;
+  readonly traffic: TrafficMeter;
+  /** Why no message can be taken now; null when all is well. */
+  readonly spoolRefusal: () => string | null;
+  /** The message is stored: its recipients may be delivered. There may be none, and outcomes all the same. */
+  readonly enqueue: (recipients: readonly PendingRecipient[]) => void;
+  readonly hostName: string;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface Receiving {
+  readonly waysIn: WaysIn;
+  readonly reception: Reception;
+}
+
+export function createReceiving(deps: ReceivingDeps): Receiving {
+  const { inForce, spool, references, rollup, traffic, spoolRefusal, hostName, clock } = deps;
+  const log = deps.log.named('receive');
+  const config = () => inForce().config;
+  const takeMessage = createIntake({
+    spool,
+    newSpoolId: deps.newSpoolId,
+    references,
+    reports: new ReportReader(references),
+    pools: new PoolRotation(),
+    placements: new Placements({ cold: deps.cold, rollup: (...of) => rollup.known(...of), clock }),
+    tracking: () => inForce().tracking,
+    headersWanted: () => inForce().headersWanted,
+    enqueue: deps.enqueue,
+    onReceived: (count, bytes) => traffic.add('in', count, bytes, clock.now()),
+    hostName,
+    clock,
+    log,
+  });
+  const checks = [new InboundChecks({ resolver: () => inForce().resolver, hostName, clock, log })];
+  const reception = new Reception({ config, takeMessage, spoolRefusal, checks, hostName, clock, log });
+  const apiLog = deps.log.named('transmissions');
+  const transmissions = new TransmissionsApi({ config, takeMessage, spoolRefusal, log: apiLog });
+  const waysIn = new WaysIn(
+    new Listeners(reception, clock, log),
+    new TransmissionsListeners((request, response) => transmissions.handle(request, response), apiLog),
+    new Pickup({ takeMessage, spool, spoolRefusal, clock, log: deps.log.named('pickup') }),
+  );
+  return { waysIn, reception };
+}

@@ -15,6 +15,7 @@ export type {
 } from './client-types.ts';
 export { DEFAULT_CLIENT_TIMEOUTS, positive, wasAccepted } from './client-types.ts';
 export { connectSmtp, createSmtpClientContext } from './connect.ts';
+export { ContentRoom } from './content-room.ts';
 export { hasBareLineEnd } from './message-data.ts';
 export type {
   MailCommand,

@@ -29,6 +29,7 @@ export class MessageCollector {
   readonly #limit: number;
   #pieces: Buffer[] = [];
   #received = 0;
+  #forgetful = false;
   #block: Buffer | null = null;
   #blockUsed = 0;
   /** The DATA command's own line end counts, so a dot line may come first. */
@@ -59,12 +60,19 @@ export class MessageCollector {
     return end;
   }
 
+  /** Keeps nothing any more: what comes is counted, and looked through for its end. */
+  forget(): void {
+    this.#forgetful = true;
+    this.#pieces = [];
+    this.#block = null;
+    this.#blockUsed = 0;
+  }
+
   /** Takes a whole piece unlooked at. */
   push(piece: Buffer): void {
     this.#received += piece.length;
-    if (this.#received > this.#limit) {
-      this.#pieces = [];
-      this.#block = null;
+    if (this.#received > this.#limit || this.#forgetful) {
+      this.forget();
       return;
     }
     if (piece.length >= SMALL_PIECE || (this.#received === piece.length && piece.length > 0)) {

@@ -291,7 +291,7 @@ function rcptParams(text: string, rules: ParamRules): RcptParams | PathFault {
       const semicolon = (value ?? '').indexOf(';');
       const type = (value ?? '').slice(0, Math.max(0, semicolon));
       const address = semicolon > 0 ? decodeXtext(value!.slice(semicolon + 1)) : null;
-      if (!address || !KEYWORD.test(type) || address.length > 500 || /[\x00-\x1f\x7f]/.test(address)) {
+      if (!address || !KEYWORD.test(type) || address.length > 500 || /[\x00-\x1f\x7f-\x9f]/.test(address)) {
         return fault(501, '5.5.4', 'Syntax: ORCPT=type;address in xtext');
       }
       params.orcpt = { type, address };

@@ -1,6 +1,7 @@
+import type { ContentRoom } from './content-room.ts';
 import { hasBareLineEnd, MessageCollector, removeStuffing } from './message-data.ts';
 import type { Reply } from './reply.ts';
-import { BARE_LINE_END, TOO_BIG } from './server-replies.ts';
+import { BARE_LINE_END, NO_ROOM, TOO_BIG } from './server-replies.ts';
 import type { Answer, MaybeLater, SmtpServerOptions } from './server-types.ts';
 import type { ServerWire } from './server-wire.ts';
 
@@ -13,13 +14,22 @@ export class IncomingContent {
   readonly startedAt: number;
   /** Who gets it in the place of `onMessage`. */
   readonly collected: ((content: Buffer) => MaybeLater<Answer>) | null;
+  readonly #room: ContentRoom | undefined;
   readonly #collector: MessageCollector;
   #stuffed = false;
+  /** Bytes of the room that are ours. */
+  #held = 0;
+  #crowded = false;
 
-  constructor(maxSize: number, startedAt: number, collected: IncomingContent['collected'] = null) {
+  constructor(
+    { maxMessageSize, contentRoom }: Pick<SmtpServerOptions, 'maxMessageSize' | 'contentRoom'>,
+    startedAt: number,
+    collected: IncomingContent['collected'] = null,
+  ) {
     this.startedAt = startedAt;
+    this.#room = contentRoom;
     this.collected = collected;
-    const limit = Math.min(maxSize, LARGEST_MESSAGE);
+    const limit = Math.min(maxMessageSize, LARGEST_MESSAGE);
     // Stuffed dots do not count (RFC 1870 section 5), so a little more than the limit is held until they are off.
     this.#collector = new MessageCollector(limit + (limit >> 5) + 1024);
   }
@@ -39,18 +49,56 @@ export class IncomingContent {
     wire.takePiece((input, from) => {
       const end = this.#collector.pushUntilDot(input, from);
       found = end !== -1;
-      return found ? end : input.length;
+      const used = found ? end : input.length;
+      this.#hold(used - from);
+      return used;
     });
     return found;
   }
 
   push(piece: Buffer): void {
     this.#collector.push(piece);
+    this.#hold(piece.length);
+  }
+
+  /** Finds room for what was just collected; without it, what comes is read and forgotten. */
+  #hold(bytes: number): void {
+    if (!this.#room) return;
+    if (!this.#crowded && !this.overflowed) {
+      if (this.#room.take(bytes)) {
+        this.#held += bytes;
+        return;
+      }
+      this.#crowded = true;
+    }
+    if (this.#crowded) this.#collector.forget();
+    this.release();
+  }
+
+  /** Gives the room back: the content is no longer needed. */
+  release(): void {
+    this.#room?.give(this.#held);
+    this.#held = 0;
+  }
+
+  /** Keeps the room until a handler has answered. */
+  heldUntil<T>(call: () => MaybeLater<T>): MaybeLater<T> {
+    let answer: MaybeLater<T>;
+    try {
+      answer = call();
+    } catch (error) {
+      this.release();
+      throw error;
+    }
+    if (answer instanceof Promise) return answer.finally(() => this.release());
+    this.release();
+    return answer;
   }
 
   /** The finished content, or why it is not taken. */
   judge({ maxMessageSize, bareLineEnds }: SmtpServerOptions): Buffer | Reply {
     if (this.#collector.overflowed) return TOO_BIG;
+    if (this.#crowded) return NO_ROOM;
     const raw = this.#stuffed ? this.#collector.contentUntilDot() : this.#collector.content();
     if (bareLineEnds === 'reject' && hasBareLineEnd(raw)) return BARE_LINE_END;
     const content = this.#stuffed ? removeStuffing(raw) : raw;

@@ -34,6 +34,7 @@ export const TOO_MANY_RECIPIENTS = reply(
   '4.5.3',
   'Too many recipients; send the rest in another message',
 );
+export const NO_ROOM = reply(452, '4.3.1', 'Too much mail at once, try again later');
 export const TOO_BIG = reply(552, '5.3.4', 'Message too big');
 export const BARE_LINE_END = reply(550, '5.6.11', 'Message has a CR or LF that is not part of CRLF');
 export const GREETING_REFUSED = reply(503, '5.5.1', 'Service was refused; only QUIT is left');

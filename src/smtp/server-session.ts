@@ -146,6 +146,7 @@ export class SmtpServerSession implements Endpoints {
   /** Ends the open transaction, as RSET does; for handlers of extension commands. */
   endTransaction(): void {
     this.envelope = null;
+    this.#content?.release();
     this.#content = null;
     this.#rcptTried = false;
   }
@@ -489,7 +490,7 @@ export class SmtpServerSession implements Endpoints {
   }
 
   #collect(collected: IncomingContent['collected']): void {
-    this.#content = new IncomingContent(this.#options.maxMessageSize, this.#tools.clock.now(), collected);
+    this.#content = new IncomingContent(this.#options, this.#tools.clock.now(), collected);
     this.#state = 'data';
   }
 
@@ -511,7 +512,7 @@ export class SmtpServerSession implements Endpoints {
       (answer) => {
         if (answer === 'drop') this.#wire.drop();
         else if (answer && answer !== 'silent' && answer.code >= 400) chunk.refusal = answer;
-        else this.#content = new IncomingContent(this.#options.maxMessageSize, this.#tools.clock.now());
+        else this.#content = new IncomingContent(this.#options, this.#tools.clock.now());
       },
       (error) => {
         // Said when the chunk is through: its bytes must not be taken for commands.
@@ -537,6 +538,7 @@ export class SmtpServerSession implements Endpoints {
     this.#content = null;
     const content = incoming.judge(this.#options);
     if (!Buffer.isBuffer(content)) {
+      incoming.release();
       this.#tools.log.info('message refused', {
         client: this.remoteAddress,
         bytes: incoming.received,
@@ -548,14 +550,14 @@ export class SmtpServerSession implements Endpoints {
     const { collected, startedAt } = incoming;
     if (collected) {
       return this.#wire.ask(
-        () => collected(content),
+        () => incoming.heldUntil(() => collected(content)),
         (answer) => void this.#answered(answer, say.OK),
       );
     }
     const envelope = this.envelope!;
     this.endTransaction();
     this.#wire.ask(
-      () => this.#handlers.onMessage({ envelope, content, startedAt }, this),
+      () => incoming.heldUntil(() => this.#handlers.onMessage({ envelope, content, startedAt }, this)),
       (answer) => void this.#answered(answer, say.MESSAGE_OK),
     );
   }

@@ -1,6 +1,7 @@
 import type { SecureContext } from 'node:tls';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
+import type { ContentRoom } from './content-room.ts';
 import type { MailCommand, RcptCommand } from './path.ts';
 import type { Reply } from './reply.ts';
 import type { SmtpServerSession } from './server-session.ts';
@@ -54,6 +55,8 @@ export interface SmtpServerOptions {
   readonly octetVerbs?: ReadonlySet<string>;
   /** Bytes; Infinity shows as `SIZE 0` and is held at 512 MiB by this process's memory. */
   readonly maxMessageSize: number;
+  /** Shared by the sessions of a server; a message that finds no room gets `452 4.3.1`. None: each has its own limit. */
+  readonly contentRoom?: ContentRoom;
   /** Per transaction; more get `452 4.5.3`. */
   readonly maxRecipients: number;
   /** Bytes of one command line with its CRLF; RFC 5321 and its extensions need 2,048. */

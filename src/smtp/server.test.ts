@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { silentLog } from '../system/log.ts';
 import { TestClock } from '../system/testing.ts';
+import { ContentRoom } from './content-room.ts';
 import { lastReply } from './reply.ts';
 import { createSmtpServer } from './server.ts';
 import { smtpServerOptions } from './server-types.ts';
@@ -32,6 +33,75 @@ test('a client is turned away by its address in one line, or cut', async (t) => 
   assert.deepEqual(second.reader.replies, []);
   assert.deepEqual(seen, ['127.0.0.1', '127.0.0.1']);
   await server.close(0);
+});
+
+test('a client that is turned away and goes on talking is cut', async (t) => {
+  const clock = new TestClock();
+  const server = createSmtpServer(() => lastReply(421, '4.7.0', 'No'), { clock, log: silentLog });
+  const port = await server.listen('127.0.0.1', 0, 'a test');
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  t.after(() => socket.destroy());
+  socket.resume();
+  await once(socket, 'end');
+  let closed = false;
+  socket.on('error', () => {});
+  socket.once('close', () => {
+    closed = true;
+  });
+  for (let seconds = 0; seconds < 5; seconds++) {
+    assert.equal(closed, false);
+    socket.write('x');
+    await settled();
+    clock.advance(1_000);
+  }
+  while (!closed) {
+    socket.write('x');
+    await settled();
+  }
+  assert.equal(clock.waiting, 0);
+  await server.close(0);
+});
+
+test('messages on their way in have a bound together; what finds no room is tried later, and takes none', async (t) => {
+  const contentRoom = new ContentRoom(1_000_000);
+  let answer = () => {};
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const { port } = await startServer(
+    t,
+    { contentRoom, maxMessageSize: 1_000_000 },
+    { onMessage: () => answered.then(() => null) },
+  );
+  const begin = async (words: string) => {
+    const peer = await Peer.open(t, port);
+    await peer.reply();
+    for (const line of ['EHLO c', 'MAIL FROM:<a@b>', 'RCPT TO:<a@b>']) await peer.ask(line);
+    peer.write(words);
+    return peer;
+  };
+  const text = 'x'.repeat(998).concat('\r\n').repeat(600);
+  const first = await begin(`DATA\r\n${text}.\r\n`);
+  assert.match(await first.text(), /^354 /);
+  while (contentRoom.used < 600_000) await settled();
+  const second = await begin(`DATA\r\n${text}.\r\nNOOP\r\n`);
+  assert.match(await second.text(), /^354 /);
+  assert.match(await second.text(), /^452 4\.3\.1 /);
+  assert.match(await second.text(), /^250 /, 'the session goes on');
+  const third = await begin(`BDAT ${text.length} LAST\r\n${text}`);
+  assert.match(await third.text(), /^452 4\.3\.1 /);
+  answer();
+  assert.match(await first.text(), /^250 /);
+  assert.equal(contentRoom.used, 0);
+  // Given up in the middle, refused for its size, closed: all of it is given back.
+  const fourth = await begin(`DATA\r\n${text}`);
+  while (contentRoom.used < 600_000) await settled();
+  fourth.socket.destroy();
+  while (contentRoom.used > 0) await settled();
+  const fifth = await begin(`DATA\r\n${'x'.repeat(1_100_000)}\r\n.\r\n`);
+  await fifth.reply();
+  assert.match(await fifth.text(), /^(?:552|452) /);
+  assert.equal(contentRoom.used, 0);
 });
 
 test('an address that can not be bound is named in the error', async (t) => {

@@ -5,6 +5,7 @@ import {
   type SecureContextOptions,
   type SecureVersion,
 } from 'node:tls';
+import type { Clock } from '../system/clock.ts';
 import { listen } from '../system/listen.ts';
 import { readProxyHeader } from './proxy-header.ts';
 import { formatReply, type Reply } from './reply.ts';
@@ -31,6 +32,8 @@ export interface SmtpServer {
 
 /** How long a proxy has to say for whom it connects. */
 const PROXY_HEADER_MS = 5_000;
+/** How long a client that is refused has to hang up. */
+const TURNED_AWAY_MS = 5_000;
 
 /**
  * A listening SMTP server: sessions by `accept`, which decides by the client's address. `fromProxy` tells whether a
@@ -71,7 +74,7 @@ export function createSmtpServer(
   const serve = (socket: Socket, endpoints: Endpoints) => {
     const acceptance = accept(endpoints);
     if (acceptance === 'drop') socket.destroy();
-    else if ('code' in acceptance) turnAway(socket, acceptance);
+    else if ('code' in acceptance) turnAway(socket, acceptance, tools.clock);
     else {
       const session = createSmtpSession(socket, acceptance.options, acceptance.handlers, {
         ...tools,
@@ -118,12 +121,13 @@ function endpointsOf(socket: Socket): Endpoints {
   };
 }
 
-function turnAway(socket: Socket, reply: Reply): void {
+function turnAway(socket: Socket, reply: Reply, clock: Clock): void {
   socket.on('error', () => {});
   socket.end(formatReply(reply, true));
   socket.resume();
-  // A client that never hangs up must not hold the socket.
-  socket.setTimeout(5_000, () => socket.destroy());
+  // A client that never hangs up must not hold the socket, silent or not: these connections are counted nowhere.
+  const cancel = clock.after(TURNED_AWAY_MS, () => socket.destroy());
+  socket.once('close', cancel);
 }
 
 /**

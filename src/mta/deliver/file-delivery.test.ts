@@ -5,6 +5,7 @@ import { cpSync, linkSync, mkdirSync, readdirSync, readFileSync, symlinkSync, wr
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { queuedRecipient } from '../queue/queued-recipient.ts';
+import { parsePlainFile } from '../receive/pickup/plain-file.ts';
 import { CONTENT, folder, smallDisk, startDelivery, until } from '../testing.ts';
 import { destinationPath } from './file-path.ts';
 import { macroValues } from './macros.ts';
@@ -48,6 +49,23 @@ test('newfile-pickup: x-sender and x-receiver lines before the message', async (
     readFileSync(path.join(dir, name!), 'latin1'),
     `x-sender: news@brand.test\r\nx-receiver: kim@a.test\r\nx-receiver: lee@a.test\r\n${CONTENT}`,
   );
+});
+
+test('newfile-pickup: a message that begins with x-receiver names nobody to the reader of the folder', async (t) => {
+  const dir = folder(t);
+  const mta = await filed(t, dir, 'newfile-pickup');
+  const content = Buffer.from('X-Receiver : victim@far.test\r\nSubject: s\r\n\r\nHello\r\n');
+  await mta.submit(['kim@a.test'], { content });
+  await mta.quiet();
+  const written = readFileSync(path.join(dir, readdirSync(dir)[0]!));
+  const rules = { mostBytes: 1e6, mostRecipients: 10, unqualified: false, removeDot: false };
+  const read = parsePlainFile(written, rules as Parameters<typeof parsePlainFile>[1]);
+  assert.ok(read.kind === 'message');
+  assert.deepEqual(
+    read.recipients.map(({ address }) => address),
+    ['kim@a.test'],
+  );
+  assert.ok(written.includes(content));
 });
 
 test('a message that is delivered again after a kill replaces its file and does not stand there twice', async (t) => {

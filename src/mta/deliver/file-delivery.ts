@@ -106,6 +106,7 @@ export class FileDelivery implements Transport {
         ? pickupLines(
             sender,
             items.map((item) => envelope.recipients[item.index]!.address),
+            content,
           )
         : '';
     await newFile(place, name, [Buffer.from(lines), content]);
@@ -113,9 +114,17 @@ export class FileDelivery implements Transport {
   }
 }
 
-/** What a pickup folder reads the envelope from (guide section 7.2). */
-function pickupLines(sender: string, recipients: readonly string[]): string {
-  return [`x-sender: ${sender}`, ...recipients.map((address) => `x-receiver: ${address}`), ''].join('\r\n');
+/**
+ * What a pickup folder reads the envelope from (guide section 7.2). A message that itself begins with such a line would
+ * name recipients of its own choice to whoever reads the folder, and none of our rules about them has been asked: a
+ * field of ours stands between.
+ */
+function pickupLines(sender: string, recipients: readonly string[], content: Buffer): string {
+  const between = /^x-[a-z-]+[ \t]*:/i.test(content.toString('latin1', 0, 100))
+    ? ['Comments: the message']
+    : [];
+  const lines = [`x-sender: ${sender}`, ...recipients.map((address) => `x-receiver: ${address}`)];
+  return [...lines, ...between, ''].join('\r\n');
 }
 
 /** Written as `NAME.tmp` and renamed when it is whole and on disk, so that a reader of `*.msg` never sees a part. */

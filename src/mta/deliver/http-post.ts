@@ -3,6 +3,7 @@ import http from 'node:http';
 import https from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../system/clock.ts';
+import { printable } from '../../system/log.ts';
 
 export interface PostOptions {
   readonly url: URL;
@@ -84,7 +85,7 @@ export function post(options: PostOptions): Promise<PostResult> {
         finish({
           kind: 'answered',
           code: response.statusCode ?? 0,
-          reason: response.statusMessage ?? '',
+          reason: printable((response.statusMessage ?? '').slice(0, MOST_KEPT)),
           text: Buffer.concat(kept).toString('utf8').slice(0, MOST_KEPT),
           ends,
         });

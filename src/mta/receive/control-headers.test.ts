@@ -202,6 +202,7 @@ test('process-x-msys-api: what SparkPost would refuse is refused in its words', 
     [`{"campaign_id": "${'c'.repeat(65)}"}`, 'smtpapi_campaign_id context is limited to 64 bytes'],
     ['{"campaign_id": 7}', "'campaign_id' must be of type 'string'"],
     ['{', 'X-MSYS-API is not JSON'],
+    [`{"metadata": ${'{"a":'.repeat(9_000)}1${'}'.repeat(9_000)}}`, 'is nested deeper than 32 levels'],
     ['[]', "X-MSYS-API must be of type 'json object'"],
     [`{"metadata": {"a": "${'x'.repeat(11_000)}"}}`, "'metadata' is limited to"],
   ] as const) {

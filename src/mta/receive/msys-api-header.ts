@@ -14,6 +14,8 @@ const LARGEST_METADATA = 10 * 1024;
 const LONGEST_CAMPAIGN = 64;
 const MOST_TAGS = 10;
 const LONGEST_TAG = 255;
+/** Levels of objects and arrays: whoever writes metadata out again goes down all of them. */
+const DEEPEST = 32;
 
 /**
  * The JSON of an X-MSYS-API header; null when there is none. A Reply in the words of SparkPost's SMTP API when it is
@@ -21,6 +23,7 @@ const LONGEST_TAG = 255;
  */
 export function readApiHeader(text: string | null): InjectedFacts | Reply | null {
   if (text === null) return null;
+  if (isDeep(text)) return refusal(`is nested deeper than ${DEEPEST} levels`);
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -61,6 +64,23 @@ export function readApiHeader(text: string | null): InjectedFacts | Reply | null
     openTracking: open,
     clickTracking: click,
   };
+}
+
+/** Whether brackets outside of strings nest deeper than anybody needs. */
+function isDeep(text: string): boolean {
+  let depth = 0;
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (quoted) {
+      if (c === '\\') i++;
+      else if (c === '"') quoted = false;
+    } else if (c === '"') quoted = true;
+    else if (c === '{' || c === '[') {
+      if (++depth > DEEPEST) return true;
+    } else if (c === '}' || c === ']') depth--;
+  }
+  return false;
 }
 
 function refusal(what: string): Reply {

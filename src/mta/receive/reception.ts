@@ -1,4 +1,5 @@
 /** Decides about SMTP sessions: who may connect, sign in, relay; hands accepted messages on. */
+import { totalmem } from 'node:os';
 import type { Config, Listener, Settings, SmtpUser } from '../../config/index.ts';
 import type { StatusFacts } from '../../events/outcome.ts';
 import { parseAddress } from '../../mail/address.ts';
@@ -17,7 +18,7 @@ import type {
   SmtpServerSession,
   SmtpServerTls,
 } from '../../smtp/index.ts';
-import { lastReply, reply } from '../../smtp/index.ts';
+import { ContentRoom, lastReply, reply } from '../../smtp/index.ts';
 import { SpoolWriteError } from '../../spool/spool.ts';
 import type { NotifyRequest } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
@@ -40,6 +41,9 @@ import {
 } from './submission.ts';
 
 const RECIPIENT_OK = reply(250, '2.1.5', 'Recipient OK');
+
+/** Bytes of all messages on their way in: a quarter of the machine's memory, and the largest message in any case. */
+const LEAST_ROOM = 640 * 1024 * 1024;
 
 export interface ReceptionDeps {
   readonly config: () => Config;
@@ -73,6 +77,7 @@ export class Reception {
   readonly #log: SessionLog;
   readonly #handlers: SmtpServerHandlers;
   readonly #groups = new SourceGroups();
+  readonly #room = new ContentRoom(Math.max(LEAST_ROOM, totalmem() / 4));
   /** Sessions open now, all listeners together. */
   #open = 0;
   /** The most that were open at one time. */
@@ -132,7 +137,10 @@ export class Reception {
     }
     this.#open++;
     this.mostSessions = Math.max(this.mostSessions, this.#open);
-    const options = sessionOptions(source, listener, this.#deps.hostName, tls);
+    const options = {
+      ...sessionOptions(source, listener, this.#deps.hostName, tls),
+      contentRoom: this.#room,
+    };
     const remembered: SessionFacts = {
       config,
       listener,

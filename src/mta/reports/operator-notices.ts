@@ -38,27 +38,23 @@ export class OperatorNotices {
 
   mode(queue: QueueName, mode: 'normal' | 'backoff', why: string): void {
     const what = mode === 'backoff' ? 'has entered backoff mode' : 'has left backoff mode';
-    this.#send(queue, 'backoff-notify', `Queue ${queue.name} ${what}`, [`Reason: ${why}`]);
+    const to = this.#deps.config().queue(queue.domain, queue.vmta).get('backoff-notify');
+    this.#send('backoff-notify', to, `Queue ${queue.name} ${what}`, [`Reason: ${why}`]);
   }
 
   source(queue: QueueName, address: string, disabled: boolean, why: string, until: number | null): void {
     const back = until === null ? 'until it is enabled by command' : `until ${dateHeader(until)}`;
+    const to = this.#deps.config().queue(queue.domain, queue.vmta).get('disabled-source-ip-notify');
     this.#send(
-      queue,
       'disabled-source-ip-notify',
+      to,
       `Source ${address} is ${disabled ? 'disabled' : 'enabled'} for queue ${queue.name}`,
       [`Reason: ${why}`, ...(disabled ? [`It is not used for this queue ${back}.`] : [])],
     );
   }
 
-  #send(
-    queue: QueueName,
-    directive: 'backoff-notify' | 'disabled-source-ip-notify',
-    subject: string,
-    lines: readonly string[],
-  ): void {
-    const { config, spool, mail, enqueue, clock, log } = this.#deps;
-    const to = config().queue(queue.domain, queue.vmta).get(directive);
+  #send(directive: string, to: readonly string[], subject: string, lines: readonly string[]): void {
+    const { spool, mail, enqueue, clock, log } = this.#deps;
     if (to.length === 0) return;
     const now = clock.now();
     if (now - this.#hour >= HOUR_MS) {

@@ -163,6 +163,20 @@ const HOSTS: readonly Host[] = [
   },
 ];
 
+/** What a host was sent, byte for byte. */
+const heard: string[] = [];
+
+const CAPTURE: Host = { name: 'listens', script: {}, record: 'd', says: /taken/ };
+const INJECTING: Host = {
+  name: 'speaks in clear before the handshake',
+  script: {
+    EHLO: '250-evil.test\r\n250 STARTTLS\r\n',
+    STARTTLS: '220 go on\r\n250-evil.test\r\n250-SIZE 1\r\n250 AUTH PLAIN\r\n250 taken\r\n250 taken\r\n',
+  },
+  record: 't',
+  says: /./,
+};
+
 /** Every domain ends on a port of its own. */
 const domainOf = (n: number) => `h${n}.evil.test`;
 const sockets = new Set<Socket>();
@@ -174,7 +188,8 @@ async function host({ script }: Host): Promise<number> {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     socket.on('error', () => {});
-    converse(socket, answers, 'greeting');
+    if (script === CAPTURE.script) socket.on('data', (piece: string) => heard.push(piece));
+    converse(socket, answers);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -182,7 +197,7 @@ async function host({ script }: Host): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-function converse(socket: Socket, answers: Script, first: string | null): void {
+function converse(socket: Socket, answers: Script): void {
   let pending = '';
   let content = false;
   const say = (what: string) => {
@@ -209,11 +224,13 @@ function converse(socket: Socket, answers: Script, first: string | null): void {
       say(verb);
     }
   });
-  if (first) say(first);
+  say('greeting');
 }
 
 before(async () => {
   const ports = await Promise.all(HOSTS.map(host));
+  const listening = await host(CAPTURE);
+  const injecting = await host(INJECTING);
   stage = await startStage({
     config: () => `
 <domain *>
@@ -225,6 +242,14 @@ before(async () => {
     retry-after 1h
     bounce-after 2h
     log-transfer-failures yes
+</domain>
+<domain listens.test>
+    smtp-hosts [127.0.0.1]:${listening}
+</domain>
+<domain injects.test>
+    smtp-hosts [127.0.0.1]:${injecting}
+    use-starttls yes
+    require-starttls yes
 </domain>
 ${ports.map((port, n) => `<domain ${domainOf(n)}>\n    smtp-hosts [127.0.0.1]:${port}\n</domain>`).join('\n')}
 `,
@@ -304,5 +329,46 @@ test('what a remote host says forges no record, no log line, and moves no cursor
     if (format[0] === '--json') JSON.parse(stdout);
     if (format[0] === '--xml') assert.ok(!stdout.includes('<script>'));
   }
+  await stage.unharmed(t);
+});
+
+test('what a host says in clear before the TLS handshake is never taken for what comes after it', async (t) => {
+  const peer = await stage.session(t);
+  for (const line of ['MAIL FROM:<a@client.test>', 'RCPT TO:<r@injects.test>', 'DATA']) await peer.ask(line);
+  assert.match(await peer.ask('Subject: secret\r\n\r\nHello\r\n.'), /^250 /);
+  const found = async () =>
+    (await stage.records('tq')).find((row) => row.get('queue') === 'injects.test/{default}');
+  await until(async () => (await found()) !== undefined);
+  assert.match(stage.log(), / injects\.test\/\{default\}: EPROTOCOL .*data came before the TLS handshake/);
+  assert.ok(!(await stage.records('d')).some((row) => row.get('rcpt') === 'r@injects.test'));
+  await stage.unharmed(t);
+});
+
+test('lines of dots that came in by BDAT go on stuffed; nothing in a message is a command to the next host', async (t) => {
+  const lines = [
+    '.',
+    '..',
+    '...',
+    '. ',
+    '.x',
+    '',
+    '.',
+    'MAIL FROM:<forged@victim.test>',
+    'RCPT TO:<x@y.test>',
+    'DATA',
+  ];
+  const content = `Subject: dots\r\n\r\n${lines.join('\r\n')}\r\nforged\r\n.\r\nQUIT\r\n`;
+  const peer = await stage.session(t);
+  for (const line of ['MAIL FROM:<a@client.test>', 'RCPT TO:<r@listens.test>']) await peer.ask(line);
+  peer.write(`BDAT ${content.length} LAST\r\n${content}`);
+  assert.match(await peer.text(), /^250 /);
+  await until(() => heard.join('').includes('\r\nQUIT\r\n.\r\n'));
+  const said = heard.join('');
+  const from = said.indexOf('DATA\r\n') + 6;
+  const end = said.indexOf('\r\n.\r\n', from);
+  const sent = said.slice(from, end + 2);
+  assert.ok(sent.replaceAll('\r\n.', '\r\n').endsWith(content));
+  assert.doesNotMatch(sent, /\r(?!\n)|(?<!\r)\n|\n\.\r\n/);
+  assert.match(said.slice(end + 5), /^(?:(?:QUIT|RSET)\r\n)?$/);
   await stage.unharmed(t);
 });

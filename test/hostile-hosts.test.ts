@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { createDnsServer, type DnsReply } from '../src/dns/index.ts';
 import { type Stage, startStage } from './hostile.ts';
 import { root, until } from './program.ts';
 
@@ -177,6 +178,43 @@ const INJECTING: Host = {
   says: /./,
 };
 
+/** MX records and addresses as nobody should give them, by the first label of the domain. */
+const ZONES: Readonly<Record<string, (name: string, type: string) => DnsReply['answers']>> = {
+  loop: (name) => [
+    { name, type: 'CNAME', ttl: 1, data: name.startsWith('a.') ? 'loop.dns.test' : 'a.loop.dns.test' },
+  ],
+  self: (name, type) => (type === 'MX' ? [mx(name, 0, name)] : []),
+  many: (name, type) =>
+    type === 'MX' ? Array.from({ length: 1500 }, (_, n) => mx(name, n, `m${n}.many.dns.test`)) : [],
+  words: (name, type) =>
+    type === 'MX' ? [mx(name, 1, 'x\r\ny z\x1b[2J"<script>.test'), mx(name, 2, '\u202e.test')] : [],
+  root: (name, type) => (type === 'MX' ? [mx(name, 0, '.')] : []),
+  others: (_, type) => (type === 'MX' ? [mx('bank.test', 0, 'mx.bank.test')] : []),
+  inside: (name, type) =>
+    type === 'MX'
+      ? [mx(name, 0, 'in.inside.dns.test')]
+      : type === 'A'
+        ? [a(name, '127.0.0.1'), a(name, '0.0.0.0')]
+        : [],
+  addresses: (name, type) =>
+    type === 'MX'
+      ? [mx(name, 0, 'in.addresses.dns.test')]
+      : type === 'A'
+        ? Array.from({ length: 3000 }, (_, n) => a(name, `127.1.${n >> 8}.${n & 255}`))
+        : [],
+};
+const mx = (name: string, preference: number, exchange: string) =>
+  ({ name, type: 'MX', ttl: 1, data: { preference, exchange } }) as const;
+const a = (name: string, data: string) => ({ name, type: 'A', ttl: 1, data }) as const;
+
+const names = createDnsServer({
+  answer({ name, type }) {
+    const zone = ZONES[name.split('.').at(-3) ?? ''];
+    const answers = name.endsWith('.dns.test') && zone ? zone(name, type) : [];
+    return { code: 'NOERROR', answers };
+  },
+});
+
 /** Every domain ends on a port of its own. */
 const domainOf = (n: number) => `h${n}.evil.test`;
 const sockets = new Set<Socket>();
@@ -229,10 +267,12 @@ function converse(socket: Socket, answers: Script): void {
 
 before(async () => {
   const ports = await Promise.all(HOSTS.map(host));
+  const nameServer = await names.listen('127.0.0.1', 0, 'a test');
   const listening = await host(CAPTURE);
   const injecting = await host(INJECTING);
   stage = await startStage({
     config: () => `
+name-server 127.0.0.1:${nameServer}
 <domain *>
     connect-timeout 1s
     smtp-greeting-timeout 1s
@@ -258,6 +298,7 @@ ${ports.map((port, n) => `<domain ${domainOf(n)}>\n    smtp-hosts [127.0.0.1]:${
 after(async () => {
   for (const socket of sockets) socket.destroy();
   await stage.stop();
+  await names.close();
 });
 
 test('whatever the next host does, its recipient gets one record that says so, and other mail goes through', async (t) => {
@@ -370,5 +411,31 @@ test('lines of dots that came in by BDAT go on stuffed; nothing in a message is 
   assert.ok(sent.replaceAll('\r\n.', '\r\n').endsWith(content));
   assert.doesNotMatch(sent, /\r(?!\n)|(?<!\r)\n|\n\.\r\n/);
   assert.match(said.slice(end + 5), /^(?:(?:QUIT|RSET)\r\n)?$/);
+  await stage.unharmed(t);
+});
+
+test('whatever DNS answers, each domain gets a record, and its names forge nothing', async (t) => {
+  const peer = await stage.session(t);
+  const zones = Object.keys(ZONES);
+  for (const zone of zones) {
+    for (const line of ['MAIL FROM:<a@client.test>', `RCPT TO:<r@${zone}.dns.test>`, 'DATA'])
+      await peer.ask(line);
+    assert.match(await peer.ask('Subject: by DNS\r\n\r\nHello\r\n.'), /^250 /);
+  }
+  const found = async () => {
+    const rows = (await Promise.all(['t', 'tq', 'b', 'd'].map((type) => stage.records(type)))).flat();
+    return zones.map((zone) => [
+      zone,
+      rows
+        .filter((row) => row.get('queue') === `${zone}.dns.test/{default}`)
+        .map((row) => `${row.get('type')} ${row.get('dsnStatus')}`),
+    ]);
+  };
+  await until(async () => (await found()).every(([, rows]) => rows!.length > 0), 20_000).catch(() => {});
+  for (const [zone, rows] of await found()) {
+    assert.ok(rows!.length === 1 && /^(?:tq|t|b) [45]\./.test(rows![0]!), `${zone}: ${JSON.stringify(rows)}`);
+  }
+  assert.doesNotMatch(stage.accounting().replaceAll('\r\n', '\n'), COMMANDING);
+  assert.doesNotMatch(stage.log(), COMMANDING);
   await stage.unharmed(t);
 });

@@ -157,7 +157,7 @@ test('one byte a second: command and content have limits that single bytes do no
   t.after(() => {
     for (const socket of many) socket.destroy();
   });
-  for (const socket of many) socket.on('error', () => {});
+  for (const socket of many) socket.on('error', () => {}).resume();
   let stop = false;
   const drip = (async () => {
     for (const byte of 'MAIL FROM:<aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa') {
@@ -392,4 +392,95 @@ test('one report to 5,000 addresses of the bounce processor is read once', async
   assert.match(await answer, /^[245]\d\d /);
   await stage.unharmed(t);
   await until(async () => (await stage.records('rb')).length >= before + 10);
+});
+
+// Words
+
+test('what a client says stands in Received, records and log as words, and makes no line of its own', async (t) => {
+  const peer = await stage.session(t);
+  for (const helo of ['x\x1b[2J', 'x"><script>', 'x,y,"z"', 'x)by(mta.posthorn.test'])
+    await peer.ask(`EHLO ${helo}`);
+  const lines: [string, RegExp][] = [
+    ['EHLO x;by,"mta".test', /^250 /],
+    ['MAIL FROM:<"a,b\\"c"@client.test> ENVID=QQ,"x";+3Cscript+3E', /^250 /],
+    ['RCPT TO:<words@next.test> ORCPT=rfc822;"a,b"+22+3Cscript+3E@y.test', /^250 /],
+    ['DATA', /^354 /],
+  ];
+  for (const [line, expected] of lines) assert.match(await peer.ask(line), expected, line);
+  const head = [
+    'Subject: =?utf-8?q?words=0D=0AX-Injected:_yes=1B[2J=00?=',
+    'From: =?utf-8?q?=0D=0AX-Injected:_yes?= <a@client.test>',
+    'X-Job: a,b"c`d\x1b[2J é \t x',
+    'X-Envid: bad\x00id',
+    'X-Odd: \x1b]0;owned\x07 \x9b31m',
+  ];
+  assert.match(await peer.ask(`${head.join('\r\n')}\r\n\r\nHello\r\n.`), /^250 /);
+  await stage.ordinary(t);
+  await until(async () => (await stage.records('d')).some((row) => row.get('rcpt') === 'words@next.test'));
+  const row = (await stage.records('d')).find((one) => one.get('rcpt') === 'words@next.test')!;
+  assert.equal(row.get('orig'), '"a,b\\"c"@client.test');
+  assert.equal(row.get('orcpt'), '"a,b""<script>@y.test');
+  assert.match(row.get('jobId')!, /^[!-~]+$/);
+  assert.match(row.get('envId')!, /^[ -~]*$/);
+  const [message] = got('Subject: =?utf-8?q?words');
+  const fields = message!.content
+    .toString('latin1')
+    .split('\r\n\r\n', 1)[0]!
+    .split(/\r\n(?![ \t])/);
+  assert.match(fields[0]!, /^Received: from x;by,"mta"\.test \(\[127\.0\.0\.1\]\)/);
+  assert.ok(!fields.some((field) => field.startsWith('X-Injected')));
+  for (const line of stage.accounting().split(/\r\n|[\r\n]/))
+    assert.match(line, /^(?:type|r|d|b|t|tq|rb|rs|f),|^\{|^$/);
+  for (const line of stage.log().split(/\r\n|[\r\n]/))
+    assert.match(line, /^20\d\d-\d\d-\d\d [\d:]{8} \w+: |^$/);
+  assert.doesNotMatch(stage.log(), /[\x00-\x09\x0b-\x1f\x7f-\x9f]/);
+  await stage.unharmed(t);
+});
+
+// Mail merge
+
+test('mail merge: a million variables, parts without end, names of the prototype, a template that grows', async (t) => {
+  const variables = await flood(
+    t,
+    stage.port,
+    repeated(
+      (n) => `XDFN v${n}=${'x'.repeat(20)}\r\n`,
+      1_000_000,
+      'EHLO c\r\nXMRG FROM:<a@client.test>\r\n',
+      'QUIT\r\n',
+    ),
+  );
+  assert.equal(variables.codes.get('250'), 1_000 + 2);
+  assert.ok((variables.codes.get('552') ?? 0) + (variables.codes.get('501') ?? 0) > 0);
+  const parts = await flood(
+    t,
+    stage.port,
+    repeated(
+      (n) => `XPRT ${n + 1}\r\nx\r\n.\r\n`,
+      3_000,
+      'EHLO c\r\nXMRG FROM:<a@client.test>\r\nRCPT TO:<parts@next.test>\r\n',
+      'QUIT\r\n',
+    ),
+  );
+  assert.equal(parts.codes.get('354'), 1_000);
+  const peer = await stage.session(t);
+  const said: [string, RegExp][] = [
+    ['XMRG FROM:<a@client.test>', /^250 /],
+    ['XDFN __proto__=x', /^501 /],
+    ['XDFN constructor=c tostring=t valueof=v', /^250 /],
+    ['XDFN *vmta=__proto__ *jobid="a b\x7f"', /^5\d\d /],
+    ['XDFN *parts=1-99999999', /^501 /],
+    [`XDFN bomb=${'b'.repeat(30_000)}`, /^250 /],
+    ['RCPT TO:<merged@next.test>', /^250 /],
+    ['XPRT 1 LAST', /^354 /],
+  ];
+  for (const [line, expected] of said) assert.match(await peer.ask(line), expected, line.slice(0, 60));
+  // 30 kB for each of 100,000 places would be 3 GB.
+  peer.write(
+    `Subject: merged [constructor] [__proto__] [tostring]\r\n\r\n${'[bomb]\r\n'.repeat(100_000)}.\r\n`,
+  );
+  assert.match(await peer.text(), /^[25]\d\d /);
+  await stage.ordinary(t);
+  await until(async () => (await stage.records('b')).some((row) => row.get('rcpt') === 'merged@next.test'));
+  await stage.unharmed(t);
 });

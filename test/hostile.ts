@@ -132,6 +132,7 @@ postmaster postmaster@posthorn.test
 smtp-listener 127.0.0.1:${port.port}
 http-mgmt-port ${port.managementPort}
 http-access 127.0.0.1 monitor
+http-redirect-to-https no
 log-file ${dir}/pmta.log
 smtp-server-tls-certificate ${dir}/tls.pem
 state-dir ${dir}/state

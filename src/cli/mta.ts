@@ -8,7 +8,7 @@ import { LogFile, type LogFileSettings } from '../system/log-file.ts';
 import { UserError } from '../system/user-error.ts';
 import { defaultConfigFile } from './default-config-file.ts';
 import { untilStopped } from './until-stopped.ts';
-import { version } from './version.ts';
+import { builtAt, version } from './version.ts';
 
 export const help = `posthorn mta: the mail server, from a PowerMTA configuration file
 
@@ -67,6 +67,7 @@ export async function run(args: string[]): Promise<number> {
       config,
       readConfig,
       version: version(),
+      builtAt: builtAt(),
       clock: systemClock,
       log,
       applyLog: (next) => logFile.apply(logSettings(next)),

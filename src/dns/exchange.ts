@@ -32,6 +32,8 @@ export interface ExchangeTools {
   readonly signal: AbortSignal;
   /** Asks in letters of random case, which a forger must guess too; needs servers that repeat the question exactly. */
   readonly mixCase?: boolean;
+  /** Over TCP from the first. */
+  readonly tcp?: boolean;
 }
 
 /** `name` must be made of labels of 1 to 63 ASCII characters: the encoder does not check. */
@@ -61,12 +63,12 @@ export async function exchange(
       },
     ],
   };
-  let reply = await askUdp(server, query, tools);
+  let reply = await (tools.tcp ? askTcp : askUdp)(server, query, tools);
   if (typeof reply !== 'string' && WITHOUT_EDNS.has(reply.rcode)) {
     // A server that does not know EDNS answers a question without it (RFC 6891 section 7).
     query.additionals = [];
     query.id = randomInt(65_536);
-    reply = await askUdp(server, query, tools);
+    reply = await (tools.tcp ? askTcp : askUdp)(server, query, tools);
   }
   if (typeof reply !== 'string' && reply.flag_tc) {
     reply = await askTcp(server, query, tools);

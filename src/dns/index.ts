@@ -1,6 +1,6 @@
 /** DNS as mail needs it: a resolver with a cache, the way to a domain's mail hosts, and a small server. */
 
-export type { DnsServerAddress } from './exchange.ts';
+export type { DnsServerAddress, Reply as DnsAnswer } from './exchange.ts';
 export {
   type AddressFamily,
   type AfterOurselves,
@@ -14,6 +14,7 @@ export {
 export { createStsPolicies, type StsFound, type StsOptions, type StsPolicies } from './mta-sts.ts';
 export { type Precache, type PrecachedDomain, readPrecachedDomains, startPrecache } from './precache.ts';
 export {
+  type AskedServer,
   createResolver,
   type Found,
   type MxRecord,

@@ -63,6 +63,17 @@ export interface ResolverOptions {
   readonly maxConcurrent?: number;
   /** Ask in letters of random case and demand them back: harder to forge, not understood by every server. */
   readonly mixCase?: boolean;
+  /** Ask over TCP from the first. */
+  readonly tcp?: boolean;
+  /** Told of each question that is put to a server, and of what came back: a reply, or in words why none. */
+  readonly onExchange?: (asked: AskedServer, reply: Reply | string | null) => void;
+}
+
+/** One question to one server. */
+export interface AskedServer {
+  readonly server: DnsServerAddress;
+  readonly name: string;
+  readonly type: QueryType;
 }
 
 export interface Resolver {
@@ -78,6 +89,8 @@ export interface Resolver {
   tlsa(host: string, port: number): Promise<TlsaFound>;
   /** Answers in the cache. */
   readonly cached: number;
+  /** Questions without an answer yet; `active` those of them that have been sent. */
+  readonly queries: { readonly pending: number; readonly active: number };
   /** Forgets one domain's answers and those about its mail hosts, or all. Returns how many there were. */
   clear(name?: string): number;
   /** Gives up what is being asked: those queries end as failures. */
@@ -106,6 +119,7 @@ class StubResolver implements Resolver {
   /** Questions being asked: whoever asks the same meanwhile waits for the same answer. */
   readonly #asking = new Map<string, Promise<Answered>>();
   readonly #mixCase: boolean;
+  readonly #options: Pick<ResolverOptions, 'tcp' | 'onExchange'>;
 
   constructor(options: ResolverOptions) {
     this.#servers = new NameServers(options.servers ?? [], options.clock);
@@ -113,6 +127,7 @@ class StubResolver implements Resolver {
     this.#timeoutMs = options.timeoutMs ?? 5000;
     this.#attempts = options.attempts ?? Math.min(MOST_ATTEMPTS, Math.max(3, this.#servers.count));
     this.#mixCase = options.mixCase ?? false;
+    this.#options = options;
     this.#leastTtl = options.leastTtl ?? LEAST_TTL;
     this.#mostTtl = options.mostTtl ?? MOST_TTL;
     this.#cache = new TtlCache(options.maxCached ?? 50_000);
@@ -123,6 +138,11 @@ class StubResolver implements Resolver {
 
   get cached(): number {
     return this.#cache.size;
+  }
+
+  get queries(): { pending: number; active: number } {
+    const pending = this.#asking.size;
+    return { pending, active: Math.max(0, pending - this.#turnstile.waiting) };
   }
 
   async query(name: string, type: QueryType): Promise<Found> {
@@ -234,11 +254,14 @@ class StubResolver implements Resolver {
     let failure = 'no DNS server is configured';
     const { signal } = this.#closing;
     const tools = { timeoutMs: this.#timeoutMs, clock: this.#clock, signal, mixCase: this.#mixCase };
+    const { tcp, onExchange } = this.#options;
     const servers = this.#servers.order();
     for (let n = 0; n < this.#attempts && servers.length > 0; n++) {
       if (signal.aborted) return 'the resolver was closed';
       const server = servers[n % servers.length]!;
-      const reply = await exchange(server, name, type, tools);
+      onExchange?.({ server, name, type }, null);
+      const reply = await exchange(server, name, type, { ...tools, tcp });
+      onExchange?.({ server, name, type }, reply);
       if (typeof reply === 'string') {
         failure = reply;
         if (!signal.aborted) this.#servers.failed(server);

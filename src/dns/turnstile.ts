@@ -7,6 +7,11 @@ export class Turnstile {
     this.#free = places;
   }
 
+  /** Things that wait for their turn. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   async pass<T>(run: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free--;
     else {

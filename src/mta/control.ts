@@ -7,7 +7,9 @@ import type { OutcomeWriter } from './deliver/outcome-writer.ts';
 import { localStatus } from './deliver/status.ts';
 import type { Control } from './monitor/commands.ts';
 import type { CountersView } from './monitor/counters.ts';
+import type { Destinations } from './monitor/destinations.ts';
 import type { Pauses } from './monitor/pauses.ts';
+import type { QueueEvents } from './monitor/queue-events.ts';
 import { queuePattern } from './monitor/queue-pattern.ts';
 import { envelopeMatches, findRecipients, type RecipientFilter } from './monitor/recipients.ts';
 import type { StatusSources } from './monitor/status.ts';
@@ -23,6 +25,8 @@ export interface ControlDeps {
   readonly records: Records;
   readonly counters: CountersView;
   readonly pauses: Pauses;
+  readonly events: QueueEvents;
+  readonly destinations: Destinations;
   readonly status: StatusSources;
   readonly resolver: () => Resolver;
   readonly precached: PrecachedDomains;
@@ -53,6 +57,8 @@ export function createControl(deps: ControlDeps): Control {
     scheduler,
     kick,
     pauses,
+    events: deps.events,
+    destinations: deps.destinations,
     status,
     recipients: {
       find: (filter, now) => findRecipients(scheduler, envelopeOf, filter, now),

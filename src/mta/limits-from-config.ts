@@ -13,6 +13,8 @@ import type { Limit } from './queue/hold.ts';
 import type { LimitSource, ModeLimits, QueueLimits, SourceLimits, VmtaLimits } from './queue/limits.ts';
 
 const NONE = Number.POSITIVE_INFINITY;
+/** Errors remembered for one queue, whatever `max-events-recorded` says: there may be many queues. */
+const MOST_ERRORS = 1000;
 
 /**
  * The scheduler's limits as the configuration in force sets them. `config` is asked anew each time, so a reload
@@ -109,6 +111,7 @@ function queueLimits(config: Config, settings: Settings<'domain'>): QueueLimits 
     priority: settings.get('queue-priority'),
     allowInterruption: settings.get('allow-priority-interruption'),
     allowInterruptionDuringTransfer: settings.get('allow-priority-interruption-during-transfer'),
+    mostErrors: Math.min(settings.get('max-events-recorded'), MOST_ERRORS),
   };
 }
 

@@ -14,6 +14,7 @@ import { createControl } from './control.ts';
 import { putInForce } from './in-force.ts';
 import { ReferenceSigner } from './inbound/reference.ts';
 import { CountersView } from './monitor/counters.ts';
+import { Destinations } from './monitor/destinations.ts';
 import { Pauses } from './monitor/pauses.ts';
 import { openMonitor } from './monitor/server.ts';
 import type { StatusSources } from './monitor/status.ts';
@@ -33,6 +34,8 @@ export interface MtaOptions {
   /** Reads the configuration's files anew, for a reload; `mainText` stands for what is in the main file. */
   readonly readConfig: (mainText?: string) => Loaded;
   readonly version: string;
+  /** When this version was built; default now. */
+  readonly builtAt?: number;
   readonly clock: Clock;
   readonly log: Log;
   /** The spool's disk has failed for good; all that was acknowledged is on it, and only a new start can go on. */
@@ -93,7 +96,13 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     await keptSecret(path.join(stateDir, 'reference.key'), () => randomBytes(32)),
   );
   const traffic = new TrafficMeter(startedAt);
-  const counters = new CountersView();
+  const counters = new CountersView((outcome) => {
+    const { kind } = outcome;
+    const bounces = kind === 'remote-bounce' || kind === 'remote-status' ? 1 : 0;
+    const complaints = kind === 'complaint' ? 1 : 0;
+    if (bounces + complaints > 0) traffic.processed.add({ bounces, complaints }, clock.now());
+  });
+  const destinations = new Destinations();
   const records = new Records({ spool, counters, stateDir, hostName, clock, log });
   await records.apply(options.config);
 
@@ -104,6 +113,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   const sending = createSending({
     ...shared,
     pauses,
+    destinations,
     stateDir,
     onOutcomes: () => records.notify(),
     reports: true,
@@ -155,6 +165,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   };
 
   let stopping = false;
+  const reading = { percent: 0 };
   let topOut = 0;
   const status: StatusSources = {
     version,
@@ -173,7 +184,13 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
         out: { cur, max: most(config().global.get('total-max-smtp-out')), top: topOut },
       };
     },
-    namesCached: () => inForce.resolver.cached,
+    resolver: () => inForce.resolver,
+    maxRecipients: () => {
+      const most = config().global.get('spool-max-recipients');
+      return typeof most === 'number' ? most : 0;
+    },
+    spoolReadPercent: () => reading.percent,
+    builtAt: options.builtAt ?? startedAt,
     messagesStored: () => spool.messageCount,
     queueType: (domain, vmta) => config().queue(domain, vmta).get('type'),
     shuttingDown: () => stopping,
@@ -188,6 +205,8 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       records,
       counters,
       pauses,
+      events: sending.events,
+      destinations,
       status,
       precached,
       resolver: () => inForce.resolver,
@@ -204,7 +223,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   delayNotices.start();
   log.info('running', { messages: spool.messageCount });
   // Mail is taken and delivered meanwhile: a full spool takes a while to read.
-  const recovered = recover(spool, sending.enqueue, () => stopping, log);
+  const recovered = recover(spool, sending.enqueue, () => stopping, log, reading);
 
   return {
     addresses: [...waysIn.addresses, ...(monitor.port === null ? [] : [`http://127.0.0.1:${monitor.port}`])],

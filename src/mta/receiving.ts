@@ -70,7 +70,10 @@ export function createReceiving(deps: ReceivingDeps): Receiving {
     log,
   });
   const checks = [new InboundChecks({ resolver: () => inForce().resolver, hostName, clock, log })];
-  const reception = new Reception({ config, takeMessage, spoolRefusal, checks, hostName, clock, log });
+  const reception = new Reception({
+    ...{ config, takeMessage, spoolRefusal, checks, hostName, clock, log },
+    onTimed: (took) => traffic.timings.add({ count: 1, ...took }, clock.now()),
+  });
   const apiLog = deps.log.named('transmissions');
   const transmissions = new TransmissionsApi({ config, takeMessage, spoolRefusal, log: apiLog });
   const waysIn = new WaysIn(

@@ -15,13 +15,24 @@ export async function recover(
   enqueue: (recipients: readonly PendingRecipient[]) => void,
   stopping: () => boolean,
   log: Log,
+  /** `percent` is kept up to date, for whoever waits for the end. */
+  progress: { percent: number },
 ): Promise<void> {
   let count = 0;
+  // Mail that comes meanwhile is not among them.
+  const messages = spool.messageCount;
+  let read = 0;
+  let last = '';
   let turnBegan = performance.now();
   try {
     for (const batch of spool.recover()) {
       enqueue(batch);
       count += batch.length;
+      for (const { spoolId } of batch) {
+        if (spoolId !== last) read++;
+        last = spoolId;
+      }
+      progress.percent = Math.min(99, Math.floor((read / Math.max(1, messages)) * 100));
       if (performance.now() - turnBegan < SCAN_TURN_MS) continue;
       await new Promise((resolve) => setImmediate(resolve));
       if (stopping()) break;
@@ -31,5 +42,6 @@ export async function recover(
     // New mail goes on; what was not reached waits on disk.
     log.error(`the spool could not be read to its end: ${(error as Error).stack ?? error}`);
   }
+  progress.percent = 100;
   if (count > 0) log.info('recovered from the spool', { recipients: count, messages: spool.messageCount });
 }

@@ -19,7 +19,9 @@ import { SmtpDelivery } from './deliver/smtp-delivery.ts';
 import type { Tracking } from './deliver/tracking.ts';
 import { Waits } from './deliver/waits.ts';
 import { limitsFromConfig } from './limits-from-config.ts';
+import type { Destinations } from './monitor/destinations.ts';
 import type { Pauses } from './monitor/pauses.ts';
+import { QueueEvents } from './monitor/queue-events.ts';
 import type { TrafficMeter } from './monitor/traffic.ts';
 import { queuedRecipient } from './queue/queued-recipient.ts';
 import { Scheduler } from './queue/scheduler.ts';
@@ -43,6 +45,8 @@ export interface SendingDeps {
   /** What an operator has paused; null for nothing. */
   readonly pauses: Pauses | null;
   readonly traffic: TrafficMeter;
+  /** Counts outcomes by destination, for supervising programs. */
+  readonly destinations?: Destinations;
   readonly stateDir: string;
   readonly hostName: string;
   /** There are outcomes on disk that were not there before. */
@@ -62,6 +66,7 @@ export interface Sending {
   readonly outcomes: OutcomeWriter;
   readonly dispatcher: Dispatcher;
   readonly rollup: RollupRoutes;
+  readonly events: QueueEvents;
   readonly delayNotices: DelayNotices;
   /** Puts recipients that the spool holds into their queues. */
   enqueue(recipients: readonly PendingRecipient[]): void;
@@ -86,6 +91,7 @@ export function createSending(deps: SendingDeps): Sending {
     pausedBy: (domain, vmta) => (pauses?.isQueuePaused(domain, vmta) ? PAUSED_BY_COMMAND : null),
     onMode(queue, mode, why) {
       log.info(`${queue.name} is in ${mode} mode: ${why}`);
+      events.mode(queue, mode, why, clock.now());
       notices.mode(queue, mode, why);
     },
     onSource(queue, address, disabled, why, until) {
@@ -96,6 +102,9 @@ export function createSending(deps: SendingDeps): Sending {
     onRerouteLoop: (queues) =>
       log.error(`reroutes lead in a circle, mail rests in its last queue: ${queues.join(', ')}`),
   });
+  const events = new QueueEvents(({ domain, vmta }) =>
+    config().queue(domain, vmta).get('track-recipient-events'),
+  );
   for (const job of pauses?.jobs ?? []) scheduler.pauseJob(job, PAUSED_BY_COMMAND);
 
   const enqueue = (recipients: readonly PendingRecipient[]) => {
@@ -120,6 +129,10 @@ export function createSending(deps: SendingDeps): Sending {
     onWritten() {
       deps.onOutcomes();
       dispatcher.kick();
+    },
+    observe(queue, written) {
+      events.outcomes(queue, written);
+      deps.destinations?.outcomes(queue, written);
     },
     ...(deps.reports && {
       consequences: (queue, told) =>
@@ -159,6 +172,7 @@ export function createSending(deps: SendingDeps): Sending {
     outcomes,
     dispatcher,
     rollup,
+    events,
     delayNotices,
     enqueue,
     async stop(drained) {

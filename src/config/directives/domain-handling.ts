@@ -66,7 +66,7 @@ export const domainHandlingDirectives = {
     tier: 'rare',
     section: '3.3.10.8',
     summary: 'Errors per domain that the monitor remembers.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'disable-acct-records': {
     scopes: ['domain'],
@@ -112,7 +112,7 @@ export const domainHandlingDirectives = {
     tier: 'rare',
     section: '3.3.10.16; 10.18',
     summary: 'Remember recent events of single recipients.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'file-format': {
     scopes: ['domain'],

@@ -246,7 +246,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.12',
     summary: 'Ciphers of the monitor.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-tls-ca-file': {
     scopes: ['global'],
@@ -263,7 +263,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.14',
     summary: 'Log TLS of the monitor.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-log-data': {
     scopes: ['global'],
@@ -272,7 +272,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.15',
     summary: 'Log everything the monitor exchanges.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-log-requests': {
     scopes: ['global'],
@@ -290,7 +290,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.17',
     summary: 'Rows of a list in the monitor.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'http-default-sort-order': {
     scopes: ['global'],
@@ -299,6 +299,6 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.18',
     summary: 'Order of lists in the monitor.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;

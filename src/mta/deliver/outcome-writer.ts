@@ -49,6 +49,8 @@ export interface OutcomeWriterDeps {
   readonly onWritten: () => void;
   /** Stored in the transaction of the outcomes that cause it, so that a kill neither loses nor repeats it. */
   readonly consequences?: Consequences;
+  /** Shown what became of a queue's recipients, once it is on disk and the scheduler knows. */
+  readonly observe?: (queue: Queue, outcomes: readonly Outcome[]) => void;
   /** Messages of our own are stored: they may be delivered. */
   readonly enqueue?: (recipients: readonly PendingRecipient[]) => void;
 }
@@ -107,6 +109,7 @@ export class OutcomeWriter {
         if (result.kind === 'deferred') scheduler.hold(queue, item, now);
         else scheduler.done(queue, result.kind === 'delivered', now);
       }
+      this.#deps.observe?.(queue, outcomes);
     });
   }
 
@@ -222,6 +225,7 @@ export class OutcomeWriter {
     }));
     void this.#write(settlements, outcomes, this.#caused(queue, silent ? [] : told), () => {
       for (const _ of items) scheduler.done(queue, false, clock.now());
+      this.#deps.observe?.(queue, outcomes);
     });
   }
 

@@ -21,10 +21,13 @@ export type Value =
 export class Many {
   readonly plural: string;
   readonly items: readonly Tree[] | readonly string[];
+  /** XML and DOM do not show it. */
+  readonly jsonOnly: boolean;
 
-  constructor(plural: string, items: readonly Tree[] | readonly string[]) {
+  constructor(plural: string, items: readonly Tree[] | readonly string[], { jsonOnly = false } = {}) {
     this.plural = plural;
     this.items = items;
+    this.jsonOnly = jsonOnly;
   }
 }
 
@@ -107,7 +110,7 @@ function json(value: Value): unknown {
 /** What XML and DOM show under a name: nothing, one thing, or a list. */
 function elements(value: Value): { readonly list: boolean; readonly items: readonly Value[] } {
   if (value instanceof JsonOnly) return { list: true, items: [] };
-  if (value instanceof Many) return { list: true, items: value.items };
+  if (value instanceof Many) return { list: true, items: value.jsonOnly ? [] : value.items };
   if (Array.isArray(value)) return { list: true, items: value as readonly Value[] };
   return { list: false, items: [value] };
 }

@@ -4,14 +4,21 @@
  * `http-access` says and when the port is off, as PowerMTA's private channel does.
  */
 import { chmodSync, readFileSync, unlinkSync } from 'node:fs';
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createHttpsServer, type Server, type ServerOptions } from 'node:https';
 import { createServer, type Socket } from 'node:net';
 import path from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import type { Config } from '../../config/index.ts';
 import { makeSelfSignedCertificate } from '../../smtp/index.ts';
 import { reason, writeFileDurably } from '../../system/durable-file.ts';
 import { listen } from '../../system/listen.ts';
+import type { Log } from '../../system/log.ts';
 import { UserError } from '../../system/user-error.ts';
 
 export type Channel = 'http' | 'https' | 'control';
@@ -36,7 +43,14 @@ export function controlSocketPath(stateDir: string): string | null {
   return Buffer.byteLength(file) <= LONGEST_SOCKET_PATH ? file : null;
 }
 
-export async function openChannels(config: Config, handle: Handle): Promise<Channels> {
+export interface ChannelTools {
+  /** In force now. */
+  readonly config: () => Config;
+  readonly log: Log;
+}
+
+/** `config`: what the port and its TLS are opened with; a change needs a restart. */
+export async function openChannels(config: Config, tools: ChannelTools, handle: Handle): Promise<Channels> {
   const limits = { maxHeaderSize: 16 * 1024, requestTimeout: 60_000, headersTimeout: 10_000 };
   const http = createHttpServer(limits, (request, response) => handle(request, response, 'http'));
   const control = createHttpServer(limits, (request, response) => handle(request, response, 'control'));
@@ -44,9 +58,10 @@ export async function openChannels(config: Config, handle: Handle): Promise<Chan
   const https =
     port === 0
       ? null
-      : createHttpsServer({ ...limits, ...(await certificate(config)) }, (request, response) =>
+      : openHttps(config, { ...limits, ...(await certificate(config)) }, (request, response) =>
           handle(request, response, 'https'),
         );
+  if (https) logTls(https, tools);
   const sockets = new Set<Socket>();
   const front = createServer((socket) => {
     sockets.add(socket);
@@ -86,6 +101,31 @@ export async function openChannels(config: Config, handle: Handle): Promise<Chan
   };
 }
 
+function openHttps(config: Config, options: ServerOptions, handle: RequestListener): Server {
+  try {
+    return createHttpsServer(options, handle);
+  } catch (error) {
+    const origin = config.global.origin('http-tls-ciphers');
+    const where = origin ? `${origin.file}:${origin.line}: ` : '';
+    throw new UserError(
+      `${where}the management port cannot speak TLS: ${reason(error)}; look at http-tls-ciphers and at webmon.pem in the state-dir`,
+      { cause: error },
+    );
+  }
+}
+
+function logTls(server: Server, { config, log }: ChannelTools): void {
+  const wanted = () => config().global.get('http-log-tls');
+  server.on('secureConnection', (socket: TLSSocket) => {
+    if (!wanted()) return;
+    const { remoteAddress: client } = socket;
+    log.info('TLS on', { client, protocol: socket.getProtocol(), cipher: socket.getCipher()?.name });
+  });
+  server.on('tlsClientError', (error, socket) => {
+    if (wanted()) log.info(`TLS failed: ${error.message}`, { client: socket.remoteAddress });
+  });
+}
+
 async function listenOnSocket(server: ReturnType<typeof createHttpServer>, file: string): Promise<void> {
   // The folder's lock is ours, so a socket that lies here is one that a killed server left behind.
   try {
@@ -105,7 +145,7 @@ async function listenOnSocket(server: ReturnType<typeof createHttpServer>, file:
 /** `webmon.pem` in the state folder: an operator's own, or one that we sign ourselves the first time. */
 async function certificate(
   config: Config,
-): Promise<{ key: string; cert: string; minVersion: 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3' }> {
+): Promise<{ key: string; cert: string; ciphers: string; minVersion: 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3' }> {
   const file = path.join(config.global.get('state-dir'), 'webmon.pem');
   let pem: string;
   try {
@@ -125,7 +165,7 @@ async function certificate(
     : global.get('http-tls-allow-tlsv1.2')
       ? 'TLSv1.2'
       : 'TLSv1.3';
-  return { key: pem, cert: pem, minVersion };
+  return { key: pem, cert: pem, minVersion, ciphers: global.get('http-tls-ciphers') };
 }
 
 function loopbackOnly(config: Config): boolean {

@@ -8,7 +8,9 @@ import { listCommands } from './commands/lists.ts';
 import { messageCommands } from './commands/messages.ts';
 import { queueCommands } from './commands/queues.ts';
 import { serverCommands } from './commands/server.ts';
+import type { Destinations } from './destinations.ts';
 import type { Pauses } from './pauses.ts';
+import type { QueueEvents } from './queue-events.ts';
 import type { RecipientActions } from './recipients.ts';
 import type { StatusSources } from './status.ts';
 
@@ -19,6 +21,8 @@ export interface Control {
   /** Something may be delivered now that could not before. */
   readonly kick: () => void;
   readonly pauses: Pauses;
+  readonly events: QueueEvents;
+  readonly destinations: Destinations;
   readonly recipients: RecipientActions;
   readonly status: StatusSources;
   /** Figures of our own for supervising programs. */

@@ -37,7 +37,13 @@ const FIELD: Record<Outcome['kind'], keyof Totals> = {
 /** The counters are a view of the outcomes like any other: exact across restarts, since the checkpoint is the counts. */
 export class CountersView implements OutcomeView {
   readonly name = 'counters';
+  readonly #onOutcome: (outcome: Outcome) => void;
   #totals: Totals = { ...NONE };
+
+  /** `onOutcome` sees each once more: for figures that a restart may forget. */
+  constructor(onOutcome: (outcome: Outcome) => void = () => {}) {
+    this.#onOutcome = onOutcome;
+  }
 
   get totals(): Readonly<Totals> {
     return this.#totals;
@@ -49,6 +55,7 @@ export class CountersView implements OutcomeView {
 
   write(_seq: number, outcome: Outcome): void {
     this.#totals[FIELD[outcome.kind]]++;
+    this.#onOutcome(outcome);
   }
 
   async flush(): Promise<unknown> {

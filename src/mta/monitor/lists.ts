@@ -3,6 +3,7 @@ import { logTime } from '../../system/log.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import { JsonOnly, Kb, Many, type Tree, XmlOnly } from './answer.ts';
+import type { QueueEvents } from './queue-events.ts';
 
 export type Sort = 'name' | 'rcpt' | 'size';
 
@@ -11,8 +12,16 @@ export interface Selection {
   readonly sort: Sort;
   /** Infinity for all. */
   readonly maxItems: number;
-  /** Errors of each, which the command prints on request only. */
+  readonly show: Shown;
+}
+
+/** What is shown of each queue or domain beside its figures. */
+export interface Shown {
+  /** Errors in XML and DOM; JSON and the last column of the text have them in any case. */
   readonly errors: boolean;
+  readonly modeEvents: boolean;
+  /** Where they are tracked. */
+  readonly recipientEvents: boolean;
 }
 
 interface Sums {
@@ -34,15 +43,15 @@ const SORTED_BY: Readonly<Record<Sort, string>> = {
   size: 'by size',
 };
 
-interface Shown<T> {
+interface Chosen<T> {
   readonly items: readonly T[];
   readonly matching: number;
 }
 
-function shown<T extends Sums>(
+function chosen<T extends Sums>(
   all: readonly T[],
   { sort, maxItems }: Pick<Selection, 'sort' | 'maxItems'>,
-): Shown<T> {
+): Chosen<T> {
   return { items: [...all].sort(BY[sort]).slice(0, maxItems), matching: all.length };
 }
 
@@ -64,21 +73,46 @@ function list(
   };
 }
 
-function eventsOf(queues: readonly Queue[], wanted: boolean): Many {
+function eventsOf(queues: readonly Queue[], shown: boolean): Many {
   const events = queues
-    .flatMap(({ errors }) => [...errors])
+    .flatMap(({ errors }) => errors)
     .sort((a, b) => b.at - a.at)
-    .slice(0, MOST_ERRORS);
+    // Of a domain as many as of the queue that keeps the most.
+    .slice(0, Math.max(0, ...queues.map(({ limits }) => limits.mostErrors)));
   return new Many(
     'errors',
-    wanted ? events.map(({ at, text }) => ({ time: logTime(at), type: new XmlOnly('error'), text })) : [],
+    events.map(({ at, text }) => ({ time: logTime(at), type: new XmlOnly('error'), text })),
+    { jsonOnly: !shown },
   );
 }
 
-const MOST_ERRORS = 10;
+function recipientEventsOf(events: QueueEvents, queue: Queue): { rcptEvent: Many } | null {
+  const kept = events.recipients(queue);
+  if (!kept) return null;
+  const trees = kept.map(({ event, at, sourceIp, recipient, job, mta, diagnosis }) => ({
+    event,
+    time: logTime(at),
+    sourceIp,
+    rcpt: recipient,
+    jobId: job,
+    mta,
+    diag: diagnosis,
+  }));
+  return { rcptEvent: new Many('rcptEvents', trees) };
+}
+
+function modeEventsOf(events: QueueEvents, queue: Queue): { modeEvent: Many } {
+  const trees = events.modes(queue).map(({ at, mode, reason }) => ({ time: logTime(at), mode, reason }));
+  return { modeEvent: new Many('modeEvents', trees) };
+}
 
 /** Queues that have recipients. */
-export function queueList(scheduler: Scheduler, selection: Selection, now: number): Tree {
+export function queueList(
+  scheduler: Scheduler,
+  events: QueueEvents,
+  selection: Selection,
+  now: number,
+): Tree {
   const all = [];
   for (const queue of scheduler.queues()) {
     if (queue.size === 0 || !selection.matches(queue)) continue;
@@ -90,12 +124,18 @@ export function queueList(scheduler: Scheduler, selection: Selection, now: numbe
       queue,
     });
   }
-  const { items, matching } = shown(all, selection);
-  const trees = items.map(({ queue }) => queueTree(scheduler, queue, selection.errors, now));
+  const { items, matching } = chosen(all, selection);
+  const trees = items.map(({ queue }) => queueTree(scheduler, events, queue, selection.show, now));
   return list('queue', 'queues', selection.sort, trees, matching, sum(all));
 }
 
-export function queueTree(scheduler: Scheduler, queue: Queue, errors: boolean, now: number): Tree {
+export function queueTree(
+  scheduler: Scheduler,
+  events: QueueEvents,
+  queue: Queue,
+  show: Shown,
+  now: number,
+): Tree {
   return {
     name: queue.name,
     rcp: queue.size,
@@ -105,7 +145,9 @@ export function queueTree(scheduler: Scheduler, queue: Queue, errors: boolean, n
     mode: queue.mode,
     backoffReason: queue.mode === 'backoff' ? queue.modeReason : '',
     retryTime: queue.retryAt > now ? logTime(queue.retryAt) : '',
-    event: eventsOf([queue], errors),
+    event: eventsOf([queue], show.errors),
+    ...(show.modeEvents && modeEventsOf(events, queue)),
+    ...(show.recipientEvents && recipientEventsOf(events, queue)),
   };
 }
 
@@ -119,13 +161,13 @@ export function domainList(scheduler: Scheduler, selection: Selection): Tree {
     known.queues.push(queue);
   }
   const all = [...domains.values()];
-  const { items, matching } = shown(all, selection);
+  const { items, matching } = chosen(all, selection);
   const trees = items.map(({ name, rcp, bytes, conn, queues }) => ({
     name,
     rcp,
     kb: new Kb(bytes),
     conn,
-    event: eventsOf(queues, selection.errors),
+    event: eventsOf(queues, selection.show.errors),
   }));
   return list('domain', 'domains', selection.sort, trees, matching, sum(all));
 }
@@ -148,7 +190,7 @@ export function vmtaList(scheduler: Scheduler, maxItems: number): Tree {
   }
   const all = [...vmtas.values()];
   const total = sum(all);
-  const { items, matching } = shown(all, { sort: 'rcpt', maxItems });
+  const { items, matching } = chosen(all, { sort: 'rcpt', maxItems });
   const trees = items.map(({ name, rcp, bytes, conn, domains }) => ({
     name,
     rcp,
@@ -187,7 +229,7 @@ export function jobList(scheduler: Scheduler, maxItems: number, only: string | n
     }
   }
   const all = [...jobs.values()];
-  const { items, matching } = shown(all, { sort: 'rcpt', maxItems });
+  const { items, matching } = chosen(all, { sort: 'rcpt', maxItems });
   const trees = items.map(({ name, rcp, bytes, domains, starts, queues }) => ({
     name,
     rcp,

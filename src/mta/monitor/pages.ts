@@ -8,6 +8,10 @@ interface Page {
   readonly options?: Readonly<Record<string, string>>;
   /** Options given always. */
   readonly always?: readonly string[];
+  /** A list: of as many rows as `http-default-max-items` says, unless the request says otherwise. */
+  readonly rows?: boolean;
+  /** Its order may be set by `http-default-sort-order`. */
+  readonly sorted?: boolean;
 }
 
 const LIST_OPTIONS = {
@@ -18,23 +22,42 @@ const LIST_OPTIONS = {
   mode: 'mode',
 } as const;
 
+const DOMAIN_OPTIONS = { maxitems: 'maxitems', sort: 'sort', connected: 'connected', vmta: 'vmta' } as const;
+
+export interface PageDefaults {
+  readonly rows: number;
+  readonly order: string;
+}
+
 const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
-  ['/', { words: ['show', 'status'] }],
+  ['/', { words: ['show', 'summary'] }],
   ['/status', { words: ['show', 'status'] }],
-  ['/queues', { words: ['show', 'queues'], argument: 'queue', options: LIST_OPTIONS, always: ['--errors'] }],
+  [
+    '/queues',
+    {
+      words: ['show', 'queues'],
+      argument: 'queue',
+      options: LIST_OPTIONS,
+      always: ['--errors'],
+      rows: true,
+      sorted: true,
+    },
+  ],
   ['/queueDetail', { words: ['inspect'], argument: 'queue' }],
   [
     '/domains',
     {
       words: ['show', 'domains'],
       argument: 'domain',
-      options: { ...LIST_OPTIONS, vmta: 'vmta' },
+      options: DOMAIN_OPTIONS,
       always: ['--errors'],
+      rows: true,
+      sorted: true,
     },
   ],
   ['/domainDetail', { words: ['show', 'domains'], argument: 'domain', always: ['--errors'] }],
-  ['/vmtas', { words: ['show', 'vmtas'], options: { maxitems: 'maxitems' } }],
-  ['/jobs', { words: ['show', 'jobs'], options: { maxitems: 'maxitems' } }],
+  ['/vmtas', { words: ['show', 'vmtas'], options: { maxitems: 'maxitems' }, rows: true }],
+  ['/jobs', { words: ['show', 'jobs'], options: { maxitems: 'maxitems' }, rows: true }],
   ['/jobDetail', { words: ['show', 'jobs'], argument: 'jobid' }],
   ['/settings', { words: ['show', 'settings'], argument: 'queue' }],
   ['/explain', { words: ['explain'], argument: 'queue', options: { job: 'job', message: 'message' } }],
@@ -56,10 +79,12 @@ const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([
 ]);
 
 /** The command's words; null when there is no such page. */
-export function pageCommand(path: string, fields: URLSearchParams): string[] | null {
+export function pageCommand(path: string, fields: URLSearchParams, defaults: PageDefaults): string[] | null {
   const page = PAGES.get(path);
   if (!page) return null;
   const words = [...page.words, ...(page.always ?? [])];
+  if (page.rows && !fields.get('maxitems')) words.push(`--maxitems=${defaults.rows}`);
+  if (page.sorted && !fields.get('sort')) words.push(`--sort=${defaults.order}`);
   const argument = page.argument === undefined ? null : fields.get(page.argument);
   if (argument !== null && argument !== '') words.push(argument);
   for (const [field, option] of Object.entries(page.options ?? {})) {

@@ -9,7 +9,9 @@ import { limitsFromConfig } from '../limits-from-config.ts';
 import { queuedRecipient } from '../queue/queued-recipient.ts';
 import { Scheduler } from '../queue/scheduler.ts';
 import { folder, keptLog } from '../testing.ts';
+import { Destinations } from './destinations.ts';
 import { Pauses } from './pauses.ts';
+import { QueueEvents } from './queue-events.ts';
 import { findRecipients } from './recipients.ts';
 import { openMonitor } from './server.ts';
 import { TrafficMeter } from './traffic.ts';
@@ -58,6 +60,8 @@ async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
       kick: () => state.kicks++,
       reload: async () => ({ data: '', message: 'Configuration reloaded.' }),
       pauses: new Pauses(dir),
+      events: new QueueEvents(() => false),
+      destinations: new Destinations(),
       recipients: {
         find: (filter, now) => findRecipients(scheduler, () => undefined, filter, now),
         delete: () => 0,
@@ -77,7 +81,10 @@ async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
         traffic,
         scheduler,
         connections: () => ({ in: { cur: 1, max: 2, top: 3 }, out: { cur: 4, max: 5, top: 6 } }),
-        namesCached: () => 8,
+        resolver: () => ({ cached: 8, queries: { pending: 0, active: 0 } }),
+        maxRecipients: () => 0,
+        spoolReadPercent: () => 100,
+        builtAt: clock.now(),
         messagesStored: () => 9,
         queueType: () => 'smtp',
         shuttingDown: () => state.stopping,

@@ -1,19 +1,22 @@
 /** The management interface over HTTP (management guide, section 8): who asks, what for, and the answer's shape. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import type { Config } from '../../config/index.ts';
 import type { Clock } from '../../system/clock.ts';
-import type { Log } from '../../system/log.ts';
+import { type Log, logTime } from '../../system/log.ts';
 import { type Access, accessOf, atLeast, csrf, type Level } from './access.ts';
-import { CONTENT_TYPES, type Format, printFailure } from './answer.ts';
+import { CONTENT_TYPES, type Format, Many, printFailure } from './answer.ts';
 import { type Channel, type Channels, openChannels } from './channels.ts';
 import { type CommandResult, printResult, printWebResult } from './command.ts';
 import { parseCommand, splitLine } from './command-line.ts';
 import { COMMANDS, type Control } from './commands.ts';
 import { uploadedFile } from './config-upload.ts';
 import { requestFields } from './form.ts';
-import { pageCommand } from './pages.ts';
+import { filesTree, listedFiles, sendFile } from './log-files.ts';
+import { eventLoopLag, METRICS_TYPE, metricsText } from './metrics.ts';
+import { type PageDefaults, pageCommand } from './pages.ts';
 
-export interface MonitorDeps {
+export interface MonitorOptions {
   readonly config: () => Config;
   readonly control: Control;
   /** Whether the server is on its way down: then it is not ready for work. */
@@ -22,9 +25,15 @@ export interface MonitorDeps {
   readonly log: Log;
 }
 
+interface MonitorDeps extends MonitorOptions {
+  readonly lag: ReturnType<typeof eventLoopLag>;
+}
+
 /** Opens the management port and the control socket. */
-export async function openMonitor(deps: MonitorDeps): Promise<Channels> {
-  return await openChannels(deps.config(), (request, response, channel) => {
+export async function openMonitor(options: MonitorOptions): Promise<Channels> {
+  const lag = eventLoopLag();
+  const deps: MonitorDeps = { ...options, lag };
+  const channels = await openChannels(deps.config(), options, (request, response, channel) => {
     handle(deps, request, response, channel).catch((error: Error) => {
       deps.log.error(`management request failed: ${error.stack}`);
       if (!response.headersSent) {
@@ -32,7 +41,17 @@ export async function openMonitor(deps: MonitorDeps): Promise<Channels> {
       } else response.destroy();
     });
   });
+  return {
+    port: channels.port,
+    async close() {
+      lag.close();
+      await channels.close();
+    },
+  };
 }
+
+/** Characters of a question or an answer that `http-log-data` writes. */
+const MOST_LOGGED = 64 * 1024;
 
 interface Asked {
   readonly path: string;
@@ -84,6 +103,15 @@ async function handle(
   const mayChange = protectedFromForgery
     ? request.method === 'POST' && (access.byKey || csrf.valid(request))
     : true;
+  if (path === '/getFile' || path === '/logs') return await files(deps, request, response, access, path, url);
+  if (path === '/metrics') {
+    request.resume();
+    return metrics(deps, response);
+  }
+  if (path === '/getlocalips') {
+    request.resume();
+    return send(response, 200, early, localAddresses(early));
+  }
   if (path === '/configFile') return await takeConfigFile(deps, request, response, access, mayChange, early);
   const fields = await requestFields(request, url);
   if (fields === null) return send(response, 413, early, printFailure('the form is too large', early));
@@ -101,7 +129,10 @@ async function answer(
 ): Promise<void> {
   const { path, fields, format } = asked;
   const web = path === '/command';
-  const words = web || path === '/pmta' ? splitLine(fields.get('command') ?? '') : pageCommand(path, fields);
+  const words =
+    web || path === '/pmta'
+      ? splitLine(fields.get('command') ?? '')
+      : pageCommand(path, fields, pageDefaults(deps.config()));
   if (words === null) return send(response, 404, format, printFailure(`there is no page ${path}`, format));
   if ('error' in words) return send(response, 400, format, printFailure(words.error, format));
   const parsed = parseCommand(COMMANDS, words);
@@ -114,10 +145,16 @@ async function answer(
     return send(response, 403, format, printFailure(refusal, format));
   }
   if (command.level === 'admin') deps.log.info(`command ${words.join(' ').slice(0, 500)}`, { client });
+  if (deps.config().global.get('http-log-data')) {
+    deps.log.info(`asked ${words.join(' ').slice(0, MOST_LOGGED)}`, { client });
+  }
   const result = await command.run(deps.control, { ...parsed, now: deps.clock.now() });
   const failed = 'failure' in result;
-  const print = web ? printWebResult : printResult;
-  send(response, failed && !web ? 409 : 200, format, print(result, format));
+  const body = (web ? printWebResult : printResult)(result, format);
+  if (deps.config().global.get('http-log-data')) {
+    deps.log.info(`answered ${body.slice(0, MOST_LOGGED)}`, { client, bytes: Buffer.byteLength(body) });
+  }
+  send(response, failed && !web ? 409 : 200, format, body);
 }
 
 function refused(asked: Asked, needed: Level, changes: boolean): string | null {
@@ -156,6 +193,62 @@ async function takeConfigFile(
   }
   const result: CommandResult = await deps.control.reload(text);
   send(response, 'failure' in result ? 409 : 200, format, printResult(result, format));
+}
+
+async function files(
+  deps: MonitorDeps,
+  request: IncomingMessage,
+  response: ServerResponse,
+  access: Access,
+  path: string,
+  url: URL,
+): Promise<void> {
+  const fields = await requestFields(request, url);
+  const named = fields?.get('format');
+  const format: Format = named === 'xml' || named === 'dom' || named === 'text' ? named : 'json';
+  if (access.denyLogs) {
+    return send(response, 403, format, printFailure('http-access denies your address the logs', format));
+  }
+  const listed = await listedFiles(deps.config());
+  if (path === '/logs') {
+    const data = filesTree(listed);
+    const text = listed.map(({ name, at, size }) => `${name} ${logTime(at)} ${size}\n`).join('');
+    return send(response, 200, format, printResult({ data, text }, format));
+  }
+  const asked = fields?.get('file') ?? '';
+  const file = listed.find(({ name }) => name === asked);
+  if (!file) return send(response, 404, format, printFailure('no such file; /logs lists them', format));
+  await sendFile(response, file);
+}
+
+function metrics(deps: MonitorDeps, response: ServerResponse): void {
+  const body = metricsText(deps.control, deps.lag.seconds(), deps.clock.now());
+  response.writeHead(200, {
+    'Content-Type': METRICS_TYPE,
+    'Content-Length': Buffer.byteLength(body),
+    'Cache-Control': 'no-store',
+  });
+  response.end(body);
+}
+
+/** Addresses of this machine. In XML there is no `data` around them (management guide, 8.2). */
+function localAddresses(format: Format): string {
+  const all = Object.values(networkInterfaces()).flatMap((list) =>
+    (list ?? []).map(({ address }) => address),
+  );
+  const ips = [...new Set(all)].sort();
+  if (format === 'xml') {
+    const inside = ips.map((ip) => `<ip>${ip}</ip>`).join('');
+    return `<rsp><localIps>${inside}</localIps><succ/></rsp>\n`;
+  }
+  return printResult(
+    { data: { localIps: { ip: new Many('ips', ips) } }, text: ips.map((ip) => `${ip}\n`).join('') },
+    format,
+  );
+}
+
+function pageDefaults({ global }: Config): PageDefaults {
+  return { rows: global.get('http-default-max-items'), order: global.get('http-default-sort-order') };
 }
 
 /** `/health`: the process answers. `/ready`: and it takes mail. */

@@ -3,7 +3,7 @@ import { logTime } from '../../system/log.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import { Kb, type Tree } from './answer.ts';
 import { bytesOf } from './lists.ts';
-import type { Traffic, TrafficMeter } from './traffic.ts';
+import type { Processed, Traffic, TrafficMeter } from './traffic.ts';
 
 /** Where the status page takes its figures from. */
 export interface StatusSources {
@@ -17,7 +17,16 @@ export interface StatusSources {
     readonly in: { cur: number; max: number; top: number };
     readonly out: { cur: number; max: number; top: number };
   };
-  readonly namesCached: () => number;
+  readonly resolver: () => {
+    readonly cached: number;
+    readonly queries: { readonly pending: number; readonly active: number };
+  };
+  /** Recipients that the spool may hold; 0 for no limit of its own. */
+  readonly maxRecipients: () => number;
+  /** How much of what waited at the start has been read: 0 to 100. */
+  readonly spoolReadPercent: () => number;
+  /** When this version was built. */
+  readonly builtAt: number;
   readonly messagesStored: () => number;
   /** `type` of a queue: smtp, pipe, file, discard, http-delivery. */
   readonly queueType: (domain: string, vmta: string) => string;
@@ -34,18 +43,22 @@ export function statusTree(sources: StatusSources, now: number): Tree {
     return { rcp, dom: domains.size, kb: new Kb(bytes) };
   };
   const connections = sources.connections();
-  const window = (out: Traffic, inbound: Traffic): Tree => ({
+  const resolver = sources.resolver();
+  const { processed } = traffic;
+  const window = (out: Traffic, inbound: Traffic, { bounces, complaints }: Processed): Tree => ({
     out: trafficTree(out),
     in: trafficTree(inbound),
-    bounceProcessed: 0,
-    feedbackLoopProcessed: 0,
+    bounceProcessed: bounces,
+    feedbackLoopProcessed: complaints,
   });
+  const timed = traffic.timings.lastMinute(now);
+  const average = (sum: number) => (timed.count === 0 ? 0 : Math.round(sum / timed.count));
   return {
     mta: {
       product: {
         name: 'Posthorn',
         version: sources.version,
-        buildDate: logTime(sources.startedAt),
+        buildDate: logTime(sources.builtAt),
         revision: '',
         bits: 64,
       },
@@ -62,19 +75,33 @@ export function statusTree(sources: StatusSources, now: number): Tree {
       startupTime: logTime(sources.startedAt),
       shuttingDown: sources.shuttingDown(),
       traffic: {
-        total: window(traffic.total.out, traffic.total.in),
-        lastHr: window(traffic.lastHour('out', now), traffic.lastHour('in', now)),
-        lastMin: window(traffic.lastMinute('out', now), traffic.lastMinute('in', now)),
-        topPerHr: window(traffic.topPerHour.out, traffic.topPerHour.in),
-        topPerMin: window(traffic.topPerMinute.out, traffic.topPerMinute.in),
+        total: window(traffic.total.out, traffic.total.in, processed.total),
+        lastHr: window(traffic.lastHour('out', now), traffic.lastHour('in', now), processed.lastHour(now)),
+        lastMin: window(
+          traffic.lastMinute('out', now),
+          traffic.lastMinute('in', now),
+          processed.lastMinute(now),
+        ),
+        topPerHr: window(traffic.topPerHour.out, traffic.topPerHour.in, processed.topPerHour),
+        topPerMin: window(traffic.topPerMinute.out, traffic.topPerMinute.in, processed.topPerMinute),
         perf: {
           lastMin: {
-            in: { count: traffic.lastMinute('in', now).msg, mailFromTime: 0, dataTime: 0, totalTime: 0 },
+            // Milliseconds, on average.
+            in: {
+              count: timed.count,
+              mailFromTime: average(timed.mailFrom),
+              dataTime: average(timed.data),
+              totalTime: average(timed.total),
+            },
           },
         },
       },
       conn: { smtpIn: connections.in, smtpOut: connections.out },
-      resolver: { namesCached: sources.namesCached(), queriesPending: 0, queriesActive: 0 },
+      resolver: {
+        namesCached: resolver.cached,
+        queriesPending: resolver.queries.pending,
+        queriesActive: resolver.queries.active,
+      },
       queue: {
         smtp: queueTree('smtp'),
         pipe: queueTree('pipe'),
@@ -87,7 +114,7 @@ export function statusTree(sources: StatusSources, now: number): Tree {
         httpDelivery: queueTree('http-delivery'),
       },
       spool: {
-        initPct: 100,
+        initPct: sources.spoolReadPercent(),
         dirs: 1,
         files: {
           inUse: sources.messagesStored(),
@@ -95,7 +122,7 @@ export function statusTree(sources: StatusSources, now: number): Tree {
           total: sources.messagesStored(),
         },
         totalRcp: recipients,
-        maxRcp: 0,
+        maxRcp: sources.maxRecipients(),
       },
       status: sources.shuttingDown() ? 'stopping' : 'running',
     },

@@ -1,4 +1,5 @@
 /** The management interface's answers as people read them in a terminal (management guide, sections 4.2 and 4.4). */
+import { printable } from '../../system/log.ts';
 import type { JsonOnly, Kb, Many, Tree } from './answer.ts';
 
 /** `pmta show status`: 77 columns; labels and figures stand where scripts look for them. */
@@ -44,7 +45,7 @@ export function statusText(tree: Tree): string {
     '',
     '     Queues      rcpts   domains      kbytes  Spool        in use    recycled',
     `${'SMTP'.padStart(11)}${text('status.queue.smtp.rcp').padStart(11)}${text('status.queue.smtp.dom').padStart(10)}${kb('status.queue.smtp.kb').padStart(12)}    Files${text('status.spool.files.inUse').padStart(12)}${text('status.spool.files.recycled').padStart(12)}`,
-    `${'other'.padStart(11)}${others('rcp').toString().padStart(11)}${others('dom').toString().padStart(10)}${others('kb').toFixed(1).padStart(12)}    Init.${'complete'.padStart(24)}`,
+    `${'other'.padStart(11)}${others('rcp').toString().padStart(11)}${others('dom').toString().padStart(10)}${others('kb').toFixed(1).padStart(12)}    Init.${(at('status.spool.initPct') === 100 ? 'complete' : `${text('status.spool.initPct')}%`).padStart(24)}`,
     '',
     `     Status${text('status.status').padStart(11)}    Started  ${text('status.startupTime')}    Uptime${uptime(text('status.startupTime'), text('status.timeNow'))}`,
     '',
@@ -73,8 +74,9 @@ export function queuesText(tree: Tree, errors: boolean): string {
         queue.paused ? 'P' : queue.mode === 'backoff' ? 'B' : '',
         String(queue.retryTime).slice(11),
       ],
-      last: String(events[0]?.text ?? ''),
+      last: onOneLine(events[0]?.text),
       events,
+      more: [...modeEventLines(queue), ...recipientEventLines(queue)],
     };
   });
   const widths = [7, 9, 5, 2, 8];
@@ -88,14 +90,49 @@ export function queuesText(tree: Tree, errors: boolean): string {
       widths.map((width) => '-'.repeat(width)),
       '-'.repeat(20),
     ),
-    ...rows.flatMap(({ name, cells, last, events }) => [
+    ...rows.flatMap(({ name, cells, last, events, more }) => [
       line(name, cells, last),
-      ...(errors ? ['', ...events.map(({ time, text }) => `${time} ${text}`)] : []),
+      ...(errors ? eventLines(events) : []),
+      ...more,
     ]),
     '',
     `${rows.length} of ${total(tree, 'totalQueuesWithRcp')} matching queues.`,
     '',
   ].join('\n');
+}
+
+function eventLines(events: readonly Tree[]): string[] {
+  return ['', ...events.map(({ time, text }) => `${time} ${onOneLine(text)}`)];
+}
+
+/** Texts of other hosts stand here: none may forge a line or speak to the terminal. */
+function onOneLine(text: unknown): string {
+  return printable(String(text ?? '').replace(/[\r\n]+/g, ' '));
+}
+
+function titled(title: string, lines: readonly string[]): string[] {
+  return ['', title, '-'.repeat(title.length), ...lines];
+}
+
+/** The last recipients of a queue (section 4.4): seven fields, and how many of each kind above. */
+function recipientEventLines(queue: Tree): string[] {
+  if (queue.rcptEvent === undefined) return [];
+  const events = items(queue.rcptEvent);
+  const count = (kind: string) => events.filter(({ event }) => event === kind).length;
+  const title = `Recipient Events (deliveries:${count('delivered')}, bounces:${count('bounced')}, deferrals:${count('deferred')})`;
+  const fields = ['event', 'time', 'sourceIp', 'rcpt', 'jobId', 'mta', 'diag'];
+  return titled(
+    title,
+    events.map((event) => fields.map((name) => onOneLine(event[name])).join(' | ')),
+  );
+}
+
+function modeEventLines(queue: Tree): string[] {
+  if (queue.modeEvent === undefined) return [];
+  const lines = items(queue.modeEvent).map(
+    ({ time, mode, reason }) => `${time} | ${mode} | ${onOneLine(reason)}`,
+  );
+  return titled('Mode Events', lines);
 }
 
 /** `pmta show domains`: 35, 7, 9, 4 and 20 characters wide. */
@@ -105,12 +142,12 @@ export function domainsText(tree: Tree, errors: boolean): string {
     `${'domain '.padStart(36, '-')}--#rcpt ---kbytes conn last error----------`,
     ...rows.flatMap((domain) => {
       const events = items(domain.event);
-      const last = String(events[0]?.text ?? '');
+      const last = onOneLine(events[0]?.text);
       const short = last.length > 20 ? `${last.slice(0, 17)}...` : last;
       const figures = `${String(domain.rcp).padStart(7)} ${(domain.kb as Kb).value.toFixed(1).padStart(9)} ${String(domain.conn).padStart(4)}`;
       return [
         `${String(domain.name).padStart(35)} ${figures} ${short}`.trimEnd(),
-        ...(errors ? ['', ...events.map(({ time, text }) => `${time} ${text}`)] : []),
+        ...(errors ? eventLines(events) : []),
       ];
     }),
     '',

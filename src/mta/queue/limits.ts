@@ -49,6 +49,8 @@ export interface QueueLimits {
   readonly priority: number;
   readonly allowInterruption: boolean;
   readonly allowInterruptionDuringTransfer: boolean;
+  /** Errors that are remembered for the operator. */
+  readonly mostErrors: number;
 }
 
 /** Limits of one VMTA over all its queues. */

@@ -12,9 +12,6 @@ import type { VmtaUse } from './vmta-use.ts';
 
 export type { QueuedRecipient } from './queued-recipient.ts';
 
-/** What `show queues --errors` shows of a queue. */
-const MOST_ERRORS = 10;
-
 export type Mode = 'normal' | 'backoff';
 
 /** No host could be reserved: what held it, and the counters in whose lines the queue stands. */
@@ -118,7 +115,7 @@ export class Queue {
     this.lastError = text;
     this.lastErrorAt = now;
     this.errors.unshift({ at: now, text });
-    if (this.errors.length > MOST_ERRORS) this.errors.pop();
+    this.errors.length = Math.min(this.errors.length, this.limits.mostErrors);
   }
 
   /** Moves recipients whose hold has passed to where they may be tried. */

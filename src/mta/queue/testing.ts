@@ -54,6 +54,7 @@ export function queueLimits(given: Partial<QueueLimits> = {}): QueueLimits {
     priority: 50,
     allowInterruption: true,
     allowInterruptionDuringTransfer: false,
+    mostErrors: 10,
     ...given,
   };
 }

@@ -52,6 +52,8 @@ export interface ReceptionDeps {
   readonly spoolRefusal: () => string | null;
   /** SPF, reverse DNS and their like, in the order they are asked. */
   readonly checks?: readonly ReceptionCheck[];
+  /** Told how long a message took that came in, in milliseconds. */
+  readonly onTimed?: (took: { mailFrom: number; data: number; total: number }) => void;
   readonly hostName: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -62,6 +64,9 @@ interface SessionFacts {
   readonly config: Config;
   readonly listener: Listener;
   source: Settings<'source'>;
+  /** When MAIL came, and how long its answer took. */
+  mailAt: number;
+  mailTook: number;
   merge: MailMergeSession;
   /** Fields that checks add to the message of the open transaction. */
   fields: string[];
@@ -91,7 +96,7 @@ export class Reception {
       onTls: (session) => this.#log.secured(session),
       passwordOf: (user, session) => facts(session).config.users.get(user)?.settings.get('password') ?? null,
       onAuth: ({ user }, session) => this.#signedIn(user, session),
-      onMail: (mail, session) => this.#mail(mail, session),
+      onMail: (mail, session) => this.#timedMail(mail, session),
       onRcpt: (rcpt, session) => this.#rcpt(rcpt, session),
       onRcptFault: (fault, argument, session) => this.#rcptFault(fault, argument, session),
       onData: (_, session) => this.#data(session),
@@ -145,6 +150,8 @@ export class Reception {
       config,
       listener,
       source,
+      mailAt: 0,
+      mailTook: 0,
       merge: new MailMergeSession(source.get('max-message-size')),
       fields: [],
       details: new Map(),
@@ -183,6 +190,19 @@ export class Reception {
     known.merge = new MailMergeSession(known.source.get('max-message-size'));
     known.merge.acknowledge = acknowledge;
     return null;
+  }
+
+  #timedMail(mail: MailCommand, session: SmtpServerSession): MaybeLater<Answer> {
+    const known = facts(session);
+    const { clock } = this.#deps;
+    known.mailAt = clock.now();
+    const answer = this.#mail(mail, session);
+    const answered = () => {
+      known.mailTook = clock.now() - known.mailAt;
+    };
+    if (answer instanceof Promise) return answer.finally(answered);
+    answered();
+    return answer;
   }
 
   #mail(mail: MailCommand, session: SmtpServerSession): MaybeLater<Answer> {
@@ -334,7 +354,14 @@ export class Reception {
   }
 
   #message({ envelope, content }: ReceivedMessage, session: SmtpServerSession): Promise<Answer> {
-    return this.#take(envelope, [{ number: 1, content }], false, session).then((verdict) => verdict.reply);
+    const { clock, onTimed } = this.#deps;
+    const { mailAt, mailTook } = facts(session);
+    const contentAt = clock.now();
+    return this.#take(envelope, [{ number: 1, content }], false, session).then((verdict) => {
+      const now = clock.now();
+      onTimed?.({ mailFrom: mailTook, data: now - contentAt, total: now - mailAt });
+      return verdict.reply;
+    });
   }
 
   /** The content is here whole: it is checked and handed on, and the transaction forgotten. */

@@ -1,7 +1,7 @@
 /** What waits, by queue, domain, VMTA, job; disabled addresses; one queue in detail (management guide, 4.3 to 4.6). */
 import { logTime } from '../../../system/log.ts';
 import type { Queue } from '../../queue/queue.ts';
-import { Many } from '../answer.ts';
+import { JsonOnly, Many } from '../answer.ts';
 import type { Command, CommandCall, CommandResult } from '../command.ts';
 import type { Control } from '../commands.ts';
 import { domainList, jobList, queueList, queueTree, type Selection, type Sort, vmtaList } from '../lists.ts';
@@ -22,7 +22,7 @@ const QUEUE_OPTIONS = {
   'no-rcpt-events': 'flag',
 } as const;
 const QUEUE_USAGE =
-  '[--connected={yes|no}] [--paused={yes|no}] [--mode={normal|backoff}] [--maxitems=N] [--errors] [--sort={name|rcpt|size}] [QUEUE]';
+  '[--connected={yes|no}] [--paused={yes|no}] [--mode={normal|backoff}] [--maxitems=N] [--errors] [--mode-events] [--no-rcpt-events] [--sort={name|rcpt|size}] [QUEUE]';
 const DOMAIN_USAGE =
   '[--vmta=NAME] [--connected={yes|no}] [--maxitems=N] [--errors] [--sort={name|rcpt|size}] [DOMAIN]';
 
@@ -143,10 +143,12 @@ export const listCommands: readonly Command<Control>[] = [
   },
 ];
 
-function showQueues({ scheduler }: Control, { args, options, now }: CommandCall): CommandResult {
+const EVERYTHING = { errors: true, modeEvents: true, recipientEvents: true };
+
+function showQueues({ scheduler, events }: Control, { args, options, now }: CommandCall): CommandResult {
   const selection = selectionOf(options, queuePattern(args[0] ?? '*/*'));
   if ('failure' in selection) return selection;
-  const data = queueList(scheduler, selection, now);
+  const data = queueList(scheduler, events, selection, now);
   return { data, text: queuesText(data, options.has('errors')) };
 }
 
@@ -166,7 +168,7 @@ function inspect(control: Control, { args: [name], now }: CommandCall): CommandR
   if (!queue)
     return { failure: `there is no queue "${name!.slice(0, 200)}" with mail; write it as domain/vmta` };
   const data = {
-    queue: queueTree(control.scheduler, queue, true, now),
+    queue: queueTree(control.scheduler, control.events, queue, EVERYTHING, now),
     disabledSource: new Many(
       'disabledSources',
       [...queue.sources.disabled].map(([ip, { until, why }]) => ({
@@ -177,7 +179,12 @@ function inspect(control: Control, { args: [name], now }: CommandCall): CommandR
     ),
   };
   const settings = settingsTree(control.config(), name!);
-  return { data: typeof settings === 'string' ? data : { ...data, settings } };
+  const all = typeof settings === 'string' ? data : { ...data, settings };
+  const text = queuesText(
+    { queue: new Many('queues', [data.queue]), totalQueuesWithRcp: new JsonOnly(1) },
+    true,
+  );
+  return { data: all, text: typeof settings === 'string' ? text : `${text}\n${settingsText(settings)}` };
 }
 
 function selectionOf(
@@ -198,8 +205,11 @@ function selectionOf(
   return {
     sort: sort satisfies Sort,
     maxItems,
-    // The last error stands in each line; the command hides the rest itself.
-    errors: true,
+    show: {
+      errors: options.has('errors'),
+      modeEvents: options.has('mode-events'),
+      recipientEvents: !options.has('no-rcpt-events'),
+    },
     matches: (queue: Queue) =>
       inPattern(queue.domain, queue.vmta) &&
       (connected === null || connected === queue.connections > 0) &&

@@ -3,9 +3,12 @@ import { logTime } from '../../../system/log.ts';
 import { Many } from '../answer.ts';
 import type { Command } from '../command.ts';
 import type { Control } from '../commands.ts';
+import { domainList } from '../lists.ts';
 import { statusTree } from '../status.ts';
-import { statusText } from '../text.ts';
+import { domainsText, statusText } from '../text.ts';
 
+/** Of the home page. */
+const TOP_DOMAINS = 10;
 const NO_CONSOLE = 'There is no management console to register with.';
 
 const plain = (
@@ -29,11 +32,30 @@ export const serverCommands: readonly Command<Control>[] = [
     },
   },
   {
+    ...plain(['show', 'summary'], 'status, the fullest domains and the last hour minute by minute'),
+    level: 'monitor',
+    run({ status, scheduler }, { now }) {
+      const tree = statusTree(status, now);
+      const show = { errors: false, modeEvents: false, recipientEvents: false };
+      const top = domainList(scheduler, { matches: () => true, sort: 'rcpt', maxItems: TOP_DOMAINS, show });
+      const [inbound, outbound] = (['in', 'out'] as const).map((way) => status.traffic.minutes(way, now));
+      const chart = inbound!.map((of, i) => ({
+        time: logTime(now - (59 - i) * 60_000),
+        smtpIn: of.rcp,
+        smtpOut: outbound![i]!.rcp,
+      }));
+      return {
+        data: { ...tree, domain: top.domain!, chart: new Many('chart', chart) },
+        text: `${statusText(tree)}\n${domainsText(top, false)}`,
+      };
+    },
+  },
+  {
     ...plain(['show', 'version'], 'version of the server'),
     level: 'monitor',
     run: ({ status }) => ({
       data: { product: { name: 'Posthorn', version: status.version } },
-      text: `Posthorn v${status.version}.\n`,
+      text: `Posthorn v${status.version} (${logTime(status.builtAt)}, 64-bit).\n`,
     }),
   },
   {

@@ -29,6 +29,7 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
   },
   sink: { summary: 'a pretend internet to send test mail to', load: () => import('./sink.ts') },
   generate: { summary: 'realistic traffic for a test', load: () => import('./generate.ts') },
+  acct: { summary: 'finds and counts records in accounting files', load: () => import('./acct.ts') },
   config: {
     summary: 'explains a PowerMTA configuration: effect, settings, print',
     load: () => import('./config.ts'),

@@ -115,6 +115,7 @@ export class KillScenario {
       log-file ${this.#dir}/log
       state-dir ${this.#disk}/state
       http-mgmt-port ${this.#management}
+      http-redirect-to-https no
       http-access 127.0.0.1 monitor
       smtp-listener 127.0.0.1:${this.#port}
       <spool ${this.#disk}/spool>

@@ -32,7 +32,8 @@ test('the file may be named after --check, by --config or by PMTA_CONFIG', async
     const { code, stderr } = await run(args, env);
     assert.equal(code, 0, stderr);
   }
+  writeFileSync(file, `${GOOD}smtp-await-slot yes\n`);
   const without = await run(['mta', '--check', file]);
-  assert.match(without.stderr, /without effect yet: postmaster;/);
+  assert.match(without.stderr, /without effect yet: smtp-await-slot;/);
   assert.equal((await run(['mta', file])).code, 2);
 });

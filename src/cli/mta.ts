@@ -5,6 +5,7 @@ import { startMta } from '../mta/mta.ts';
 import { systemClock } from '../system/clock.ts';
 import { createLog } from '../system/log.ts';
 import { LogFile, type LogFileSettings } from '../system/log-file.ts';
+import { dropFor, isRoot, lowerTo } from '../system/privileges.ts';
 import { UserError } from '../system/user-error.ts';
 import { defaultConfigFile } from './default-config-file.ts';
 import { untilStopped } from './until-stopped.ts';
@@ -59,6 +60,7 @@ export async function run(args: string[]): Promise<number> {
     process.stdout.write(`${given}: no errors\n`);
     return 0;
   }
+  const user = giveUpRoot(config);
   const logFile = await LogFile.open(logSettings(config), systemClock);
   try {
     const log = createLog(logFile, 'mta');
@@ -79,6 +81,10 @@ export async function run(args: string[]): Promise<number> {
         setTimeout(() => process.exit(1), 200);
       },
     });
+    if (user) {
+      dropFor(user);
+      log.info(`root is given up, the server runs as ${user}`);
+    }
     process.stdout.write(`posthorn mta listens on ${mta.addresses.join(', ')}\n`);
     // What pmta reload does, for those who are used to signals.
     process.on('SIGHUP', () => {
@@ -90,6 +96,19 @@ export async function run(args: string[]): Promise<number> {
   } finally {
     await logFile.close();
   }
+}
+
+/** PowerMTA's own account. */
+const RUN_AS = 'pmta';
+
+/** `run-as-root no`: whom the server, started by root, becomes; null when it stays who it is. */
+function giveUpRoot(config: Config): string | null {
+  if (config.global.get('run-as-root') || !isRoot()) return null;
+  if (lowerTo(RUN_AS)) return RUN_AS;
+  process.stderr.write(
+    `posthorn mta: run-as-root is no, and there is no user "${RUN_AS}": the server stays root; add the user or start the server as another one\n`,
+  );
+  return null;
 }
 
 /** Names what the files say and this server does not do yet; null when there is nothing. */

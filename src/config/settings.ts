@@ -28,7 +28,8 @@ function defaultOf(declaration: Named): unknown {
     defaults.set(declaration.type, known);
   }
   const text = declaration.repeatable ? undefined : declaration.default;
-  const key = text ?? '';
+  // Directives share types: one may repeat, and of one no default may be known.
+  const key = declaration.repeatable ? 'list' : text === undefined ? 'unset' : `text ${text}`;
   if (known.has(key)) return known.get(key);
   const value = text === undefined ? unset(declaration) : declaration.type.parse({ text, folder: '/' });
   if (value instanceof Fault)

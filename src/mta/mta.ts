@@ -20,6 +20,7 @@ import { openMonitor } from './monitor/server.ts';
 import type { StatusSources } from './monitor/status.ts';
 import { TrafficMeter } from './monitor/traffic.ts';
 import { PrecachedDomains } from './precached-domains.ts';
+import { recipientsGuard } from './receive/recipients-guard.ts';
 import { spaceGuard } from './receive/space-guard.ts';
 import { createReceiving } from './receiving.ts';
 import { Records } from './records.ts';
@@ -28,6 +29,7 @@ import { restartNeeded } from './reload.ts';
 import { openColdCounts } from './route/cold-counts.ts';
 import { createSending } from './sending.ts';
 import { keptSecret } from './state-files.ts';
+import { markRunning } from './unclean-end.ts';
 
 export interface MtaOptions {
   readonly config: Config;
@@ -81,6 +83,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       ? []
       : [lockFolder(spoolSettings.dir, 'spool')]),
   ];
+  const mark = await markRunning(stateDir, startedAt);
   let inForce = await putInForce(options.config, stateDir, clock, log, null);
   const config = () => inForce.config;
   const precached = new PrecachedDomains(clock);
@@ -120,12 +123,21 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   });
   const { scheduler, outcomes, dispatcher, delayNotices } = sending;
   const guard = await spaceGuard(spoolSettings.dir, spoolSettings.settings.get('min-free-space'), clock);
+  const recipientsFull = recipientsGuard(
+    () => config().global.get('spool-max-recipients'),
+    () => {
+      let waiting = 0;
+      for (const { size } of scheduler.queues()) waiting += size;
+      return waiting;
+    },
+    clock,
+  );
   const { waysIn, reception } = createReceiving({
     ...shared,
     references,
     cold,
     rollup: sending.rollup,
-    spoolRefusal: guard.refusal,
+    spoolRefusal: () => guard.refusal() ?? recipientsFull(),
     enqueue: (recipients) => {
       records.notify();
       if (recipients.length > 0) sending.enqueue(recipients);
@@ -221,6 +233,14 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   });
   await waysIn.apply(options.config);
   delayNotices.start();
+  if (mark.endedBadly !== null) {
+    log.warn(`the server that started ${mark.endedBadly} did not stop in order`);
+    sending.notices.trouble(`Mail server ${hostName} was started again after an unexpected end`, [
+      `The server that had started ${mark.endedBadly} did not stop in order: it was killed, failed, or the machine went down.`,
+      'No accepted mail was lost; what was in delivery at that moment may be delivered twice.',
+      `The end of its log says more: ${global.get('log-file') ?? ''}`,
+    ]);
+  }
   log.info('running', { messages: spool.messageCount });
   // Mail is taken and delivered meanwhile: a full spool takes a while to read.
   const recovered = recover(spool, sending.enqueue, () => stopping, log, reading);
@@ -244,6 +264,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       await inForce.resolver.close();
       await spool.close();
       await cold.close();
+      await mark.remove();
       for (const release of unlock) release();
       await monitor.close();
       log.info('stopped');

@@ -68,6 +68,7 @@ export interface Sending {
   readonly rollup: RollupRoutes;
   readonly events: QueueEvents;
   readonly delayNotices: DelayNotices;
+  readonly notices: OperatorNotices;
   /** Puts recipients that the spool holds into their queues. */
   enqueue(recipients: readonly PendingRecipient[]): void;
   /** No new work; processes of ours are ended when `drained` is over. */
@@ -174,6 +175,7 @@ export function createSending(deps: SendingDeps): Sending {
     rollup,
     events,
     delayNotices,
+    notices,
     enqueue,
     async stop(drained) {
       scheduler.stop();

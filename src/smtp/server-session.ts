@@ -321,7 +321,13 @@ export class SmtpServerSession implements Endpoints {
   }
 
   /** The client's certificate, when `requestCertificate` was set and it gave one. */
-  get clientCertificate(): { verified: boolean; reason: string; subject: string } | null {
+  get clientCertificate(): {
+    verified: boolean;
+    reason: string;
+    subject: string;
+    /** SHA-256, in OpenSSL's way of writing. */
+    fingerprint: string;
+  } | null {
     const { socket } = this.#wire;
     if (!(socket instanceof TLSSocket)) return null;
     const certificate = socket.getPeerX509Certificate();
@@ -329,7 +335,12 @@ export class SmtpServerSession implements Endpoints {
     // Node judges the certificate in its own TLS server only, not where a socket is upgraded; this is how it does.
     const { _handle: handle } = socket as unknown as { _handle?: { verifyError(): Error | null } };
     const error = handle ? handle.verifyError() : new Error('the connection is closed');
-    return { verified: error === null, reason: error?.message ?? '', subject: certificate.subject };
+    return {
+      verified: error === null,
+      reason: error?.message ?? '',
+      subject: certificate.subject,
+      fingerprint: certificate.fingerprint256,
+    };
   }
 
   // Commands
@@ -583,6 +594,8 @@ export class SmtpServerSession implements Endpoints {
     if (!mechanism) return this.#fault(say.UNKNOWN_MECHANISM);
     if (!mechanismsOffered(this.#options, this.tls !== null).includes(mechanism))
       return this.#fault(say.ENCRYPTION_NEEDED);
+    const refusal = this.#handlers.onAuthBegin?.(this) ?? null;
+    if (refusal) return this.#fault(refusal);
     this.#exchange = createAuthExchange(mechanism, this.#options.hostName);
     this.#authStep(this.#exchange.begin(initial));
   }
@@ -612,6 +625,7 @@ export class SmtpServerSession implements Endpoints {
             user: credentials.user,
             mechanism: credentials.mechanism,
           });
+          this.#handlers.onAuthFailed?.(credentials.user, this);
           return this.#fault(say.AUTH_FAILED, AUTH_FAILURE_WEIGHT);
         }
         const { user, mechanism } = credentials;

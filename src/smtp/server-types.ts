@@ -146,6 +146,10 @@ export interface SmtpServerHandlers {
   passwordOf?(user: string, session: SmtpServerSession): MaybeLater<string | null>;
   /** Takes the place of `passwordOf` for PLAIN and LOGIN, where passwords are kept hashed or anything goes. */
   checkPassword?(user: string, password: string, session: SmtpServerSession): MaybeLater<boolean>;
+  /** Before an AUTH is gone into; an answer refuses it. */
+  onAuthBegin?(session: SmtpServerSession): Reply | null;
+  /** A password was wrong, or the user is not known. */
+  onAuthFailed?(user: string, session: SmtpServerSession): void;
   /** The password was right; `session.user` is set when this accepts. */
   onAuth?(user: AuthenticatedUser, session: SmtpServerSession): MaybeLater<Answer>;
   onMail?(mail: MailCommand, session: SmtpServerSession): MaybeLater<Answer>;

@@ -30,6 +30,8 @@ export interface SmtpServer {
   close(graceMs: number): Promise<void>;
 }
 
+/** Connections of proxies that have not named their client, at one address. */
+const MOST_UNNAMED = 1_000;
 /** How long a proxy has to say for whom it connects. */
 const PROXY_HEADER_MS = 5_000;
 /** How long a client that is refused has to hang up. */
@@ -57,6 +59,14 @@ export function createSmtpServer(
     const peer = endpointsOf(socket);
     if (!fromProxy(peer)) {
       serve(socket, peer);
+      return;
+    }
+    if (unnamed.size >= MOST_UNNAMED) {
+      tools.log.warn(`connection cut: ${MOST_UNNAMED} others wait for their PROXY header`, {
+        proxy: peer.remoteAddress,
+      });
+      socket.on('error', () => {});
+      socket.destroy();
       return;
     }
     unnamed.add(socket);

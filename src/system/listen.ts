@@ -1,4 +1,5 @@
 import type { Server } from 'node:net';
+import { withRoot } from './privileges.ts';
 import { UserError } from './user-error.ts';
 
 /**
@@ -9,8 +10,12 @@ export function listen(server: Server, host: string, port: number, purpose: stri
   return new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException) =>
       reject(new UserError(bindFailure(error, host, port, purpose)));
+    const asBefore = withRoot();
     server.once('error', failed);
+    server.once('error', asBefore);
     server.listen({ host, port }, () => {
+      asBefore();
+      server.removeListener('error', asBefore);
       server.removeListener('error', failed);
       const address = server.address();
       resolve(typeof address === 'object' && address ? address.port : port);

@@ -181,7 +181,7 @@ export const acctFileDirectives = {
     tier: 'rare',
     section: '3.3.11.15',
     summary: 'Flush now and then.',
-    effect: notReadYet,
+    effect: { none: 'always so: records are on disk before the journal lets go of them' },
   },
   'privacy-policy': {
     scopes: ['acct-file'],

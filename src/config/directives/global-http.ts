@@ -15,7 +15,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.35.1',
     summary: 'Address of the built-in black hole.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-port': {
     scopes: ['global'],
@@ -24,7 +24,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.35.2',
     summary: 'Port of the built-in black hole; 0 is off.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-await-slot': {
     scopes: ['global'],
@@ -33,7 +33,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.35.3',
     summary: 'Let clients of the black hole wait for a free connection.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-has-chunking': {
     scopes: ['global'],
@@ -42,7 +42,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.35.4',
     summary: 'The black hole offers CHUNKING.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-has-pipelining': {
     scopes: ['global'],
@@ -51,7 +51,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.35.5',
     summary: 'The black hole offers PIPELINING.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-has-verp': {
     scopes: ['global'],
@@ -60,7 +60,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.35.6',
     summary: 'The black hole offers VERP.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-latency': {
     scopes: ['global'],
@@ -70,7 +70,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.35.7',
     summary: 'Delay that the black hole pretends.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-update-stats': {
     scopes: ['global'],
@@ -79,7 +79,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.35.8',
     summary: 'Count black-hole traffic.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-has-mailmerge': {
     scopes: ['global'],
@@ -87,7 +87,7 @@ export const globalHttpDirectives = {
     documented: false,
     tier: 'rare',
     summary: 'The black hole offers mail merge.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-log-blacklist': {
     scopes: ['global'],
@@ -95,7 +95,7 @@ export const globalHttpDirectives = {
     documented: false,
     tier: 'rare',
     summary: 'Log what the black hole refuses.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-blacklist': {
     scopes: ['global'],
@@ -103,7 +103,7 @@ export const globalHttpDirectives = {
     documented: false,
     tier: 'rare',
     summary: 'Addresses that the black hole refuses.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-blacklist-bounce-method': {
     scopes: ['global'],
@@ -111,7 +111,7 @@ export const globalHttpDirectives = {
     documented: false,
     tier: 'rare',
     summary: 'How the black hole chooses what to refuse.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'dummy-smtp-blacklist-bounce-percent': {
     scopes: ['global'],
@@ -120,7 +120,7 @@ export const globalHttpDirectives = {
     unit: '%',
     tier: 'rare',
     summary: 'How much the black hole refuses.',
-    effect: notReadYet,
+    effect: { none: 'posthorn sink takes the place of the built-in black hole' },
   },
   'http-mgmt-port': {
     scopes: ['global'],
@@ -210,7 +210,7 @@ export const globalHttpDirectives = {
     tier: 'rare',
     section: '3.3.1.36.8',
     summary: "Let the monitor's visitors use SSLv3.",
-    effect: notReadYet,
+    effect: { none: 'no TLS library of today speaks SSLv3; it stays off' },
   },
   'http-tls-allow-tlsv1': {
     scopes: ['global'],

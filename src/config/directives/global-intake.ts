@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet, obsolete } from '../declaration.ts';
+import { type Declarations, obsolete } from '../declaration.ts';
 import { domainPattern } from '../domain-pattern.ts';
 import { alias, certificate, domainMacro, listener, pickup, relayAddress } from '../values/compound.ts';
 import { domainName, ip } from '../values/network.ts';
@@ -39,7 +39,7 @@ export const globalIntakeDirectives = {
     tier: 'common',
     section: '3.3.1.10',
     summary: 'Authorities that client certificates are checked against.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-server-tls-allow-sslv3': {
     scopes: ['global'],
@@ -48,7 +48,7 @@ export const globalIntakeDirectives = {
     tier: 'rare',
     section: '3.3.1.11',
     summary: 'Let clients use SSLv3.',
-    effect: notReadYet,
+    effect: { none: 'no TLS library of today speaks SSLv3; it stays off' },
   },
   'smtp-server-tls-allow-tlsv1': {
     scopes: ['global'],
@@ -94,7 +94,7 @@ export const globalIntakeDirectives = {
     tier: 'common',
     section: '3.3.1.15',
     summary: 'Ciphers offered to clients up to TLS 1.2.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-server-tls-v1.3-ciphersuites': {
     scopes: ['global'],
@@ -103,7 +103,7 @@ export const globalIntakeDirectives = {
     tier: 'common',
     section: 'maintenance releases after 5.0r1; set-up guides for Signals and migration',
     summary: 'Cipher suites offered to clients with TLS 1.3.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   alias: {
     scopes: ['global', 'aliases'],
@@ -122,7 +122,7 @@ export const globalIntakeDirectives = {
     tier: 'rare',
     section: '3.3.1.18',
     summary: 'Address to listen on; without effect beside smtp-listener.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-port': {
     scopes: ['global'],
@@ -132,7 +132,7 @@ export const globalIntakeDirectives = {
     tier: 'common',
     section: '3.3.1.19',
     summary: 'Port to listen on; without effect beside smtp-listener.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'smtp-listener': {
     scopes: ['global'],
@@ -159,7 +159,7 @@ export const globalIntakeDirectives = {
     tier: 'rare',
     section: '3.3.1.22',
     summary: 'Let clients wait for a free connection rather than turning them away.',
-    effect: notReadYet,
+    effect: { none: 'a client beyond the limit is told 421 and comes again' },
   },
   'domain-suffix': {
     scopes: ['global'],

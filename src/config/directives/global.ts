@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet } from '../declaration.ts';
+import type { Declarations } from '../declaration.ts';
 import { cidrAndLimit, patternAndLimit } from '../values/compound.ts';
 import { address, ipMaybePort } from '../values/network.ts';
 import { size } from '../values/quantities.ts';
@@ -13,7 +13,7 @@ export const globalDirectives = {
     tier: 'core',
     section: '3.3.1.3',
     summary: 'Who is told of trouble, and who gets mail for the local postmaster and abuse.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   spool: {
     scopes: ['global'],
@@ -43,7 +43,7 @@ export const globalDirectives = {
     tier: 'rare',
     section: '3.3.1.6',
     summary: 'Free space that every spool must leave.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'spool-max-recipients': {
     scopes: ['global'],
@@ -52,7 +52,7 @@ export const globalDirectives = {
     tier: 'rare',
     section: '3.3.1.7',
     summary: 'Recipients that all spools together may hold; beyond, mail is deferred.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'run-as-root': {
     scopes: ['global'],
@@ -62,7 +62,7 @@ export const globalDirectives = {
     tier: 'common',
     section: '3.3.1.8',
     summary: 'Stay root after start.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'host-id': {
     scopes: ['global'],
@@ -185,7 +185,7 @@ export const globalDirectives = {
     documented: false,
     tier: 'common',
     summary: 'Flush a message before accepting it.',
-    effect: notReadYet,
+    effect: { none: 'always so: nothing is acknowledged before it is on disk' },
   },
   'sync-msg-update': {
     scopes: ['global'],
@@ -195,7 +195,7 @@ export const globalDirectives = {
     documented: false,
     tier: 'common',
     summary: 'Flush after each recipient is done.',
-    effect: notReadYet,
+    effect: { none: 'always so: nothing is acknowledged before it is on disk' },
   },
   'total-max-file': {
     scopes: ['global'],
@@ -203,6 +203,6 @@ export const globalDirectives = {
     documented: false,
     tier: 'rare',
     summary: 'Most deliveries to files at once.',
-    effect: notReadYet,
+    effect: { none: 'deliveries to files follow max-smtp-out of their queue, as all others' },
   },
 } as const satisfies Declarations;

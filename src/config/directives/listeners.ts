@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet } from '../declaration.ts';
+import type { Declarations } from '../declaration.ts';
 import { certificate } from '../values/compound.ts';
 import { proxyClient } from '../values/delivery.ts';
 import { hostPort } from '../values/network.ts';
@@ -22,7 +22,9 @@ export const smtpUserDirectives = {
     tier: 'common',
     section: '3.3.8.2',
     summary: 'How the user proves who they are.',
-    effect: notReadYet,
+    effect: {
+      differs: 'password and certificate; users with method system (accounts of the machine) cannot log in',
+    },
   },
   'tls-certificate': {
     scopes: ['smtp-user'],
@@ -30,7 +32,7 @@ export const smtpUserDirectives = {
     tier: 'rare',
     section: '3.3.8.3',
     summary: 'Certificate the user must show.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   source: {
     scopes: ['smtp-user'],
@@ -70,7 +72,7 @@ export const smtpListenerDirectives = {
     tier: 'rare',
     section: '3.3.17.1',
     summary: 'Let clients of this listener wait for a free connection.',
-    effect: notReadYet,
+    effect: { none: 'a client beyond the limit is told 421 and comes again' },
   },
   'immediate-tls': {
     scopes: ['smtp-listener'],
@@ -89,7 +91,7 @@ export const smtpListenerDirectives = {
     tier: 'rare',
     section: '3.3.17.5; 3.3.21.2',
     summary: 'Let clients use TLS 1.2 here.',
-    effect: { differs: 'read for the Transmissions API only; SMTP listeners have the server-wide versions' },
+    effect: 'honoured',
   },
   'tls-allow-tlsv1.1': {
     scopes: ['smtp-listener', 'transmissions-api-listener'],
@@ -99,7 +101,7 @@ export const smtpListenerDirectives = {
     tier: 'rare',
     section: '3.3.17.6; 3.3.21.3',
     summary: 'Let clients use TLS 1.1 here.',
-    effect: { differs: 'read for the Transmissions API only; SMTP listeners have the server-wide versions' },
+    effect: 'honoured',
   },
   'tls-allow-tlsv1': {
     scopes: ['smtp-listener', 'transmissions-api-listener'],
@@ -109,7 +111,7 @@ export const smtpListenerDirectives = {
     tier: 'rare',
     section: '3.3.17.7; 3.3.21.4',
     summary: 'Let clients use TLS 1.0 here.',
-    effect: { differs: 'read for the Transmissions API only; SMTP listeners have the server-wide versions' },
+    effect: 'honoured',
   },
   'tls-allow-sslv3': {
     scopes: ['smtp-listener', 'transmissions-api-listener'],
@@ -119,7 +121,7 @@ export const smtpListenerDirectives = {
     tier: 'rare',
     section: '3.3.17.8; 3.3.21.5',
     summary: 'Let clients use SSLv3 here.',
-    effect: notReadYet,
+    effect: { none: 'no TLS library of today speaks SSLv3; it stays off' },
   },
   'tls-ciphers': {
     scopes: ['smtp-listener', 'transmissions-api-listener'],
@@ -129,7 +131,7 @@ export const smtpListenerDirectives = {
     tier: 'rare',
     section: '3.3.17.9; 3.3.21.6',
     summary: 'Ciphers of this listener.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'tls-ca-file': {
     scopes: ['smtp-listener', 'transmissions-api-listener', 'transmissions-api'],
@@ -138,7 +140,7 @@ export const smtpListenerDirectives = {
     tier: 'rare',
     section: '3.3.17.10; 3.3.21.7',
     summary: 'Authorities for client certificates here.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 
@@ -159,7 +161,7 @@ export const sourceGroupDirectives = {
     tier: 'rare',
     section: '3.3.9.2',
     summary: 'Inbound connections kept for the group.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 
@@ -199,7 +201,9 @@ export const transmissionsApiListenerDirectives = {
     tier: 'rare',
     section: '10.19.1',
     summary: 'A further option seen once in the guide.',
-    effect: notReadYet,
+    effect: {
+      none: 'the guide shows the name once and says nothing of its meaning; clients are judged by tls-ca-file',
+    },
   },
 } as const satisfies Declarations;
 

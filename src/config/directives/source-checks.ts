@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet, obsolete } from '../declaration.ts';
+import { type Declarations, obsolete } from '../declaration.ts';
 import { interval, rate } from '../values/quantities.ts';
 import { boolean, integer, text } from '../values/scalars.ts';
 
@@ -20,7 +20,7 @@ export const sourceChecksDirectives = {
     tier: 'rare',
     section: '3.3.7.7',
     summary: 'Failed logins after which logins are refused for a while.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'require-auth': {
     scopes: ['source'],

@@ -1,21 +1,14 @@
-import { readFile } from 'node:fs/promises';
 import type { Config, Listener } from '../../config/index.ts';
-import {
-  createSmtpSecureContext,
-  createSmtpServer,
-  type SmtpServer,
-  type SmtpServerTls,
-} from '../../smtp/index.ts';
+import { createSmtpSecureContext, createSmtpServer, type SmtpServer } from '../../smtp/index.ts';
 import type { Clock } from '../../system/clock.ts';
-import { reason } from '../../system/durable-file.ts';
 import type { Log } from '../../system/log.ts';
-import { UserError } from '../../system/user-error.ts';
-import type { Reception } from './reception.ts';
+import type { ListenerTls, Reception } from './reception.ts';
+import { serverTlsOptions, userCertificates } from './server-tls.ts';
 
 /** What a listening address serves at present; a reload changes it for connections to come. */
 interface Service {
   listener: Listener;
-  tls: SmtpServerTls | undefined;
+  tls: ListenerTls | undefined;
 }
 
 interface Listening {
@@ -52,10 +45,11 @@ export class Listeners {
    */
   async apply(config: Config): Promise<void> {
     const wanted = new Map<string, Service>();
+    const users = await userCertificates(config);
     for (const listener of config.listeners) {
       wanted.set(`${listener.address}:${listener.port}`, {
         listener,
-        tls: await serverTls(config, listener),
+        tls: await listenerTls(config, listener, users),
       });
     }
     const added = new Map<string, Listening>();
@@ -98,48 +92,17 @@ export class Listeners {
   }
 }
 
-const VERSIONS = [
-  ['smtp-server-tls-allow-tlsv1.3', 'TLSv1.3'],
-  ['smtp-server-tls-allow-tlsv1.2', 'TLSv1.2'],
-  ['smtp-server-tls-allow-tlsv1.1', 'TLSv1.1'],
-  ['smtp-server-tls-allow-tlsv1', 'TLSv1'],
-] as const;
-
-/** Certificate and versions of a listener: its own, else the server's. */
-async function serverTls(config: Config, listener: Listener): Promise<SmtpServerTls | undefined> {
-  const own = listener.settings.get('tls-certificate');
-  const certificate = own ?? config.global.get('smtp-server-tls-certificate');
-  if (!certificate) return undefined;
-  const origin = own
-    ? listener.settings.origin('tls-certificate')
-    : config.global.origin('smtp-server-tls-certificate');
-  const where = origin ? `${origin.file}:${origin.line}` : 'the configuration';
-  let pem: string;
-  try {
-    pem = await readFile(certificate.file, 'utf8');
-  } catch (error) {
-    throw new UserError(`${where}: the certificate ${certificate.file} cannot be read: ${reason(error)}`, {
-      cause: error,
-    });
-  }
-  const allowed = VERSIONS.filter(([name]) => config.global.get(name)).map(([, version]) => version);
-  if (allowed.length === 0) {
-    throw new UserError(`${where}: every TLS version is switched off, so the certificate can serve nobody`);
-  }
-  try {
-    return {
-      secureContext: createSmtpSecureContext({
-        cert: pem,
-        key: pem,
-        passphrase: certificate.passPhrase ?? undefined,
-        maxVersion: allowed[0],
-        minVersion: allowed.at(-1),
-      }),
-    };
-  } catch (error) {
-    throw new UserError(
-      `${where}: the certificate ${certificate.file} cannot be used: ${(error as Error).message}; it must hold the certificate and its private key in PEM`,
-      { cause: error },
-    );
-  }
+/** Clients are asked for a certificate when there is somebody to judge it: authorities, or users known by theirs. */
+async function listenerTls(
+  config: Config,
+  { settings, origin }: Listener,
+  users: ReadonlyMap<string, string>,
+): Promise<ListenerTls | undefined> {
+  const options = await serverTlsOptions(settings, origin, config.global);
+  if (!options) return undefined;
+  return {
+    secureContext: createSmtpSecureContext(options),
+    requestCertificate: options.ca !== undefined || users.size > 0,
+    users,
+  };
 }

@@ -1,6 +1,6 @@
 /** Decides about SMTP sessions: who may connect, sign in, relay; hands accepted messages on. */
 import { totalmem } from 'node:os';
-import type { Config, Listener, Settings, SmtpUser } from '../../config/index.ts';
+import type { Config, Listener, Settings } from '../../config/index.ts';
 import type { StatusFacts } from '../../events/outcome.ts';
 import { parseAddress } from '../../mail/address.ts';
 import type {
@@ -23,6 +23,7 @@ import { SpoolWriteError } from '../../spool/spool.ts';
 import type { NotifyRequest } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
+import { AuthFailures } from './auth-failures.ts';
 import { MailMergeSession, MERGE_BEGUN, type MergeVariables, SEND_PART } from './mail-merge-session.ts';
 import { askChecks, type CheckedSession, type ReceptionCheck } from './reception-checks.ts';
 import { bounceOf, qualified, type RecipientFault, recipientFault } from './recipient-rules.ts';
@@ -59,6 +60,14 @@ export interface ReceptionDeps {
   readonly log: Log;
 }
 
+/** TLS of a listening address. */
+export interface ListenerTls extends SmtpServerTls {
+  /** Users who sign in by their certificate: its SHA-256 → their name. */
+  readonly users: ReadonlyMap<string, string>;
+}
+
+const NO_LOGIN_NOW = reply(454, '4.7.0', 'too many failed logins, try again later');
+
 /** What we remember about one session, in its `context`. */
 interface SessionFacts {
   readonly config: Config;
@@ -83,6 +92,7 @@ export class Reception {
   readonly #handlers: SmtpServerHandlers;
   readonly #groups = new SourceGroups();
   readonly #room = new ContentRoom(Math.max(LEAST_ROOM, totalmem() / 4));
+  readonly #failures: AuthFailures;
   /** Sessions open now, all listeners together. */
   #open = 0;
   /** The most that were open at one time. */
@@ -91,10 +101,14 @@ export class Reception {
   constructor(deps: ReceptionDeps) {
     this.#deps = deps;
     this.#checks = deps.checks ?? [];
+    this.#failures = new AuthFailures(deps.clock);
     this.#log = new SessionLog(deps.log, (session) => facts(session).source);
     this.#handlers = {
-      onTls: (session) => this.#log.secured(session),
-      passwordOf: (user, session) => facts(session).config.users.get(user)?.settings.get('password') ?? null,
+      onTls: (session) => this.#secured(session),
+      onAuthBegin: (session) => (this.#isLocked(session) ? NO_LOGIN_NOW : null),
+      passwordOf: (user, session) => this.#passwordOf(user, session),
+      onAuthFailed: (_, session) =>
+        this.#failures.failed(session.remoteAddress, facts(session).source.get('smtp-max-auth-failure-rate')),
       onAuth: ({ user }, session) => this.#signedIn(user, session),
       onMail: (mail, session) => this.#timedMail(mail, session),
       onRcpt: (rcpt, session) => this.#rcpt(rcpt, session),
@@ -117,22 +131,24 @@ export class Reception {
   }
 
   /** How a new connection to a listener is served. */
-  accept(endpoints: Endpoints, listener: Listener, tls: SmtpServerTls | undefined): Acceptance {
+  accept(endpoints: Endpoints, listener: Listener, tls: ListenerTls | undefined): Acceptance {
     const config = this.#deps.config();
     const source = config.sourceFor({ clientIp: endpoints.remoteAddress, listener });
     if (!source.get('smtp-service')) {
       return reply(554, '5.7.1', 'no SMTP service for your address');
     }
     const most = config.global.get('total-max-smtp-in');
-    if (this.#open >= most) {
+    const group = source.get('source-group');
+    const reserved = this.#groups.reservedForOthers(group ?? '', config);
+    if (this.#open + reserved >= most) {
       this.#deps.log.warn('connection refused: total-max-smtp-in reached', {
         client: endpoints.remoteAddress,
         limit: most,
+        ...(reserved > 0 ? { reserved } : {}),
       });
       return lastReply(421, '4.7.0', 'too many connections, try again later');
     }
-    const group = source.get('source-group');
-    const leave = group ? this.#groups.enter(group, config.sourceGroups.get(group.toLowerCase())) : () => {};
+    const leave = group ? this.#groups.enter(group, config) : () => {};
     if (!leave) {
       this.#deps.log.warn('connection refused: max-smtp-in of the source group reached', {
         client: endpoints.remoteAddress,
@@ -165,6 +181,8 @@ export class Reception {
         onConnect: (session) => {
           session.context = remembered;
           this.#log.opened(session);
+          if (session.tls) this.#log.secured(session);
+          if (session.user !== null) this.#applySource(session);
           return null;
         },
         onClose: (why, session) => {
@@ -176,20 +194,49 @@ export class Reception {
     };
   }
 
+  #isLocked(session: SmtpServerSession): boolean {
+    const rate = facts(session).source.get('smtp-max-auth-failure-rate');
+    return this.#failures.isLocked(session.remoteAddress, rate);
+  }
+
+  /** Null for users who sign in otherwise, too; and while an address may not, so that many sessions guess no more. */
+  #passwordOf(name: string, session: SmtpServerSession): string | null {
+    const user = facts(session).config.users.get(name);
+    if (user?.settings.get('authentication-method') !== 'password' || this.#isLocked(session)) return null;
+    return user.settings.get('password');
+  }
+
+  /** What was known in clear counts no more (RFC 3207 section 4.2); a certificate may sign the client in. */
+  #secured(session: SmtpServerSession): void {
+    const known = session.context as SessionFacts | undefined;
+    const certificate = session.clientCertificate;
+    const user =
+      certificate && (session.options.tls as ListenerTls | undefined)?.users.get(certificate.fingerprint);
+    if (user !== undefined && user !== null) session.user = user;
+    // With TLS from the first byte on, the session's facts come with its greeting.
+    if (!known) return;
+    this.#log.secured(session);
+    this.#applySource(session);
+  }
+
   #signedIn(name: string, session: SmtpServerSession): Answer {
+    this.#applySource(session, name);
+    return null;
+  }
+
+  #applySource(session: SmtpServerSession, name = session.user): void {
     const known = facts(session);
-    const user = known.config.users.get(name) as SmtpUser;
+    const user = name === null ? undefined : known.config.users.get(name);
     known.source = known.config.sourceFor({
       clientIp: session.remoteAddress,
       listener: known.listener,
-      user,
+      ...(user ? { user } : {}),
     });
     const options = sessionOptions(known.source, known.listener, this.#deps.hostName, session.options.tls);
     session.configure(options);
     const { acknowledge } = known.merge;
     known.merge = new MailMergeSession(known.source.get('max-message-size'));
     known.merge.acknowledge = acknowledge;
-    return null;
   }
 
   #timedMail(mail: MailCommand, session: SmtpServerSession): MaybeLater<Answer> {

@@ -16,9 +16,11 @@ export interface RecipientFault {
  * domain without dots is a host in it. Without a suffix it is the domain that this host itself is in.
  */
 export function qualified(address: string, config: Config, source: Settings<'source'>): string {
+  const host = config.hostNames[0]!;
+  // RFC 5321 section 4.5.1: the one name that every host takes without a domain.
+  if (address.toLowerCase() === 'postmaster') return `${address}@${host}`;
   if (address === '' || !source.get('auto-qualify-domain')) return address;
   const at = address.lastIndexOf('@');
-  const host = config.hostNames[0]!;
   const suffix = config.global.get('domain-suffix');
   if (at < 0) return `${address}@${suffix || host}`;
   const domain = address.slice(at + 1);

@@ -1,4 +1,4 @@
-/** Mails to operators about modes of queues and source addresses (`backoff-notify`, `disabled-source-ip-notify`). */
+/** Mails to operators: `backoff-notify`, `disabled-source-ip-notify`, and to the `postmaster` about the server itself. */
 import type { Config } from '../../config/index.ts';
 import { dateHeader, headerField, messageId } from '../../mail/header.ts';
 import { fromField, plainMail, reportField, textPart, toField } from '../../mail/report-writer.ts';
@@ -51,6 +51,11 @@ export class OperatorNotices {
       `Source ${address} is ${disabled ? 'disabled' : 'enabled'} for queue ${queue.name}`,
       [`Reason: ${why}`, ...(disabled ? [`It is not used for this queue ${back}.`] : [])],
     );
+  }
+
+  /** Something is wrong with the server as a whole. */
+  trouble(subject: string, lines: readonly string[]): void {
+    this.#send('postmaster', this.#deps.config().global.get('postmaster'), subject, lines);
   }
 
   #send(directive: string, to: readonly string[], subject: string, lines: readonly string[]): void {

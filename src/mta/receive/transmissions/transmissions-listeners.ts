@@ -1,12 +1,11 @@
-import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import type { ApiListener, Config } from '../../../config/index.ts';
-import { reason } from '../../../system/durable-file.ts';
 import { listen } from '../../../system/listen.ts';
 import type { Log } from '../../../system/log.ts';
 import { UserError } from '../../../system/user-error.ts';
+import { serverTlsOptions } from '../server-tls.ts';
 
 type Handle = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
@@ -42,7 +41,7 @@ export class TransmissionsListeners {
   async apply(config: Config): Promise<void> {
     const wanted = new Map<string, { listener: ApiListener; tls: SecureContextOptions }>();
     for (const listener of this.#enabled(config)) {
-      const tls = await tlsOptions(listener);
+      const tls = await tlsOptions(listener, config);
       wanted.set(`${listener.address}:${listener.port}`, { listener, tls });
     }
     const added = new Map<string, Listening>();
@@ -82,11 +81,28 @@ export class TransmissionsListeners {
   async #listen(listener: ApiListener, tls: SecureContextOptions): Promise<Listening> {
     const { address, port, origin } = listener;
     const server = createServer(
-      { ...tls, maxHeaderSize: MOST_HEADER_BYTES, requestTimeout: REQUEST_MS, headersTimeout: HEADERS_MS },
+      {
+        ...tls,
+        requestCert: tls.ca !== undefined,
+        rejectUnauthorized: false,
+        maxHeaderSize: MOST_HEADER_BYTES,
+        requestTimeout: REQUEST_MS,
+        headersTimeout: HEADERS_MS,
+      },
       (request, response) => void this.#handle(request, response),
     );
     server.keepAliveTimeout = IDLE_MS;
     server.maxConnections = MOST_CONNECTIONS;
+    // The key in the request says who it is. A certificate is asked for where there are authorities to judge it by, and
+    // one that they do not know is worse than none.
+    server.on('secureConnection', (socket: TLSSocket) => {
+      if (socket.authorized || !socket.getPeerX509Certificate()) return;
+      this.#log.warn('connection cut: the certificate of the client is not good', {
+        client: socket.remoteAddress,
+        reason: String(socket.authorizationError),
+      });
+      socket.destroy();
+    });
     server.on('tlsClientError', (error) => this.#log.info(`TLS failed: ${error.message}`));
     const where = `transmissions-api-listener, ${origin.file}:${origin.line}`;
     return { address, port: await listen(server, address, port, where), server };
@@ -103,41 +119,8 @@ async function closed(server: Server, graceMs: number): Promise<void> {
   clearTimeout(timer);
 }
 
-const VERSIONS = [
-  ['tls-allow-tlsv1.2', 'TLSv1.2'],
-  ['tls-allow-tlsv1.1', 'TLSv1.1'],
-  ['tls-allow-tlsv1', 'TLSv1'],
-] as const;
-
-/** Certificate and versions; UserError with the file's name when they cannot be used. */
-async function tlsOptions({ settings, origin }: ApiListener): Promise<SecureContextOptions> {
-  const certificate = settings.get('tls-certificate');
-  const at = settings.origin('tls-certificate') ?? origin;
-  const where = `${at.file}:${at.line}`;
-  if (!certificate) throw new UserError(`${where}: the Transmissions API needs a tls-certificate`);
-  let pem: string;
-  try {
-    pem = await readFile(certificate.file, 'utf8');
-  } catch (error) {
-    throw new UserError(`${where}: the certificate ${certificate.file} cannot be read: ${reason(error)}`, {
-      cause: error,
-    });
-  }
-  const allowed = VERSIONS.filter(([name]) => settings.get(name)).map(([, version]) => version);
-  const options: SecureContextOptions = {
-    cert: pem,
-    key: pem,
-    passphrase: certificate.passPhrase ?? undefined,
-    maxVersion: 'TLSv1.3',
-    minVersion: allowed.at(-1) ?? 'TLSv1.3',
-  };
-  try {
-    createSecureContext(options);
-  } catch (error) {
-    throw new UserError(
-      `${where}: the certificate ${certificate.file} cannot be used: ${(error as Error).message}; it must hold the certificate and its private key in PEM`,
-      { cause: error },
-    );
-  }
-  return options;
+async function tlsOptions({ settings, origin }: ApiListener, config: Config): Promise<SecureContextOptions> {
+  const options = await serverTlsOptions(settings, origin, config.global);
+  if (options) return options;
+  throw new UserError(`${origin.file}:${origin.line}: the Transmissions API needs a tls-certificate`);
 }

@@ -57,7 +57,11 @@ for (const [fault, what] of [
       await until(() => (scenario.refusals.get(452) ?? 0) > refusedBefore + 5);
       const before = scenario.acknowledged;
       await sleep(200);
-      assert.equal(scenario.acknowledged, before, 'nothing may be acknowledged that is not on disk');
+      // On a full disk mail that goes out makes room inside the store for mail that comes in; the verdict says whether
+      // that was on disk.
+      if (fault === 'eio-sync') {
+        assert.equal(scenario.acknowledged, before, 'nothing may be acknowledged that is not on disk');
+      }
       scenario.layer!.switch(fault, false);
       await until(() => scenario.acknowledged > before + 20);
     }

@@ -270,6 +270,8 @@ const HANDED_OUT: ReadonlySet<string> = new Set([
   'alias',
   'address',
   'address-file',
+  'body-pattern-file',
+  'log-match-info',
   'domain',
   'reply',
   'header',

@@ -30,6 +30,7 @@ export type {
   Spool,
   Vmta,
 } from './parts.ts';
+export type { Extractor } from './pattern/extract.ts';
 export type { Pattern } from './pattern/pattern.ts';
 export { printFile, printResolved } from './print.ts';
 export { completionData, coverage, referencePage } from './reference.ts';

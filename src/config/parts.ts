@@ -1,4 +1,5 @@
 import type { Origin } from './diagnostic.ts';
+import type { Extractor } from './pattern/extract.ts';
 import type { Settings } from './settings.ts';
 import type { AliasFrom, ListenerAddress } from './values/compound.ts';
 import type { Cidr, HostPort } from './values/network.ts';
@@ -81,11 +82,19 @@ export interface Alias {
   readonly origin: Origin;
 }
 
+export interface BodyPatternFile {
+  readonly file: string;
+  /** Null when the file is not there, which only a look at a foreign configuration allows. */
+  readonly pattern: Extractor | null;
+  readonly origin: Origin;
+}
+
 export interface Processor {
   readonly settings: Settings<'bounce-processor'>;
   /** Whether mail to this envelope recipient is to be examined. */
   matches(address: string): boolean;
-  readonly bodyPatternFiles: readonly { readonly file: string; readonly origin: Origin }[];
+  /** In the order in which they are tried. */
+  readonly bodyPatternFiles: readonly BodyPatternFile[];
   readonly logMatchInfo: boolean;
   readonly origin: Origin;
 }

@@ -4,7 +4,8 @@ import { Fault, type Findings, type Origin } from './diagnostic.ts';
 import { directive } from './directives/index.ts';
 import type { Disk } from './disk.ts';
 import { AddressList, fillAddressList, withOrigin } from './lists.ts';
-import type { Listener, Processor, Spool } from './parts.ts';
+import type { BodyPatternFile, Listener, Processor, Spool } from './parts.ts';
+import { compileExtractor } from './pattern/extract.ts';
 import { LayeredSettings } from './settings.ts';
 import { type ListenerAddress, readListenerAddress } from './values/compound.ts';
 import { resolvePath } from './values/scalars.ts';
@@ -84,9 +85,48 @@ export function readProcessor(
     settings: new LayeredSettings('bounce-processor', [block], root),
     matches: (address) => list.matches(address),
     bodyPatternFiles: patterns.flatMap((b) =>
-      b.lines('body-pattern-file').map((l) => ({ file: l.value as string, origin: l.origin })),
+      b.lines('body-pattern-file').map((l) => readBodyPattern(l.value as string, l.origin, disk, findings)),
     ),
     logMatchInfo: patterns.some((b) => b.lines('log-match-info').at(-1)?.value === true),
     origin: block.origin,
   };
+}
+
+/** Longest pattern file that is read. */
+const LONGEST_PATTERN = 10_000;
+
+/** A file that holds one regex with named groups, between slashes or not. */
+function readBodyPattern(file: string, origin: Origin, disk: Disk, findings: Findings): BodyPatternFile {
+  // That a file must be there is checked with all the others.
+  if (!disk.exists(file)) return { file, pattern: null, origin };
+  const text = textOf(file, disk);
+  if (text === null) return { file, pattern: null, origin };
+  if (text.length > LONGEST_PATTERN) {
+    findings.error(origin, `body-pattern-file: ${file} is longer than ${LONGEST_PATTERN} characters`, {
+      text: file,
+    });
+    return { file, pattern: null, origin };
+  }
+  const pattern = compileExtractor(/^\/(.*)\/$/s.exec(text)?.[1] ?? text);
+  if (pattern instanceof Fault) {
+    findings.error(origin, `body-pattern-file: ${file}: ${pattern.message}`, {
+      text: file,
+      ...(pattern.hint ? { hint: pattern.hint } : {}),
+    });
+    return { file, pattern: null, origin };
+  }
+  if (pattern.names.length === 0) {
+    findings.warn(origin, `body-pattern-file: ${file} has no named groups, so its reports name nobody`, {
+      text: file,
+    });
+  }
+  return { file, pattern, origin };
+}
+
+function textOf(file: string, disk: Disk): string | null {
+  try {
+    return disk.readFile(file).trim();
+  } catch {
+    return null;
+  }
 }

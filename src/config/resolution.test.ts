@@ -336,3 +336,11 @@ test('a VMTA that is warmed up from an address alone', () => {
     warnings('<virtual-mta w>\nauto-cold-virtual-mta 192.0.2.8 c.example\n</virtual-mta>').length > 0,
   );
 });
+
+test('directives of one type that are not set do not share what that means', () => {
+  const config = good(
+    '<bounce-processor>\n<address-list>\ndomain b.example\n</address-list>\n</bounce-processor>',
+  );
+  assert.deepEqual(config.bounceProcessor!.settings.get('forward-unmatched-to'), []);
+  assert.equal(config.sourceFor({ clientIp: '192.0.2.1' }).get('bcc'), null);
+});

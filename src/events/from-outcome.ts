@@ -174,6 +174,7 @@ function ofMessage(message: MessageFacts, recipient: RecipientFacts, options: Ev
 function ofMatched(matched: MatchedMessage, options: EventOptions): Fields {
   return {
     message_id: matched.messageId,
+    custom_message_id: matched.customMessageId ?? '',
     ...ofRecipient(matched.recipient, options),
     msg_from:
       options.privacy === 'sha1' ? withoutRecipient(matched.sender, matched.recipient) : matched.sender,

@@ -162,6 +162,8 @@ interface Report {
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** Unmatched reports are recorded and counted, and say nothing about anybody to Signals. */
   readonly matched: MatchedMessage | null;
+  /** It speaks of a message of ours of which the same was reported before; `matched` is then null. */
+  readonly repeated?: true;
 }
 
 export interface MatchedMessage {
@@ -175,6 +177,8 @@ export interface MatchedMessage {
   readonly pool: string;
   readonly sendingIp: string;
   readonly subaccountId: number;
+  /** Absent or '' when the message had none. */
+  readonly customMessageId?: string;
 }
 
 export interface RemoteBounce extends Report {

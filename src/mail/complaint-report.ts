@@ -35,6 +35,8 @@ export interface ComplaintReport {
   readonly originalMailFrom: string;
   /** Every Original-Rcpt-To that names somebody, in order; empty where the reporter redacts them, and for JMRP. */
   readonly originalRcptTo: readonly string[];
+  /** JMRP: whom a header of the enclosed message names as the one who complains; no field of a report. */
+  readonly originalRecipients?: readonly string[];
   /** When the reporter got the message; milliseconds since the epoch. */
   readonly arrivalDate?: number;
   /** Every field of the machine-readable part in order, names as written; empty for JMRP. */
@@ -134,6 +136,10 @@ function readJmrp(report: OpenedReport): ComplaintReport | null {
       envId: '',
       originalMailFrom: '',
       originalRcptTo: [],
+      originalRecipients: original.headers
+        .filter(([name]) => name.toLowerCase() === JMRP_FIELD)
+        .slice(0, 1)
+        .map(([, value]) => addressOf(value)),
       fields: [],
       original,
     };

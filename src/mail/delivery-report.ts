@@ -1,3 +1,4 @@
+import { readGatewayReport } from './gateway-reports.ts';
 import type { MimePart } from './mime.ts';
 import { readQmailReport } from './qmail-report.ts';
 import {
@@ -34,10 +35,13 @@ export interface ReportedRecipient {
   readonly remoteMta: string;
 }
 
-/** A recognised report about what became of a message (RFC 3464, or qmail's plain text). */
+/** Layouts that are known without a pattern of the operator's. */
+export type DeliveryReportFormat = 'dsn' | 'qmail' | 'mxl' | 'brightmail' | 'interscan';
+
+/** A recognised report about what became of a message (RFC 3464, qmail's plain text, or that of a gateway). */
 export interface DeliveryReport {
   readonly kind: 'report';
-  readonly format: 'dsn' | 'qmail';
+  readonly format: DeliveryReportFormat;
   /** Host that wrote the report, without its type. */
   readonly reportingMta: string;
   /** Original-Envelope-Id. */
@@ -71,7 +75,7 @@ const STATUS_TYPES = new Set(['message/delivery-status', 'message/global-deliver
 
 /**
  * Reads a report of another host about our message: RFC 3464 with the variants of RFC 6533 and the leniencies that
- * mail in the field needs, then qmail's plain text. Takes time linear in the size of the mail, whatever is in it.
+ * mail in the field needs, then the plain text of qmail and of some gateways. Takes time linear in the size of the mail, whatever is in it.
  */
 export function readDeliveryReport(raw: Buffer): DeliveryReport | UnrecognisedReport | DamagedReport {
   const report = openReport(raw);
@@ -82,7 +86,7 @@ export function readDeliveryReport(raw: Buffer): DeliveryReport | UnrecognisedRe
   if (announced) {
     return { kind: 'damaged', reason: announced.fault ?? 'the report has no delivery-status part' };
   }
-  return readQmailReport(report) ?? { kind: 'unrecognised' };
+  return readQmailReport(report) ?? readGatewayReport(report) ?? { kind: 'unrecognised' };
 }
 
 /**

@@ -13,6 +13,7 @@ import { UserError } from '../system/user-error.ts';
 import { createControl } from './control.ts';
 import { putInForce } from './in-force.ts';
 import { ReferenceSigner } from './inbound/reference.ts';
+import { readsReports, SentMailKeeper } from './inbound/sent-mail-keeper.ts';
 import { CountersView } from './monitor/counters.ts';
 import { Destinations } from './monitor/destinations.ts';
 import { Pauses } from './monitor/pauses.ts';
@@ -109,6 +110,8 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   const records = new Records({ spool, counters, stateDir, hostName, clock, log });
   await records.apply(options.config);
 
+  spool.sent.enabled = readsReports(options.config);
+  const sentMail = new SentMailKeeper(spool, clock, log);
   const pauses = new Pauses(stateDir);
   await pauses.load();
   const newSpoolId = spoolIdMaker(clock.now);
@@ -161,6 +164,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     if (newText !== undefined)
       await writeFileDurably(next.file, newText, (await stat(next.file)).mode & 0o777);
     inForce = prepared;
+    spool.sent.enabled = readsReports(next);
     precached.apply(prepared.resolver, prepared.precache);
     if (before.resolver !== prepared.resolver) void before.resolver.close();
     log.info('configuration reloaded', { file: next.file });
@@ -233,6 +237,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   });
   await waysIn.apply(options.config);
   delayNotices.start();
+  sentMail.start();
   if (mark.endedBadly !== null) {
     log.warn(`the server that started ${mark.endedBadly} did not stop in order`);
     sending.notices.trouble(`Mail server ${hostName} was started again after an unexpected end`, [
@@ -256,6 +261,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       await reloading;
       await waysIn.close(GRACE_MS);
       await delayNotices.stop();
+      await sentMail.stop();
       await sending.stop((done) => within(GRACE_MS, done, clock));
       await within(GRACE_MS, records.drain(GRACE_MS), clock);
       await records.close();

@@ -17,6 +17,7 @@ import { Reception } from './receive/reception.ts';
 import { TransmissionsApi } from './receive/transmissions/transmissions-api.ts';
 import { TransmissionsListeners } from './receive/transmissions/transmissions-listeners.ts';
 import { WaysIn } from './receive/ways-in.ts';
+import { OwnMailMaker } from './reports/own-mail.ts';
 import type { ColdCounts } from './route/cold-counts.ts';
 import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
@@ -58,7 +59,8 @@ export function createReceiving(deps: ReceivingDeps): Receiving {
     spool,
     newSpoolId: deps.newSpoolId,
     references,
-    reports: new ReportReader(references),
+    reports: new ReportReader(references, spool),
+    mail: new OwnMailMaker({ config, newSpoolId: deps.newSpoolId, hostName, clock }),
     pools: new PoolRotation(),
     placements: new Placements({ cold: deps.cold, rollup: (...of) => rollup.known(...of), clock }),
     tracking: () => inForce().tracking,

@@ -38,6 +38,7 @@ import { Reception } from './receive/reception.ts';
 import type { ReceptionCheck } from './receive/reception-checks.ts';
 import type { TakeMessage } from './receive/submission.ts';
 import { type DelayNotices, firstDelayNotice } from './reports/delay-notices.ts';
+import { OwnMailMaker } from './reports/own-mail.ts';
 import { openColdCounts } from './route/cold-counts.ts';
 import { Placements } from './route/placement.ts';
 import { PoolRotation } from './route/pool-rotation.ts';
@@ -402,11 +403,14 @@ export async function startReception(
   const cold = openColdCounts(dir);
   const references = new ReferenceSigner(REFERENCE_KEY);
   const tracking = await Tracking.open(config, dir, log);
+  const newSpoolId = spoolIdMaker(() => clock.now());
+  spool.sent.enabled = true;
   const takeMessage = createIntake({
     spool,
-    newSpoolId: spoolIdMaker(() => clock.now()),
+    newSpoolId,
     references,
-    reports: new ReportReader(references),
+    reports: new ReportReader(references, spool),
+    mail: new OwnMailMaker({ config: () => config, newSpoolId, hostName: 'mta.test', clock }),
     pools: new PoolRotation(),
     placements: new Placements({ cold, rollup: () => null, clock }),
     tracking: () => tracking,

@@ -23,6 +23,7 @@ import { EnvelopeCache } from './envelope-cache.ts';
 import { readRecords } from './read-records.ts';
 import { envelopeFault, outcomeFault, pendingFault } from './record-checks.ts';
 import { Room } from './room.ts';
+import { type ReportMark, SentMail } from './sent-mail.ts';
 import type { Envelope, PendingRecipient } from './stored-message.ts';
 
 /** The disk did not take a transaction; nothing of it is stored. The message says where and why. */
@@ -57,6 +58,14 @@ export interface NewMessage {
   /** At least one. */
   readonly recipients: readonly PendingRecipient[];
 }
+
+/** What is stored in the same transaction as a message. */
+export interface AlsoStored {
+  readonly created: readonly NewMessage[];
+  readonly reported: readonly ReportMark[];
+}
+
+const NOTHING_ELSE: AlsoStored = { created: [], reported: [] };
 
 /** A recipient whose sender asked to hear of delay, and when it is to be looked at for that. */
 export interface DelayNotice {
@@ -109,6 +118,8 @@ export class Spool {
   /** Ordered by time, so that what is due is found without a look at the rest. */
   readonly #delays: Database<true, DelayKey>;
   readonly #departures: Departures;
+  /** What reports that come later are compared with. */
+  readonly sent: SentMail;
   readonly #decoded = new EnvelopeCache();
   readonly #corrupt: CorruptFolder;
   readonly #room: Room;
@@ -143,6 +154,7 @@ export class Spool {
     this.#checkpoints = root.openDB({ name: 'checkpoints' });
     this.#claims = root.openDB({ name: 'claims' });
     this.#delays = root.openDB({ name: 'delays' });
+    this.sent = new SentMail(root);
     this.id = (state.get('id') as string | undefined) ?? randomUUID();
     if (state.get('format') === undefined) {
       root.transactionSync(() => {
@@ -175,7 +187,8 @@ export class Spool {
   /**
    * Stores a message for its recipients and journals its outcomes; resolves when all of it is on disk. `claim` names
    * what the message was taken from (a pickup file) and is kept with it, so that it is not taken again if it could
-   * not be removed in time: see `wasTaken`.
+   * not be removed in time: see `wasTaken`. In the same transaction: messages that this one causes, and what was
+   * reported of messages sent before.
    */
   async store(
     envelope: Envelope,
@@ -183,9 +196,13 @@ export class Spool {
     recipients: readonly PendingRecipient[],
     outcomes: readonly Outcome[],
     claim?: string,
+    also: AlsoStored = NOTHING_ELSE,
   ): Promise<void> {
     // Before anything is written: all writes must be begun in one turn of the event loop.
-    const bytes = spaceFor(content, recipients.length, outcomes.length);
+    const bytes = [{ content, recipients }, ...also.created].reduce(
+      (sum, message) => sum + spaceFor(message.content, message.recipients.length),
+      outcomes.length * 2048,
+    );
     try {
       const later = this.#room.reserve(bytes);
       if (later) await later;
@@ -193,7 +210,7 @@ export class Spool {
       throw this.#refused(error);
     }
     try {
-      await this.#store(envelope, content, recipients, outcomes, claim);
+      await this.#store(envelope, content, recipients, outcomes, claim, also);
     } finally {
       this.#room.release(bytes);
     }
@@ -205,11 +222,14 @@ export class Spool {
     recipients: readonly PendingRecipient[],
     outcomes: readonly Outcome[],
     claim: string | undefined,
+    also: AlsoStored,
   ): Promise<void> {
     this.#refuseIfFailed();
     const writes: Promise<boolean>[] = [];
     if (claim !== undefined) writes.push(this.#claims.put(claim, envelope.facts.receivedAt));
     if (recipients.length > 0) this.#create({ envelope, content, recipients }, writes);
+    for (const message of also.created) this.#create(message, writes);
+    this.sent.mark(also.reported, writes);
     this.#append(outcomes, writes);
     await this.#commit(writes);
   }
@@ -360,6 +380,14 @@ export class Spool {
     await this.#commit(writes);
   }
 
+  /** Forgets mail that was sent before the time of `SentMail.outdated`, a batch at a time; whether there is more. */
+  async forgetSent(now: number): Promise<boolean> {
+    this.#refuseIfFailed();
+    const { writes, more } = this.#reading(() => this.sent.outdated(now));
+    await this.#commit(writes);
+    return more;
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#aside.values());
     // The writing thread of a store that has failed never ends.
@@ -385,6 +413,7 @@ export class Spool {
 
   #append(outcomes: readonly Outcome[], writes: Promise<boolean>[]): void {
     for (const outcome of outcomes) writes.push(this.#journal.put(this.#nextSeq++, outcome));
+    this.sent.remember(outcomes, writes);
   }
 
   /**
@@ -533,8 +562,8 @@ function pagesOf(database: Database): { inUse: number; last: number } {
 }
 
 /** What a message may take in the file at most, the pages that are written anew around it included; bytes. */
-function spaceFor(content: Buffer, recipients: number, outcomes: number): number {
-  return content.length + 64 * 1024 + recipients * 1024 + outcomes * 2048;
+function spaceFor(content: Buffer, recipients: number): number {
+  return content.length + 64 * 1024 + recipients * 1024;
 }
 
 function ignore(): void {}

@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet } from '../declaration.ts';
+import type { Declarations } from '../declaration.ts';
 import { listedAddress } from '../values/compound.ts';
 import { address, domainName } from '../values/network.ts';
 import {
@@ -52,7 +52,7 @@ export const bounceProcessorDirectives = {
     tier: 'common',
     section: '3.3.3.4; 3.3.4.4',
     summary: 'Who gets a copy of mail that is no report.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'forward-errors-to': {
     scopes: ['bounce-processor', 'feedback-loop-processor'],
@@ -61,7 +61,7 @@ export const bounceProcessorDirectives = {
     tier: 'common',
     section: '3.3.3.5; 3.3.4.5',
     summary: 'Who gets reports that could not be read.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 
@@ -103,7 +103,7 @@ export const emailPatternsDirectives = {
     tier: 'rare',
     section: '3.3.6.1; 12.10',
     summary: 'A file with a regex for reports of unusual form.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'log-match-info': {
     scopes: ['email-patterns'],
@@ -112,7 +112,7 @@ export const emailPatternsDirectives = {
     tier: 'rare',
     section: '3.3.6.2',
     summary: 'Log which pattern file fitted a report.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
 } as const satisfies Declarations;
 

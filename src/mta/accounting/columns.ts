@@ -37,7 +37,8 @@ const defaults: Readonly<Record<RecordType, string>> = {
   f: 'timeLogged repSourceIp feedbackType format userAgent envId orig rcpt reportingMta dlvSourceIp reportedDomain header_From header_Return-Path header_X-job header_Subject',
 };
 
-const optIn = 'totalSecondsQueued userString dlvTlsProtocol dlvTlsCipher rcvSmtpUser timeFirstAttempt';
+const optIn =
+  'totalSecondsQueued userString dlvTlsProtocol dlvTlsCipher rcvSmtpUser timeFirstAttempt matched matchedRcpt';
 
 const known: ReadonlyMap<string, string> = new Map(
   [...new Set([...Object.values(defaults).join(' ').split(' '), ...optIn.split(' ')])]

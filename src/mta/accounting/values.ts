@@ -101,10 +101,11 @@ const getters: ReadonlyMap<string, Getter> = new Map<string, Getter>(
     dlvSize: (p) => (p.outcome.kind === 'delivered' ? String(p.outcome.size) : ''),
     vmta: (p) => {
       if (p.type === 'r') return p.message!.pool || p.message!.vmta;
-      return p.attempt?.vmta ?? p.message?.vmta ?? '';
+      return p.attempt?.vmta ?? p.message?.vmta ?? p.report?.matched?.vmta ?? '';
     },
-    vmtaPool: (p) => (p.type === 'tq' ? '' : (p.attempt?.pool ?? p.message?.pool ?? '')),
-    jobId: (p) => p.message?.jobId ?? '',
+    vmtaPool: (p) =>
+      p.type === 'tq' ? '' : (p.attempt?.pool ?? p.message?.pool ?? p.report?.matched?.pool ?? ''),
+    jobId: (p) => p.message?.jobId ?? p.report?.matched?.jobId ?? '',
     envId: (p) => p.message?.envId ?? p.report?.envId ?? '',
     queue: (p) => {
       const queue = p.outcome.kind === 'bounced' ? p.outcome.queue : (p.attempt?.queue ?? '');
@@ -121,6 +122,8 @@ const getters: ReadonlyMap<string, Getter> = new Map<string, Getter>(
     userAgent: (p) => (p.outcome.kind === 'complaint' ? p.outcome.userAgent : ''),
     reportingMta: (p) => (p.outcome.kind === 'complaint' ? p.outcome.reportingMta : ''),
     reportedDomain: (p) => (p.outcome.kind === 'complaint' ? p.outcome.reportedDomain : ''),
+    matched: ({ report }) => (!report ? '' : report.matched ? 'yes' : report.repeated ? 'repeated' : 'no'),
+    matchedRcpt: (p) => (p.report?.matched ? covered(p.report.matched.recipient, p) : ''),
     // Belongs to a later release; the name is taken, the moment is not kept.
     timeFirstAttempt: () => '',
   } satisfies Record<string, Getter>).map(([name, getter]) => [columnKey(name), getter]),

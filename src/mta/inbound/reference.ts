@@ -10,6 +10,7 @@ const REFERENCE = /\b([0-9a-f]{16})\.([0-9a-f]{20})([sm])\.([0-9a-f]{12})\b/;
 
 /** A reference of ours. */
 export interface Reference {
+  readonly spoolId: string;
   readonly base: string;
   /** The message has one recipient, whose id is the base itself. */
   readonly single: boolean;
@@ -35,7 +36,7 @@ export class ReferenceSigner {
     const [, spoolId, base, kind, signature] = found as unknown as [string, string, string, string, string];
     const expected = this.#signature(`${spoolId}.${base}${kind}`);
     if (!timingSafeEqual(Buffer.from(signature), Buffer.from(expected))) return null;
-    return { base, single: kind === 's' };
+    return { spoolId, base, single: kind === 's' };
   }
 
   /**

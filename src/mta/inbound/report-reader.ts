@@ -1,17 +1,23 @@
 /**
  * Reads returned mail at the door: delivery reports for the bounce processor, complaints for the feedback loop
- * processor (bounce guide, sections 5 to 7). What a report says becomes outcomes; whether the mail itself goes on is
- * for the configuration to say. A report that does not quote an id we signed is recorded, and says nothing about
- * anybody to Signals.
+ * processor (bounce guide, sections 5 to 7). What a report says becomes outcomes; whether the mail itself goes on, and
+ * who gets a copy, is for the configuration to say. A report that does not quote an id we signed for the recipient that
+ * it names is recorded, and says nothing about anybody to Signals; nor does one that says again what was said before.
  */
-import type { Config } from '../../config/index.ts';
+import type { Config, Processor } from '../../config/index.ts';
 import type { Complaint, MatchedMessage, Outcome, RemoteBounce, RemoteStatus } from '../../events/outcome.ts';
-import { readComplaint } from '../../mail/complaint-report.ts';
-import { readDeliveryReport } from '../../mail/delivery-report.ts';
+import { decodeVerp } from '../../mail/address.ts';
+import { type ComplaintReport, readComplaint } from '../../mail/complaint-report.ts';
+import { type DeliveryReport, readDeliveryReport } from '../../mail/delivery-report.ts';
+import type { ReportMark } from '../../spool/sent-mail.ts';
+import type { Spool } from '../../spool/spool.ts';
 import type { Log } from '../../system/log.ts';
 import { statusText } from '../accounting/dsn-text.ts';
 import { describeStatus } from '../deliver/status.ts';
-import { type Reference, type ReferenceSigner, referencedId } from './reference.ts';
+import { bounceByPattern, complaintByPattern, type PatternReport } from './body-patterns.ts';
+import { Forwards } from './forwards.ts';
+import { Matcher, type Named } from './matcher.ts';
+import type { Reference, ReferenceSigner } from './reference.ts';
 
 /** How the report came. */
 export interface ReportArrival {
@@ -32,17 +38,21 @@ export interface ReadReport {
   readonly outcomes: readonly Outcome[];
   /** The mail goes on to the ordinary queue of its recipient. */
   readonly deliver: boolean;
+  /** Who gets a copy of it. */
+  readonly forwardTo: readonly string[];
+  /** What is now known to be reported; to be stored with the outcomes and then given to `finished`. */
+  readonly reported: readonly ReportMark[];
 }
 
-const NOT_EXAMINED: ReadReport = { outcomes: [], deliver: true };
+const NOT_EXAMINED: ReadReport = { outcomes: [], deliver: true, forwardTo: [], reported: [] };
 
 /**
  * Octets of quoted headers that the outcomes of one mail hold together: a report may name 10,000 recipients, and each
  * outcome has the headers of the message again. A report about up to eight keeps all, in any case.
  */
 const MOST_HEADER_BYTES = 8 * 1024 * 1024;
-/** Hosts that a message has passed. */
-const MOST_RECEIVED = 100;
+/** Recipients of one report that are worked on before others get their turn; each takes some tenth of a millisecond. */
+const TURN_MS = 10;
 /** Of a text that is in each outcome. */
 const LONGEST_TEXT = 998;
 
@@ -61,94 +71,132 @@ function once<T>(read: Read<T>): Read<T> {
   };
 }
 
+type BounceReport = PatternReport<DeliveryReport> & { readonly originator?: string };
+
 export class ReportReader {
-  readonly #signer: ReferenceSigner;
+  readonly #matcher: Matcher;
+  readonly #spool: Pick<Spool, 'sent' | 'envelope'>;
+  readonly #forwards = new Forwards();
   readonly #deliveryReport = once(readDeliveryReport);
   readonly #complaint = once(readComplaint);
+  /** What is being stored as reported right now. */
+  readonly #underWay = new Set<string>();
 
-  constructor(references: ReferenceSigner) {
-    this.#signer = references;
+  constructor(references: ReferenceSigner, spool: Pick<Spool, 'sent' | 'envelope'>) {
+    this.#matcher = new Matcher(references, spool);
+    this.#spool = spool;
+  }
+
+  /** Whether a processor has this mail examined. */
+  examines({ bounceProcessor, feedbackLoopProcessor }: Config, recipient: string): boolean {
+    return !!bounceProcessor?.matches(recipient) || !!feedbackLoopProcessor?.matches(recipient);
   }
 
   /** Examines mail to one recipient, if a processor's address list names it. */
-  read(config: Config, recipient: string, arrival: ReportArrival): ReadReport {
+  async read(config: Config, recipient: string, arrival: ReportArrival): Promise<ReadReport> {
     const { bounceProcessor, feedbackLoopProcessor } = config;
+    const { raw, log } = arrival;
     if (bounceProcessor?.matches(recipient)) {
-      const read = this.#deliveryReport(arrival.raw);
-      if (read.kind === 'report') {
-        return {
-          outcomes: this.#bounces(read, recipient, arrival, config),
-          deliver: bounceProcessor.settings.get('deliver-matched-email'),
-        };
-      }
-      return this.#unread(read, recipient, arrival, bounceProcessor.settings.get('deliver-unmatched-email'));
+      const read = this.#deliveryReport(raw);
+      const report =
+        read.kind === 'unrecognised' ? (bounceByPattern(raw, bounceProcessor, log) ?? read) : read;
+      if (report.kind !== 'report') return this.#unread(report, recipient, arrival, bounceProcessor, config);
+      return this.#taken(bounceProcessor, await this.#bounces(report, recipient, arrival, config));
     }
     if (feedbackLoopProcessor?.matches(recipient)) {
-      const read = this.#complaint(arrival.raw);
-      if (read.kind === 'report') {
-        return {
-          outcomes: this.#complaints(read, recipient, arrival),
-          deliver: feedbackLoopProcessor.settings.get('deliver-matched-email'),
-        };
-      }
-      return this.#unread(
-        read,
-        recipient,
-        arrival,
-        feedbackLoopProcessor.settings.get('deliver-unmatched-email'),
-      );
+      const read = this.#complaint(raw);
+      const report =
+        read.kind === 'unrecognised' ? (complaintByPattern(raw, feedbackLoopProcessor, log) ?? read) : read;
+      if (report.kind !== 'report')
+        return this.#unread(report, recipient, arrival, feedbackLoopProcessor, config);
+      return this.#taken(feedbackLoopProcessor, this.#complaints(report, recipient, arrival));
     }
     return NOT_EXAMINED;
+  }
+
+  /** What was reported is stored, or could not be: from now on the store knows. */
+  finished(reported: readonly ReportMark[]): void {
+    for (const mark of reported) this.#underWay.delete(keyOf(mark));
+  }
+
+  #taken(processor: Processor, { outcomes, reported }: Told): ReadReport {
+    const deliver = processor.settings.get('deliver-matched-email');
+    return { outcomes, reported, deliver, forwardTo: [] };
   }
 
   #unread(
     read: { readonly kind: 'unrecognised' } | { readonly kind: 'damaged'; readonly reason: string },
     recipient: string,
-    { log, session }: ReportArrival,
-    deliverUnmatched: boolean,
+    { raw, at, log, session }: ReportArrival,
+    { settings }: Processor,
+    config: Config,
   ): ReadReport {
     // A report that cannot be read always goes on to somebody who can (section 5).
-    const deliver = read.kind === 'damaged' || deliverUnmatched;
+    const damaged = read.kind === 'damaged';
+    const deliver = damaged || settings.get('deliver-unmatched-email');
+    const addresses = damaged ? settings.get('forward-errors-to') : settings.get('forward-unmatched-to');
+    const forwardTo = this.#forwards.allowed(addresses, raw, at, log, (address) =>
+      this.examines(config, address),
+    );
+    const copies = forwardTo.length > 0 ? `; copies to ${forwardTo.join(', ')}` : '';
     log.info(
-      `${read.kind === 'damaged' ? `report could not be read: ${read.reason}` : 'no report recognised'}; ${deliver ? 'delivered' : 'discarded'}`,
+      `${damaged ? `report could not be read: ${read.reason}` : 'no report recognised'}; ${deliver ? 'delivered' : 'discarded'}${copies}`,
       { recipient, client: session.remoteAddress },
     );
-    return { outcomes: [], deliver };
+    return { outcomes: [], deliver, forwardTo, reported: [] };
   }
 
-  #bounces(
-    report: Extract<ReturnType<typeof readDeliveryReport>, { kind: 'report' }>,
+  async #bounces(
+    report: BounceReport,
     sentTo: string,
     arrival: ReportArrival,
     config: Config,
-  ): Outcome[] {
+  ): Promise<Told> {
     const found = this.#found(report, report.recipients.length, arrival);
-    return report.recipients.map((said): RemoteBounce | RemoteStatus => {
+    const told: Told = { outcomes: [], reported: [] };
+    let turnBegan = performance.now();
+    for (const said of report.recipients) {
+      if (performance.now() - turnBegan > TURN_MS) {
+        await new Promise((resolve) => setImmediate(resolve));
+        turnBegan = performance.now();
+      }
+      const failed = said.action === 'failed';
       const common = {
-        ...this.#common(report, found, sentTo, said.recipient || said.originalRecipient, arrival),
+        ...this.#common(report, found, sentTo, said, arrival),
+        // A report to a return path of VERP that names nobody is about whom the return path names.
+        ...(said.recipient === '' && said.originalRecipient === '' ? verpRecipient(sentTo) : {}),
+        ...(report.originator ? { sentTo: report.originator } : {}),
+        ...this.#match(found, said, sentTo, failed ? 'bounce' : null, told.reported),
         originalRecipient: said.originalRecipient,
         result: describeStatus(said.status, statusText(said.status), said.diagnostic, config),
         remoteMta: said.remoteMta,
         reportingMta: report.reportingMta,
       };
-      return said.action === 'failed'
-        ? { kind: 'remote-bounce', ...common }
-        : { kind: 'remote-status', action: said.action, ...common };
-    });
+      const outcome: RemoteBounce | RemoteStatus =
+        said.action === 'failed'
+          ? { kind: 'remote-bounce', ...common }
+          : { kind: 'remote-status', action: said.action, ...common };
+      told.outcomes.push(outcome);
+    }
+    return told;
   }
 
-  #complaints(
-    report: Extract<ReturnType<typeof readComplaint>, { kind: 'report' }>,
-    sentTo: string,
-    arrival: ReportArrival,
-  ): Outcome[] {
-    const about = report.originalRcptTo.length > 0 ? report.originalRcptTo : [''];
+  #complaints(report: PatternReport<ComplaintReport>, sentTo: string, arrival: ReportArrival): Told {
+    const named =
+      report.originalRcptTo.length > 0 ? report.originalRcptTo : (report.originalRecipients ?? []);
+    const about = named.length > 0 ? named : [''];
     const found = this.#found(report, about.length, arrival);
     const fields = within(report.fields, MOST_HEADER_BYTES / (about.length * arrival.addresses));
-    return about.map(
-      (recipient): Complaint => ({
+    const told: Told = { outcomes: [], reported: [] };
+    const what = `complaint ${complaintType(report.feedbackType)}`;
+    for (const [i, recipient] of about.entries()) {
+      const said = { recipient, originalRecipient: '' };
+      const outcome: Complaint = {
         kind: 'complaint',
-        ...this.#common(report, found, sentTo, recipient, arrival),
+        ...this.#common(report, found, sentTo, said, arrival),
+        ...this.#match(found, said, sentTo, what, told.reported),
+        // What only a header of the enclosed message says is no field of the report.
+        recipient: report.originalRcptTo[i] ?? '',
         originalRecipient: '',
         originalSender: report.originalMailFrom,
         feedbackType: report.feedbackType.slice(0, LONGEST_TEXT),
@@ -157,8 +205,29 @@ export class ReportReader {
         originalSourceIp: report.sourceIp,
         reportedDomain: report.reportedDomain.slice(0, LONGEST_TEXT),
         fields,
-      }),
-    );
+      };
+      told.outcomes.push(outcome);
+    }
+    return told;
+  }
+
+  /** The message that is spoken of, unless the same was said of it before. */
+  #match(
+    { references }: Found,
+    named: Named,
+    sentTo: string,
+    what: string | null,
+    reported: ReportMark[],
+  ): { matched: MatchedMessage | null; repeated?: true } {
+    const matched = this.#matcher.match(references, named, sentTo);
+    if (!matched || what === null) return { matched };
+    const mark = { messageId: matched.messageId, what };
+    const key = keyOf(mark);
+    if (this.#underWay.has(key) || this.#spool.sent.wasReported(mark))
+      return { matched: null, repeated: true };
+    this.#underWay.add(key);
+    reported.push(mark);
+    return { matched };
   }
 
   #common(
@@ -169,13 +238,13 @@ export class ReportReader {
     },
     found: Found,
     sentTo: string,
-    recipient: string,
+    said: Named,
     { session, at }: ReportArrival,
   ) {
     return {
       at,
       sentTo,
-      recipient,
+      recipient: said.recipient || said.originalRecipient,
       format: report.format,
       envId: report.envId.slice(0, LONGEST_TEXT),
       source: 'smtp' as const,
@@ -183,7 +252,6 @@ export class ReportReader {
       clientIp: session.remoteAddress,
       localIp: session.localAddress,
       headers: found.headers,
-      matched: match(found.references, recipient),
     };
   }
 
@@ -192,10 +260,7 @@ export class ReportReader {
     const headers = original?.headers ?? [];
     return {
       headers: within(headers, MOST_HEADER_BYTES / (outcomes * addresses)),
-      references: headers
-        .filter(([name]) => name.toLowerCase() === 'received')
-        .slice(0, MOST_RECEIVED)
-        .flatMap(([, value]) => this.#signer.verify(value) ?? []),
+      references: this.#matcher.references(headers),
     };
   }
 }
@@ -222,23 +287,27 @@ function within(fields: HeaderList, most: number): HeaderList {
   return beyond < 0 ? fields : fields.slice(0, beyond);
 }
 
-/** Our own message that a report speaks of. What else is known of it, Signals finds by the id. */
-function match(references: readonly Reference[], recipient: string): MatchedMessage | null {
-  for (const reference of references) {
-    const messageId = referencedId(reference, recipient);
-    if (messageId === null) continue;
-    return {
-      messageId,
-      recipient,
-      sender: '',
-      from: '',
-      senderDomain: '',
-      jobId: '',
-      vmta: '',
-      pool: '',
-      sendingIp: '',
-      subaccountId: 0,
-    };
-  }
-  return null;
+/** What the reading of one report has come to. */
+interface Told {
+  readonly outcomes: Outcome[];
+  readonly reported: ReportMark[];
+}
+
+function keyOf({ messageId, what }: ReportMark): string {
+  return `${messageId} ${what}`;
+}
+
+/** The registered types (RFC 5965, RFC 6430, RFC 6591); anything else counts as one. */
+function complaintType(type: string): string {
+  const lower = type.toLowerCase();
+  return /^(?:abuse|fraud|virus|not-spam|opt-out|opt-out-list|auth-failure|dmarc|miscategorized)$/.test(lower)
+    ? lower
+    : lower === ''
+      ? 'abuse'
+      : 'other';
+}
+
+function verpRecipient(sentTo: string): { recipient?: string } {
+  const verp = decodeVerp(sentTo);
+  return verp && !verp.ambiguous ? { recipient: verp.recipient } : {};
 }

@@ -10,6 +10,10 @@ export interface Totals {
   remoteBounces: number;
   remoteStatuses: number;
   complaints: number;
+  /** Of those three, the ones that match no message of ours. */
+  unmatchedReports: number;
+  /** And the ones that say again what was reported before. */
+  repeatedReports: number;
 }
 
 const NONE: Totals = {
@@ -21,6 +25,8 @@ const NONE: Totals = {
   remoteBounces: 0,
   remoteStatuses: 0,
   complaints: 0,
+  unmatchedReports: 0,
+  repeatedReports: 0,
 };
 
 const FIELD: Record<Outcome['kind'], keyof Totals> = {
@@ -56,6 +62,8 @@ export class CountersView implements OutcomeView {
   write(_seq: number, outcome: Outcome): void {
     this.#totals[FIELD[outcome.kind]]++;
     this.#onOutcome(outcome);
+    if (!('sentTo' in outcome) || outcome.matched) return;
+    this.#totals[outcome.repeated ? 'repeatedReports' : 'unmatchedReports']++;
   }
 
   async flush(): Promise<unknown> {

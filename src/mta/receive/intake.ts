@@ -6,8 +6,9 @@
 import type { Settings } from '../../config/index.ts';
 import { messageIdBase } from '../../events/message-id.ts';
 import type { MessageFacts, Outcome, Received } from '../../events/outcome.ts';
-import { Header } from '../../mail/header.ts';
+import { editHeaders, Header, headerField } from '../../mail/header.ts';
 import { reply } from '../../smtp/index.ts';
+import type { ReportMark } from '../../spool/sent-mail.ts';
 import type { Spool } from '../../spool/spool.ts';
 import {
   type Envelope,
@@ -17,11 +18,13 @@ import {
   type StoredTemplate,
 } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
-import type { Log } from '../../system/log.ts';
+import { type Log, printable } from '../../system/log.ts';
 import type { Tracking } from '../deliver/tracking.ts';
+import { FORWARDED_HEADER } from '../inbound/forwards.ts';
 import { messageIdOf, type ReferenceSigner } from '../inbound/reference.ts';
 import type { ReportReader } from '../inbound/report-reader.ts';
 import { firstDelayNotice } from '../reports/delay-notices.ts';
+import type { OwnMailMaker } from '../reports/own-mail.ts';
 import type { Placement, Placements } from '../route/placement.ts';
 import type { PoolRotation } from '../route/pool-rotation.ts';
 import { aliasTargets } from './aliases.ts';
@@ -47,6 +50,8 @@ export interface IntakeDeps {
   readonly newSpoolId: () => string;
   readonly references: ReferenceSigner;
   readonly reports: ReportReader;
+  /** Makes the copies of what the reader could not read. */
+  readonly mail: OwnMailMaker;
   readonly pools: PoolRotation;
   /** Which queue each recipient joins. */
   readonly placements: Placements;
@@ -86,7 +91,7 @@ class Intake {
   }
 
   async take(submission: Submission): Promise<Verdict> {
-    const { spool, clock, onReceived, enqueue, pools, log } = this.#deps;
+    const { clock, pools, log } = this.#deps;
     const { config, source, client } = submission;
     const at = clock.now();
     const template = submission.merge
@@ -108,45 +113,99 @@ class Intake {
         value: control.subaccountFault,
       });
     }
-    const reports: Outcome[] = [];
+    const returned = template
+      ? { ...NO_REPORT, remaining: decided.copies }
+      : await this.#withoutReports(decided.copies, raw, submission, at);
+    try {
+      return await this.#store(question, template, decided, returned);
+    } finally {
+      this.#deps.reports.finished(returned.reported);
+    }
+  }
+
+  async #store(
+    question: CopyQuestion,
+    template: Template | null,
+    decided: DecidedCopies,
+    returned: Returned,
+  ): Promise<Verdict> {
+    const { spool, onReceived, enqueue } = this.#deps;
+    const { submission, header } = question;
+    const { config } = submission;
+    const { control } = decided;
     const spoolId = this.#deps.newSpoolId();
-    const copies = this.#expanded(
-      template ? decided.copies : this.#withoutReports(decided.copies, raw, submission, at, reports),
-      submission,
-    );
+    const copies = this.#expanded(returned.remaining, submission);
     const placement = this.#deps.placements.begin(config, submission.origin);
     const all = { question, copies, control, spoolId, first: decided.copies[0]!, placement };
     const { envelope, content, pending, outcomes } = template
       ? this.#prepareMerge(all, template)
-      : this.#prepareOrdinary(all, raw);
+      : this.#prepareOrdinary(all, header.raw);
+    const forwarded = this.#forwarded(returned, header.raw);
     try {
       await placement.counted();
-      await spool.store(envelope, content, pending, [...reports, ...outcomes], submission.claim);
+      await spool.store(
+        envelope,
+        content,
+        pending,
+        [...returned.outcomes, ...outcomes, ...forwarded.flatMap((made) => made.outcomes)],
+        submission.claim,
+        { created: forwarded.map(({ message }) => message), reported: returned.reported },
+      );
     } catch (error) {
       placement.undo();
       throw error;
     }
     onReceived(decided.copies.length, content.length);
-    enqueue(pending);
+    enqueue([...pending, ...forwarded.flatMap(({ message }) => message.recipients)]);
     return { accepted: true, spoolId, reply: reply(250, '2.0.0', `message accepted, id ${spoolId}`) };
   }
 
   /** Takes reports about mail of ours out of the flow, as their processors are told to. */
-  #withoutReports(
+  async #withoutReports(
     copies: readonly Copy[],
     raw: Buffer,
     { config, client }: Submission,
     at: number,
-    outcomes: Outcome[],
-  ): Copy[] {
-    const arrival = { raw, session: client, at, addresses: copies.length, log: this.#deps.log };
-    return copies.filter(({ address, refusal }) => {
+  ): Promise<Returned> {
+    const { reports, log } = this.#deps;
+    if (!copies.some(({ address, refusal }) => !refusal && reports.examines(config, address))) {
+      return { ...NO_REPORT, remaining: copies };
+    }
+    const arrival = { raw, session: client, at, addresses: copies.length, log };
+    const outcomes: Outcome[] = [];
+    const reported: ReportMark[] = [];
+    const remaining: Copy[] = [];
+    let forward: Returned['forward'] = null;
+    for (const copy of copies) {
       // What the same report says to yet another address nobody needs; its mail goes on to whoever reads it.
-      if (refusal || outcomes.length >= MOST_REPORTED) return true;
-      const read = this.#deps.reports.read(config, address, arrival);
+      if (copy.refusal || outcomes.length >= MOST_REPORTED) {
+        remaining.push(copy);
+        continue;
+      }
+      const read = await reports.read(config, copy.address, arrival);
       outcomes.push(...read.outcomes);
-      return read.deliver;
-    });
+      reported.push(...read.reported);
+      if (read.forwardTo.length > 0) forward ??= { to: read.forwardTo, sentTo: copy.address, copy };
+      if (read.deliver) remaining.push(copy);
+    }
+    return { remaining, outcomes, reported, forward };
+  }
+
+  /** The copy of a report that could not be read, for people: the mail as it came, under a field that says whence. */
+  #forwarded({ forward }: Returned, raw: Buffer): ReturnType<OwnMailMaker['make']>[] {
+    if (!forward) return [];
+    const { mail } = this.#deps;
+    const { to, sentTo, copy } = forward;
+    const field = headerField(FORWARDED_HEADER, printable(sentTo).slice(0, 900));
+    return [
+      mail.make({
+        spoolId: mail.newSpoolId(),
+        sender: '',
+        recipients: to,
+        content: editHeaders(raw, { prepend: [field] }),
+        vmta: copy.facts.vmta,
+      }),
+    ];
   }
 
   /** Aliases, and the copy for `bcc`: after the VMTA was chosen, so that all of them go the same way. */
@@ -349,6 +408,18 @@ interface Decision {
   readonly first: Copy;
   readonly placement: Placement;
 }
+
+/** What is left of a submission when the reports in it are read. */
+interface Returned {
+  readonly remaining: readonly Copy[];
+  readonly outcomes: readonly Outcome[];
+  readonly reported: readonly ReportMark[];
+  readonly forward: { readonly to: readonly string[]; readonly sentTo: string; readonly copy: Copy } | null;
+}
+
+const NO_REPORT = { outcomes: [], reported: [], forward: null };
+
+type DecidedCopies = Extract<Awaited<ReturnType<typeof decideCopies>>, { readonly copies: unknown }>;
 
 /** Outcomes of one mail's report, after which no further address of a processor has it examined. */
 const MOST_REPORTED = 10_000;

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The management command under the name that operators' scripts call. See bin/posthorn.js for the two layouts.
+import './compile-cache.js';
 import { existsSync } from 'node:fs';
 
 const source = new URL('../src/cli/pmta.ts', import.meta.url);

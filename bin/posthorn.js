@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 // The published package holds compiled files in dist/; a checkout runs its TypeScript sources as they are.
+import './compile-cache.js';
 import { existsSync } from 'node:fs';
 
 const source = new URL('../src/cli/main.ts', import.meta.url);

@@ -46,6 +46,9 @@ export interface Finished {
   readonly stderr: string;
 }
 
+/** What the programs of this test file compiled, so that a second start is quicker; away from the user's own cache. */
+let compiled: string | undefined;
+
 /** A program that is running. */
 export class Program {
   readonly process: ChildProcess;
@@ -53,9 +56,10 @@ export class Program {
   stderr = '';
   readonly finished: Promise<Finished>;
 
-  constructor(args: readonly string[], env: Record<string, string> = {}) {
-    this.process = spawn(process.execPath, [program, ...args], {
-      env: { ...process.env, ...env },
+  constructor(args: readonly string[], env: Record<string, string> = {}, bin = program) {
+    compiled ??= temporaryFolder();
+    this.process = spawn(process.execPath, [bin, ...args], {
+      env: { NODE_COMPILE_CACHE: compiled, ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.process.stdout!.setEncoding('utf8').on('data', (text: string) => {

@@ -1,5 +1,4 @@
 /** `check-spf-outbound` (delivery guide, D9.15): would the remote host find that we may send for this sender? */
-import { spf } from 'mailauth/lib/spf/index.js';
 import type { MxRecord, QueryType, Resolver } from '../../dns/index.ts';
 
 export type SpfVerdict =
@@ -18,6 +17,8 @@ export async function checkOwnSpf(
   ip: string,
   helo: string,
 ): Promise<SpfVerdict> {
+  // Loaded when it is needed: the library is half of what the server would load at its start.
+  const { spf } = await import('mailauth/lib/spf/index.js');
   const { status } = await spf({
     sender: sender || `postmaster@${helo}`,
     ip,

@@ -1,6 +1,4 @@
 /** SPF, reverse DNS and DKIM of mail that comes in over SMTP, as its source asks (`check-…-inbound`). */
-import { dkimVerify } from 'mailauth/lib/dkim/verify.js';
-import { spf } from 'mailauth/lib/spf/index.js';
 import type { Resolver } from '../../../dns/index.ts';
 import { Header } from '../../../mail/header.ts';
 import { type Reply, reply } from '../../../smtp/index.ts';
@@ -87,6 +85,7 @@ export class InboundChecks implements ReceptionCheck {
   async #spf({ client, sender, source }: CheckedSession, lookups: Lookups): Promise<Bare> {
     const voids = source.get('check-spf-inbound-max-void-lookups');
     const helo = client.heloName;
+    const { spf } = await import('mailauth/lib/spf/index.js');
     const found = await spf({
       sender,
       ip: client.remoteAddress,
@@ -119,6 +118,8 @@ export class InboundChecks implements ReceptionCheck {
       return [plain('temperror', 'the message is too large to be checked')];
     const asked = withoutPieces(content, signatures.slice(MOST_SIGNATURES));
     const lookups = new Lookups(this.#deps.resolver(), MOST_SIGNATURES);
+    // Loaded when they are needed: the library is half of what the server would load at its start.
+    const { dkimVerify } = await import('mailauth/lib/dkim/verify.js');
     const found = await this.#inTime(
       dkimVerify(asked, { resolver: lookups.resolve as never, strict: true } as never),
     );

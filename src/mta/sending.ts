@@ -166,7 +166,13 @@ export function createSending(deps: SendingDeps): Sending {
     rollup,
     clock,
   });
-  const dispatcher: Dispatcher = new Dispatcher(scheduler, (grant) => delivery.run(grant), clock, log);
+  const dispatcher: Dispatcher = new Dispatcher(
+    scheduler,
+    (grant) => delivery.run(grant),
+    ({ queue, items }) => fate.expire(queue, items, config()),
+    clock,
+    log,
+  );
 
   return {
     scheduler,

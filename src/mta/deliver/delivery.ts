@@ -64,6 +64,7 @@ export class Delivery {
       localStatus('4.3.5', 'system incorrectly configured', config),
       `queues of type ${type} are not delivered yet`,
       config,
+      { id: grant.id },
     );
   }
 }

@@ -4,11 +4,15 @@
  */
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
-import type { ConnectionGrant, Scheduler } from '../queue/scheduler.ts';
+import type { ConnectionGrant, QueueItems, Scheduler } from '../queue/scheduler.ts';
+
+/** Batches of expired recipients that are bounced before anything else gets its turn. */
+const EXPIRED_AT_ONCE = 10;
 
 export class Dispatcher {
   readonly #scheduler: Scheduler;
   readonly #deliver: (grant: ConnectionGrant) => Promise<void>;
+  readonly #expire: (expired: QueueItems) => void;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #running = new Set<Promise<void>>();
@@ -17,15 +21,20 @@ export class Dispatcher {
   #cancelTimer = () => {};
   #timerAt = Number.POSITIVE_INFINITY;
 
-  /** `deliver` uses one connection grant up; it may not throw for anything the outside world does. */
+  /**
+   * `deliver` uses one connection grant up; `expire` bounces what outlived its time. Neither may throw for anything the
+   * outside world does.
+   */
   constructor(
     scheduler: Scheduler,
     deliver: (grant: ConnectionGrant) => Promise<void>,
+    expire: (expired: QueueItems) => void,
     clock: Clock,
     log: Log,
   ) {
     this.#scheduler = scheduler;
     this.#deliver = deliver;
+    this.#expire = expire;
     this.#clock = clock;
     this.#log = log;
   }
@@ -50,6 +59,14 @@ export class Dispatcher {
 
   #dispatch(): void {
     if (this.#ended) return;
+    for (let batches = 1; ; batches++) {
+      const expired = this.#scheduler.nextExpired(this.#clock.now());
+      if (!expired) break;
+      this.#expire(expired);
+      if (batches < EXPIRED_AT_ONCE) continue;
+      this.kick();
+      break;
+    }
     for (;;) {
       const grant = this.#scheduler.nextConnection(this.#clock.now());
       if (!grant) break;
@@ -66,7 +83,9 @@ export class Dispatcher {
       // A fault of ours in one delivery must not stop the others; the queue waits, and the log has the stack.
       const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#log.error(`delivery to ${grant.queue.name} met a fault of the program: ${stack}`);
-      this.#scheduler.failed(grant.queue, this.#clock.now(), 'internal fault, see the log');
+      this.#scheduler.failed(grant.queue, this.#clock.now(), 'internal fault, see the log', {
+        id: grant.id,
+      });
     } finally {
       this.#scheduler.closed(grant.id, this.#clock.now());
       this.kick();

@@ -74,7 +74,7 @@ test('a message that is delivered again after a kill replaces its file and does 
   const config = `<domain *>\ntype file\nfile-destination ${dir}\n</domain>`;
   const first = await startDelivery(t, { config, dir: state });
   const { settle } = first.spool;
-  let write = () => {};
+  let write: (() => void) | null = null;
   first.spool.settle = async (...args) => {
     await new Promise<void>((resolve) => {
       write = resolve;
@@ -82,11 +82,13 @@ test('a message that is delivered again after a kill replaces its file and does 
     await settle.apply(first.spool, args);
   };
   await first.submit(['kim@a.test']);
-  await until(() => readdirSync(dir).some((name) => name.endsWith('.msg')));
+  // The file stands there a moment before its outcome is on its way to the disk.
+  await until(() => write !== null);
+  assert.ok(readdirSync(dir).some((name) => name.endsWith('.msg')));
   // What a kill would leave: the file is there, and the outcome is not on disk.
   const left = folder(t);
   cpSync(path.join(state, 'data.mdb'), path.join(left, 'data.mdb'));
-  write();
+  write!();
 
   const second = await startDelivery(t, { config, dir: left });
   for (const item of [...second.spool.recover()].flat()) {

@@ -1,7 +1,7 @@
 /** What happens to a queue as a whole, whatever the transport: it waits, bounces, or loses what is too old. */
 import type { Config } from '../../config/index.ts';
 import type { StatusFacts } from '../../events/outcome.ts';
-import type { Envelope } from '../../spool/stored-message.ts';
+import { type Envelope, REFUSED_QUEUE } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Queue, QueuedRecipient } from '../queue/queue.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
@@ -68,6 +68,10 @@ export class QueueFate {
 
   /** These were taken from the queue because they are older than `bounce-after`. */
   expire(queue: Queue, items: readonly QueuedRecipient[], config: Config): void {
+    if (queue.domain === REFUSED_QUEUE) {
+      this.#outcomes.refused(queue, items);
+      return;
+    }
     // Classified by the expiry; what the last error was is for people.
     const result = localStatus('4.4.7', 'delivery time expired', config);
     const statusText =

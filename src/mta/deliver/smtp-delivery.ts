@@ -108,7 +108,7 @@ export class SmtpDelivery implements Transport {
       const status = localStatus(found.status, found.text, config);
       if (settings.get('log-resolution')) log.info(`${queue.name}: ${found.text}`);
       if (found.kind === 'permanent') fate.bounce(queue, nobody, status);
-      else fate.defer(queue, nobody, status, found.text, config);
+      else fate.defer(queue, nobody, status, found.text, config, { id: grant.id });
       return;
     }
     if (settings.get('log-resolution')) log.info(`${queue.name}: ${inWords(found.hosts)}`);

@@ -162,8 +162,8 @@ async function oneMessage(
       log.warn(`${queue.name}: ${queueFailure.error}`);
       if (open.size > 0) scheduler.putBack(queue, [...open], clock.now());
       open.clear();
-      if (queueFailure.unrecorded) scheduler.failed(queue, clock.now(), queueFailure.error);
-      else fate.defer(queue, attempt, queueFailure.status, queueFailure.error, config);
+      if (queueFailure.unrecorded) scheduler.failed(queue, clock.now(), queueFailure.error, { id });
+      else fate.defer(queue, attempt, queueFailure.status, queueFailure.error, config, { id });
       return false;
     }
   }

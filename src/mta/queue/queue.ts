@@ -1,13 +1,13 @@
 import type { ConnectionCounter } from './connection-limits.ts';
 import { DataVolume } from './data-volume.ts';
+import { ExpiryLine } from './expiry-line.ts';
+import { HeldList } from './held-list.ts';
 import type { HoldReason } from './hold.ts';
 import type { ModeLimits, QueueLimits } from './limits.ts';
-import type { QueuedRecipient } from './queued-recipient.ts';
 import { RateLimiter } from './rate-limit.ts';
 import { ReadyList } from './ready-list.ts';
 import { RetryClock } from './retry-clock.ts';
 import { SourcePool } from './source-pool.ts';
-import { TimeHeap } from './time-heap.ts';
 import type { VmtaUse } from './vmta-use.ts';
 
 export type { QueuedRecipient } from './queued-recipient.ts';
@@ -30,7 +30,11 @@ export class Queue {
   /** May be tried now. */
   readonly ready = new ReadyList();
   /** Each waits for its own time: refused temporarily, or scheduled. */
-  readonly held = new TimeHeap<QueuedRecipient>();
+  readonly held = new HeldList();
+  /** All that waits, by the time it expires. */
+  readonly expiry = new ExpiryLine();
+  /** A time at which the scheduler will look for what has expired, so that it is noted once. */
+  expiryAt = Number.POSITIVE_INFINITY;
   /** Put aside because their job is paused. */
   parked = 0;
   /** Taken by a connection and without an outcome yet. */

@@ -1,9 +1,14 @@
+import type { ExpiryLine } from './expiry-line.ts';
+
 /** A time span in which a scheduled recipient may be tried (X-Schedule), in milliseconds since the epoch. */
 export interface ScheduleWindow {
   readonly start: number;
   /** The first moment that is outside again. */
   readonly end: number;
 }
+
+/** Where in its queue a recipient waits; 'none': nowhere, it was taken. */
+export type Place = 'none' | 'ready' | 'held' | 'parked' | 'expired';
 
 /** A recipient in a queue: the little that stays in memory while it waits. */
 export interface QueuedRecipient {
@@ -21,6 +26,10 @@ export interface QueuedRecipient {
   readonly size: number;
   /** When it may be tried, in order of time; null: at any time. */
   readonly windows: readonly ScheduleWindow[] | null;
+  /** Kept by the lists of the queue. */
+  place: Place;
+  /** The line that has it in the order of expiry. */
+  expiryLine: ExpiryLine | null;
 }
 
 /** What is known of a recipient that is to be queued; the rest has a usual value. */
@@ -39,6 +48,8 @@ export function queuedRecipient(given: RecipientToQueue): QueuedRecipient {
     job: given.job ?? '',
     size: given.size ?? 0,
     windows: given.windows ?? null,
+    place: 'none',
+    expiryLine: null,
   };
 }
 

@@ -1,17 +1,22 @@
 import { Fifo } from './fifo.ts';
 import type { QueuedRecipient } from './queued-recipient.ts';
 
+const SLACK = 64;
+
 /** The recipients of one queue that may be tried: by priority, equal ones in the order they came (section 12). */
 export class ReadyList {
   /** The highest priority first; at most 101 of them. */
   readonly #levels: { readonly priority: number; readonly items: Fifo<QueuedRecipient> }[] = [];
   #size = 0;
+  /** Still in a level, but expired. */
+  #struck = 0;
 
   get size(): number {
     return this.#size;
   }
 
   push(item: QueuedRecipient): void {
+    item.place = 'ready';
     this.#level(item.priority).push(item);
     this.#size++;
   }
@@ -22,12 +27,15 @@ export class ReadyList {
 
   shift(): QueuedRecipient | undefined {
     const item = this.#first()?.shift();
-    if (item) this.#size--;
+    if (!item) return undefined;
+    item.place = 'none';
+    this.#size--;
     return item;
   }
 
   /** Puts recipients before all others of their priority, in their order. */
   prepend(items: readonly QueuedRecipient[]): void {
+    for (const item of items) item.place = 'ready';
     for (let from = 0; from < items.length; ) {
       const { priority } = items.at(-1 - from)!;
       let n = 1;
@@ -38,15 +46,11 @@ export class ReadyList {
     this.#size += items.length;
   }
 
-  /** The list of each priority, for whoever looks at heads. */
-  *levels(): Generator<Fifo<QueuedRecipient>> {
-    for (const { items } of this.#levels) yield items;
-  }
-
-  /** Takes the head of one of `levels()`. */
-  shiftFrom(level: Fifo<QueuedRecipient>): QueuedRecipient {
+  /** One that waits here has expired. It is skipped from now on. */
+  strike(item: QueuedRecipient): void {
+    item.place = 'expired';
     this.#size--;
-    return level.shift()!;
+    if (++this.#struck > this.#size + SLACK) this.extract(() => false);
   }
 
   /** Takes out what is chosen; the others keep their places. Looks at all. */
@@ -54,21 +58,28 @@ export class ReadyList {
     const taken: QueuedRecipient[] = [];
     for (const { items } of this.#levels) {
       const kept: QueuedRecipient[] = [];
-      for (let item = items.shift(); item; item = items.shift()) (chosen(item) ? taken : kept).push(item);
+      for (let item = items.shift(); item; item = items.shift()) {
+        if (item.place !== 'expired') (chosen(item) ? taken : kept).push(item);
+      }
       items.prepend(kept);
     }
+    for (const item of taken) item.place = 'none';
     this.#size -= taken.length;
+    this.#struck = 0;
     return taken;
   }
 
   *[Symbol.iterator](): Generator<QueuedRecipient> {
-    for (const { items } of this.#levels) yield* items;
+    for (const { items } of this.#levels) {
+      for (const item of items) if (item.place !== 'expired') yield item;
+    }
   }
 
   #first(): Fifo<QueuedRecipient> | undefined {
     for (;;) {
-      const first = this.#levels[0];
-      if (!first || first.items.size > 0) return first?.items;
+      const items = this.#levels[0]?.items;
+      for (; items?.peek()?.place === 'expired'; this.#struck--) items.shift();
+      if (!items || items.size > 0) return items;
       // Usually there is one level: it is kept, others go when they are empty.
       if (this.#levels.length === 1) return undefined;
       this.#levels.shift();

@@ -11,6 +11,7 @@ import { connectionHolds } from './admission.ts';
 import { disableAddress, enterMode, returnAddresses } from './backoff.ts';
 import { type Connection, type ConnectionGrant, newConnection, type Work } from './connection.ts';
 import { ConnectionCounter } from './connection-limits.ts';
+import { Expiries } from './expiries.ts';
 import { type ExplainSources, explainJob, explainQueue, explainRecipient } from './explain.ts';
 import type { HoldReason } from './hold.ts';
 import { connectionsToTake } from './interruption.ts';
@@ -19,7 +20,7 @@ import type { LimitSource } from './limits.ts';
 import type { SchedulerOwner } from './owner.ts';
 import { PriorityLine } from './priority-line.ts';
 import { type Mode, Queue } from './queue.ts';
-import { isExpired, nextOpening, type QueuedRecipient } from './queued-recipient.ts';
+import { nextOpening, type QueuedRecipient } from './queued-recipient.ts';
 import type { RateGate } from './rate-gate.ts';
 import { Reroutes } from './reroute.ts';
 import { Reservations, type Reserved } from './reservations.ts';
@@ -66,6 +67,7 @@ export class Scheduler {
   /** Queues that may be able to use another connection. */
   readonly #candidates = new PriorityLine<Queue>();
   readonly #wakes = new TimeHeap<Queue>();
+  readonly #expiries = new Expiries();
   readonly #connections = new Map<number, Connection>();
   /** Counters that may have room for somebody who waits. */
   readonly #freed = new Set<ConnectionCounter>();
@@ -230,6 +232,7 @@ export class Scheduler {
     for (const item of items) item.holdUntil = 0;
     const target = this.#keeper(queue);
     target.ready.prepend(items);
+    this.#mayExpire(target, items);
     this.#changed(target, now);
     if (target !== queue) this.#leave(queue, items, target, now);
   }
@@ -272,21 +275,34 @@ export class Scheduler {
     return items;
   }
 
-  /** Takes what has outlived its time in a queue, a batch at a time (D7.6). */
+  /** Takes what has outlived its time in a queue, wherever it waits, a batch at a time (D7.6). */
   takeExpired(queue: Queue, now: number): QueuedRecipient[] {
-    queue.release(now);
-    const items: QueuedRecipient[] = [];
-    const bounceAfter = queue.limits.bounceAfter.value;
-    // Recipients stand in the order they came, nearly: looking at heads only keeps this cheap, and one that stands
-    // behind a younger one is found when the younger is gone.
-    for (const level of queue.ready.levels()) {
-      for (let head = level.peek(); head && items.length < EXPIRED_BATCH; head = level.peek()) {
-        if (!isExpired(head, bounceAfter, now)) break;
-        items.push(queue.ready.shiftFrom(level));
-      }
+    const items = queue.expiry.take(queue.limits.bounceAfter.value, now, EXPIRED_BATCH);
+    for (const item of items) {
+      if (item.place === 'ready') queue.ready.strike(item);
+      else if (item.place === 'held') queue.held.strike(item);
+      else this.#jobs.strike(queue, item);
     }
-    queue.inDelivery += items.length;
+    if (items.length > 0) {
+      queue.inDelivery += items.length;
+      this.#expiries.forget(queue);
+      this.#expiries.note(queue, this.#queues);
+    }
     return items;
+  }
+
+  /**
+   * What has outlived its time in any queue, a batch at a time; null when nothing has. A queue that nobody handles,
+   * because it is paused, in retry or held back, loses its old mail all the same (D7.6).
+   */
+  nextExpired(now: number): QueueItems | null {
+    for (let queue = this.#expiries.popDue(now); queue; queue = this.#expiries.popDue(now)) {
+      if (this.find(queue.domain, queue.vmta) !== queue) continue;
+      const items = this.takeExpired(queue, now);
+      this.#expiries.note(queue, this.#queues);
+      if (items.length > 0) return { queue, items };
+    }
+    return null;
   }
 
   /** The connection is gone; its leave ends. */
@@ -319,9 +335,9 @@ export class Scheduler {
     this.#forgetIfEmpty(queue, now);
   }
 
-  /** When `nextConnection` should be asked again although nothing else happens; Infinity for never. */
+  /** When `nextExpired` and `nextConnection` should be asked again although nothing else happens; Infinity for never. */
   get nextWake(): number {
-    return this.#wakes.earliest;
+    return Math.min(this.#wakes.earliest, this.#expiries.earliest);
   }
 
   setMode(queue: Queue, mode: Mode, why: string, now: number): void {
@@ -365,6 +381,7 @@ export class Scheduler {
     for (const [queue, items] of this.#jobs.resume(job)) {
       const keeper = this.#keeper(queue);
       keeper.ready.prepend(items);
+      this.#mayExpire(keeper, items);
       this.#changed(keeper, now);
       if (keeper !== queue) this.#leave(queue, items, keeper, now);
     }
@@ -376,7 +393,7 @@ export class Scheduler {
 
   /** Everything that waits in a queue, what is in delivery left out. */
   *items(queue: Queue): Generator<QueuedRecipient> {
-    for (const level of queue.ready.levels()) yield* level;
+    yield* queue.ready;
     yield* queue.held;
     yield* this.#jobs.parkedItems(queue);
   }
@@ -440,6 +457,7 @@ export class Scheduler {
         queue.modeEndsAt = queue.modeSince + queue.limits.backoffToNormalAfter.value;
         if (queue.modeEndsAt < Number.POSITIVE_INFINITY) this.#wake(queue, queue.modeEndsAt);
       }
+      this.#mayExpire(queue, []);
       this.#reroute(queue, now);
       this.#stir(queue, now);
     }
@@ -737,7 +755,15 @@ export class Scheduler {
     // One whose last window has passed waits for nothing: it is found and bounced.
     if (at > now && at < Number.POSITIVE_INFINITY) queue.held.push(at, item);
     else queue.ready.push(item);
+    this.#mayExpire(queue, [item]);
     this.#changed(queue, now);
+  }
+
+  /** Recipients have come into a queue: it is looked at when the first of its recipients expires. */
+  #mayExpire(queue: Queue, items: readonly QueuedRecipient[]): void {
+    for (const item of items) queue.expiry.add(item, queue.size);
+    const sooner = this.#expiries.note(queue, this.#queues);
+    if (sooner && !this.#dispatching) this.#owner.wake?.();
   }
 
   /** Puts aside what stands first and may not be tried: its job is paused, or its window is closed. */
@@ -828,7 +854,10 @@ export class Scheduler {
 
   /** A queue that holds nothing and knows nothing worth keeping is dropped; it is made anew when mail comes. */
   #forgetIfEmpty(queue: Queue, now: number): void {
-    if (queue.size > 0 || queue.connections > 0) return;
+    if (queue.size > 0) return;
+    queue.expiry.clear();
+    this.#expiries.forget(queue);
+    if (queue.connections > 0) return;
     const at = queue.forgettableAt;
     if (at > now) {
       // Mail that comes meanwhile must find what was counted, and must not be tried before its time.

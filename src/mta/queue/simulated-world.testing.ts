@@ -156,6 +156,11 @@ export class Simulation {
   }
 
   dispatch(): void {
+    for (;;) {
+      const expired = this.scheduler.nextExpired(this.now);
+      if (!expired) break;
+      this.finish(expired.queue, expired.items, false);
+    }
     for (
       let grant = this.scheduler.nextConnection(this.now);
       grant;

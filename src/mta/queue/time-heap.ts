@@ -12,6 +12,11 @@ export class TimeHeap<T> {
     return this.#entries[0]?.at ?? Number.POSITIVE_INFINITY;
   }
 
+  /** What is due first. */
+  get first(): T | undefined {
+    return this.#entries[0]?.item;
+  }
+
   push(at: number, item: T): void {
     const entries = this.#entries;
     entries.push({ at, order: this.#order++, item });

@@ -1,8 +1,10 @@
 // Section 19 of the delivery guide: suppression lists, rewrite lists, aliases; and bcc of section 1.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Header } from '../../mail/header.ts';
 import { REFUSED_QUEUE } from '../../spool/stored-message.ts';
+import { queuedRecipient } from '../queue/queued-recipient.ts';
 import { CONTENT, messageFacts, startDelivery, startReception, until } from '../testing.ts';
 
 const open = (source: string, global = '') =>
@@ -110,7 +112,7 @@ test('a recipient that was taken only to be bounced: bounced with that status an
   const item = { spoolId, index: 0, receivedAt: 0, attempts: 0, holdUntil: 0, priority: 50 };
   const pending = { ...item, domain: REFUSED_QUEUE, vmta: '{default}' };
   await mta.spool.store(envelope, CONTENT, [pending], []);
-  const queued = { ...item, job: '', windows: null, size: 0 };
+  const queued = queuedRecipient(item);
   mta.scheduler.add(REFUSED_QUEUE, '{default}', queued, mta.clock.now());
   mta.dispatcher.kick();
   await until(() => mta.journal().length === 1);

@@ -239,7 +239,7 @@ test('recipients that wait for their own time move too, and wait on in the roll-
     priority: 50,
     attempts: 1,
   };
-  const item = { ...later, holdUntil: mta.clock.now() + 60_000, job: '', windows: null, size: 0 };
+  const item = queuedRecipient({ ...later, holdUntil: mta.clock.now() + 60_000 });
   mta.scheduler.add('m.test', 'v', item, mta.clock.now());
   await until(() => mta.journal().length === 3);
   await mta.quiet();

@@ -192,8 +192,8 @@ test('C14.17 C14.18 rollup queues end in .rollup, filters take real queues', () 
     [
       [true, 'a.example', null],
       [false, '*.b.example', 'Unknown'],
-      [false, '[192.0.2/24]', null],
-      [false, '*', null],
+      [false, '[192.0.2/24]', '{default}'],
+      [false, '*', '{default}'],
     ],
   );
 });

@@ -153,8 +153,12 @@ export const queueFilter: ListType<readonly QueueFilterItem[]> = {
       if ('domain' in domain && !domain.domain.includes('.')) {
         return new Fault(`"${domain.domain}" is not fully qualified`, at);
       }
-      const vmta = slash < 0 ? '*' : body.slice(slash + 1);
+      // Without a VMTA it is the default one, not each of them (guide 3.3.11.5).
+      const vmta = slash < 0 ? '{default}' : body.slice(slash + 1);
       if (vmta === '') return new Fault('VMTA name missing after the slash', at);
+      if (!/^(?:\*|\{default\}|[\w.-]{1,64})$/i.test(vmta)) {
+        return new Fault(`"${vmta}" is no VirtualMTA name`, at);
+      }
       out.push({ deny, domain, vmta: vmta === '*' ? null : vmta });
     }
     return out;

@@ -96,7 +96,7 @@ async function until(what: string, condition: () => boolean): Promise<void> {
   assert.fail(`never: ${what}`);
 }
 
-test('dated name, one title, records in order, CRLF, mode', async (t) => {
+test('accounting 7.1: dated name, one title, records in order, CRLF, mode', async (t) => {
   const b = await bench(t);
   const view = b.view();
   await view.open(null);
@@ -110,7 +110,7 @@ test('dated name, one title, records in order, CRLF, mode', async (t) => {
   assert.deepEqual(b.jobs(), ['1', '2']);
 });
 
-test('world-readable, and a path without extension', async (t) => {
+test('accounting 7: world-readable, and a path without extension', async (t) => {
   const b = await bench(t);
   const view = b.view({ path: path.join(b.dir, 'acct-all'), worldReadable: true });
   await view.open(null);
@@ -120,7 +120,7 @@ test('world-readable, and a path without extension', async (t) => {
   assert.equal(statSync(path.join(b.dir, 'acct-all-2031-04-08-0000')).mode & 0o777, 0o644);
 });
 
-test('a new file at midnight, at max-size and on request; an older clock makes no older name', async (t) => {
+test('accounting 7.1: a new file at midnight, at max-size and on request; an older clock makes no older name', async (t) => {
   const b = await bench(t);
   const view = b.view({ maxSize: 600 });
   await view.open(null);
@@ -146,7 +146,7 @@ test('a new file at midnight, at max-size and on request; an older clock makes n
   assert.equal(b.jobs().length, 33);
 });
 
-test('a restart goes on with the last file of today if the title is the same', async (t) => {
+test('accounting 7.1: a restart goes on with the last file of today if the title is the same', async (t) => {
   const b = await bench(t);
   let view = b.view();
   await view.open(null);
@@ -181,7 +181,7 @@ test('a restart goes on with the last file of today if the title is the same', a
   assert.deepEqual(b.jobs(), ['1', '2', '3', '4']);
 });
 
-test('records after the checkpoint, told again, are there once', async (t) => {
+test('accounting 1: records after the checkpoint, told again, are there once', async (t) => {
   const b = await bench(t);
   const later = Array.from({ length: 20 }, (_, i) => `x${i}`);
   let view = b.view({ maxSize: 600 });
@@ -287,7 +287,7 @@ test('files and records of another program are never removed', async (t) => {
   assert.equal(jobs.length, 5);
 });
 
-test('move-to: files are moved after the flush that follows their last record, by name and whole', async (t) => {
+test('accounting 7.1: move-to: files are moved after the flush that follows their last record, by name and whole', async (t) => {
   const b = await bench(t);
   const done = path.join(b.dir, 'done');
   const view = b.view({ moveTo: done, moveIntervalMs: 3_600_000, countMovedRecords: true });
@@ -306,7 +306,7 @@ test('move-to: files are moved after the flush that follows their last record, b
   assert.ok(b.lines.includes(`Moved acct-2031-04-08-0000.csv to ${done} (2 records)`));
 });
 
-test('move-to without traffic, across a restart, and numbers that a consumer has taken away', async (t) => {
+test('accounting 7.1: move-to without traffic, across a restart, and numbers that a consumer has taken away', async (t) => {
   const b = await bench(t);
   const done = path.join(b.dir, 'done');
   const options = { moveTo: done, moveIntervalMs: 60_000 };
@@ -333,7 +333,7 @@ test('move-to without traffic, across a restart, and numbers that a consumer has
   assert.deepEqual(b.files(done), ['acct-2031-04-08-0001.csv'], 'left over by the stop');
 });
 
-test('move-to must be on the same volume', async (t) => {
+test('accounting 7: move-to must be on the same volume', async (t) => {
   const b = await bench(t);
   if (!existsSync('/dev/shm') || statSync('/dev/shm').dev === statSync(b.dir).dev)
     return t.skip('one volume only');
@@ -342,7 +342,7 @@ test('move-to must be on the same volume', async (t) => {
   await assert.rejects(b.view({ moveTo: other }).open(null), UserError);
 });
 
-test('delete-after removes old files, not what is moved away or written', async (t) => {
+test('accounting 7: delete-after removes old files, not what is moved away or written', async (t) => {
   const b = await bench(t);
   const view = b.view({ deleteAfterMs: 8 * DAY });
   await view.open(null);
@@ -365,7 +365,7 @@ test('delete-after removes old files, not what is moved away or written', async 
   );
 });
 
-test('a disk that refuses: flush rejects, and after opening again nothing is lost or doubled', async (t) => {
+test('accounting 1: a disk that refuses: flush rejects, and after opening again nothing is lost or doubled', async (t) => {
   const b = await bench(t);
   const dir = path.join(b.dir, 'acct');
   mkdirSync(dir);
@@ -390,7 +390,7 @@ test('a disk that refuses: flush rejects, and after opening again nothing is los
   assert.deepEqual(b.jobs(dir), ['1', '2', '3']);
 });
 
-test('warnings of record-fields reach the log', async (t) => {
+test('accounting 3.1: warnings of record-fields reach the log', async (t) => {
   const b = await bench(t);
   b.view({ recordFields: new Map([['d', ['nonsense']]]) });
   assert.match(b.lines.join('\n'), /record-fields d: "nonsense" is no accounting field/);

@@ -43,7 +43,7 @@ async function until(what: string, condition: () => boolean): Promise<void> {
 
 const row = 'd,Ana@mail.example.net,spring31\n';
 
-test('the program gets the title, then the records it wants', async (t) => {
+test('accounting 7.4: the program gets the title, then the records it wants', async (t) => {
   const { view, read } = await bench(t, {});
   await view.open(null);
   for (const kind of ['delivered', 'bounced', 'delivered'] as const) view.write(1, sampleOutcome(kind));
@@ -52,7 +52,7 @@ test('the program gets the title, then the records it wants', async (t) => {
   assert.equal(read(), `type,rcpt,jobId\n${row}${row}`);
 });
 
-test('a program that ends is told of and started again, with a title', async (t) => {
+test('accounting 7.4: a program that ends is told of and started again, with a title', async (t) => {
   const { view, read, lines } = await bench(t, {
     command: 'head -n 2 >> DIR/out; exit 3',
     retryIntervalMs: 20,
@@ -67,7 +67,7 @@ test('a program that ends is told of and started again, with a title', async (t)
   });
 });
 
-test('a program that takes nothing is given up and its records are dropped; nobody waits for it', async (t) => {
+test('accounting 7.4: a program that takes nothing is given up and its records are dropped; nobody waits for it', async (t) => {
   const { view, read, lines, dir } = await bench(t, {
     command: 'if [ -e DIR/again ]; then cat >> DIR/out; else touch DIR/again; exec sleep 60; fi',
     writeTimeoutMs: 100,
@@ -87,7 +87,7 @@ test('a program that takes nothing is given up and its records are dropped; nobo
   rmSync(path.join(dir, 'again'));
 });
 
-test('a command that does not exist is told of', async (t) => {
+test('accounting 7.4: a command that does not exist is told of', async (t) => {
   const { view, lines } = await bench(t, { command: '/nonexistent/program', retryIntervalMs: 60_000 });
   await view.open(null);
   await until('told', () => lines.length > 0);

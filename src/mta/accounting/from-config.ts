@@ -85,7 +85,7 @@ function recordOptions(config: Config, { settings }: AcctFile): RecordOptions {
           queueFilter: filter.map(({ deny, domain, vmta }) => ({
             write: !deny,
             domain,
-            vmta: (vmta ?? '{default}').toLowerCase(),
+            vmta: (vmta ?? '*').toLowerCase(),
           })),
         }
       : {}),

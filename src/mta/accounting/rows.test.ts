@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '../../config/diagnostic.ts';
-import type { Delivered, Outcome, OutcomeKind } from '../../events/outcome.ts';
+import type { Complaint, Delivered, Outcome, OutcomeKind, RemoteBounce } from '../../events/outcome.ts';
 import {
   generatedOutcomes,
   outcomeKinds,
@@ -35,7 +35,7 @@ function record(outcome: Outcome, options: Partial<RecordOptions> = {}): Map<str
   return recordsOf(`${rows.title}\r\n${row}\r\n`)[0]!;
 }
 
-test('types are named short or long', () => {
+test('accounting 2: types are named short or long', () => {
   assert.equal(recordType(' Delivery '), 'd');
   assert.equal(recordType('received'), 'r');
   assert.equal(recordType('fbl'), 'f');
@@ -43,7 +43,7 @@ test('types are named short or long', () => {
   assert.equal(recordType('p'), null);
 });
 
-test("the guide's default lines", () => {
+test("accounting 4 and 6: the guide's default lines", () => {
   const line = (kind: OutcomeKind, type: RecordType) => sink({ records: [type] }).row(sampleOutcome(kind));
   const title = (type: RecordType) => sink({ records: [type] }).title;
   assert.equal(
@@ -85,7 +85,7 @@ test("the guide's default lines", () => {
   );
 });
 
-test("the title is the union in the order of records; the guide's example", () => {
+test("accounting 5: the title is the union in the order of records; the guide's example", () => {
   const options = {
     records: ['d', 'f'] as const,
     recordFields: fields({ d: 'timeLogged,rcpt,vmta', f: 'timeLogged,rcpt,feedbackType' }),
@@ -100,7 +100,7 @@ test("the title is the union in the order of records; the guide's example", () =
   assert.equal(rows.row(sampleOutcome('bounced')), null);
 });
 
-test('another order of records gives another title and the same content', () => {
+test('accounting 9.2: another order of records gives another title and the same content', () => {
   const recordFields = fields({ d: 'rcpt,dlvSize', b: 'bounceCat,rcpt' });
   const a = sink({ records: ['b', 'd'], recordFields });
   const b = sink({ records: ['d', 'b'], recordFields });
@@ -111,13 +111,13 @@ test('another order of records gives another title and the same content', () => 
   }
 });
 
-test('a column of one type stays empty for a type that did not ask for it', () => {
+test('accounting 5: a column of one type stays empty for a type that did not ask for it', () => {
   const rows = sink({ records: ['d', 'b'], recordFields: fields({ d: 'rcpt', b: 'vmta' }) });
   assert.equal(rows.row(sampleOutcome('delivered')), 'd,Ana@mail.example.net,');
   assert.equal(rows.row(sampleOutcome('bounced')), 'b,,mta-a');
 });
 
-test('record-fields: default set, names, drops, repetitions, blanks, headers, unknown names', () => {
+test('accounting 5: record-fields: default set, names, drops, repetitions, blanks, headers, unknown names', () => {
   const of = (list: string, type: RecordType = 'd') => expandColumns(type, list.split(','));
   assert.deepEqual(of('rcpt, orig ,RCPT').columns, ['rcpt', 'orig']);
   assert.equal(of('*,!dsnDiag').columns.includes('dsnDiag'), false);
@@ -146,7 +146,7 @@ test('record-fields: default set, names, drops, repetitions, blanks, headers, un
   );
 });
 
-test('opt-in fields', () => {
+test('accounting 4: opt-in fields', () => {
   const row = record(sampleOutcome('delivered'), {
     records: ['d'],
     userString: 'site 1, rack 2',
@@ -161,7 +161,7 @@ test('opt-in fields', () => {
   assert.ok(row.has('header_x-job'), 'the title keeps the spelling of the configuration');
 });
 
-test('a field of the machine-readable part that occurs several times is CSV within CSV', () => {
+test('accounting 6: a field of the machine-readable part that occurs several times is CSV within CSV', () => {
   const row = record(sampleOutcome('complaint'), {
     records: ['f'],
     recordFields: fields({ f: 'arf_source-ip,arf_Received-Date,arf_None' }),
@@ -173,7 +173,7 @@ test('a field of the machine-readable part that occurs several times is CSV with
   assert.equal(row.get('arf_None'), '');
 });
 
-test('a folded header is unfolded, and the first of several counts', () => {
+test('accounting 3.5: a folded header is unfolded, and the first of several counts', () => {
   const message = {
     ...sampleMessage,
     headers: [
@@ -186,7 +186,7 @@ test('a folded header is unfolded, and the first of several counts', () => {
   assert.equal(row.get('header_X-Note'), 'one two');
 });
 
-test('map-header-to-field: the first header that exists, else the own value', () => {
+test('accounting 7.3: map-header-to-field: the first header that exists, else the own value', () => {
   const options: Partial<RecordOptions> = {
     records: ['d', 'b'],
     recordFields: fields({ d: 'jobId,envId', b: 'jobId' }),
@@ -206,19 +206,19 @@ test('map-header-to-field: the first header that exists, else the own value', ()
   assert.equal(record(sampleOutcome('bounced'), options).get('jobId'), 'spring31');
 });
 
-test('seconds since the epoch when iso-times is off', () => {
+test('accounting 6: seconds since the epoch when iso-times is off', () => {
   const row = record(sampleOutcome('delivered'), { isoTimes: false });
   assert.equal(row.get('timeLogged'), '1933405964');
   assert.equal(row.get('timeQueued'), '1933405961');
 });
 
-test('local time in winter and summer', () => {
+test('accounting 6: local time in winter and summer', () => {
   const at = (ms: number) => record({ ...sampleOutcome('received'), at: ms } as Outcome).get('timeLogged');
   assert.equal(at(Date.UTC(2031, 0, 1, 0, 30)), '2031-01-01 01:30:00+0100');
   assert.equal(at(Date.UTC(2031, 6, 1, 23, 30)), '2031-07-02 01:30:00+0200');
 });
 
-test('names stand in U-labels, the remote host as DNS gave it', () => {
+test('accounting 3.4: names stand in U-labels, the remote host as DNS gave it', () => {
   const outcome = sampleOutcome('delivered') as Delivered;
   const row = record({
     ...outcome,
@@ -241,7 +241,7 @@ test('names stand in U-labels, the remote host as DNS gave it', () => {
   assert.equal(row.get('dsnMta'), 'mx.xn--mller-kva.example (198.51.100.25)');
 });
 
-test('a bounce without an attempt has empty attempt fields, and its queue', () => {
+test('accounting 3.4: a bounce without an attempt has empty attempt fields, and its queue', () => {
   const outcome = sampleOutcome('bounced') as Extract<Outcome, { kind: 'bounced' }>;
   const row = record({ ...outcome, attempt: null, queue: 'old.rollup/mta-a' });
   for (const name of [
@@ -258,7 +258,7 @@ test('a bounce without an attempt has empty attempt fields, and its queue', () =
   assert.equal(row.get('vmta'), 'mta-a');
 });
 
-test('whatever the outcome, its record is strict CSV as wide as the title', () => {
+test('accounting 9.1: whatever the outcome, its record is strict CSV as wide as the title', () => {
   const options = {
     records: recordTypes,
     recordFields: fields({
@@ -278,11 +278,11 @@ test('whatever the outcome, its record is strict CSV as wide as the title', () =
   assert.equal(new Set(records.map((r) => r.get('type'))).size, outcomeKinds.length);
 });
 
-test('quotes only where RFC 4180 asks for them; formulas stay as they are', () => {
+test('accounting 6: quotes only where RFC 4180 asks for them; formulas stay as they are', () => {
   assert.equal(csvRow(['a', 'b,c', 'd"e', 'f\ng', '', ' h ', '=1+1']), 'a,"b,c","d""e","f\ng",, h ,=1+1');
 });
 
-test('queue-filter: first match decides, no VMTA means {default}, no match drops, reports always pass', () => {
+test('accounting 7.2: queue-filter: first match decides, no VMTA means {default}, no match drops, reports always pass', () => {
   const filter = (...entries: string[]) =>
     entries.map((e) => {
       const entry = readQueueFilterEntry(e);
@@ -306,7 +306,7 @@ test('queue-filter: first match decides, no VMTA means {default}, no match drops
   }
 });
 
-test('disable-acct-records drops by type and queue', () => {
+test('accounting 2: disable-acct-records drops by type and queue', () => {
   const rows = sink({
     records: recordTypes,
     disabled: (type, queue) => type === 't' && queue === sampleAttempt.queue,
@@ -315,7 +315,7 @@ test('disable-acct-records drops by type and queue', () => {
   assert.ok(rows.row(sampleOutcome('delivered')));
 });
 
-test('privacy policies cover address, reply and VERP sender alike', () => {
+test('accounting 8: privacy policies cover address, reply and VERP sender alike', () => {
   const row = (privacy: RecordOptions['privacy']) => record(sampleOutcome('bounced'), { privacy: privacy! });
   const redacted = row({ mode: 'redact', text: '...' });
   assert.equal(redacted.get('rcpt'), '...@mail.example.net');
@@ -333,7 +333,32 @@ test('privacy policies cover address, reply and VERP sender alike', () => {
   assert.match(sip.address('ana@x'), /^[0-9A-F]{16}@x$/);
 });
 
-test("SipHash-2-4 gives its authors' test vectors", () => {
+test('accounting 8: policies cover reports and complaints too, wherever they name the recipient', () => {
+  const privacy = { mode: 'redact', text: '(hidden)' } as const;
+  const bounce = sampleOutcome('remote-bounce') as RemoteBounce;
+  const bounced = record(
+    { ...bounce, result: { ...bounce.result, diagnostic: 'smtp;550 5.1.1 di unknown' } },
+    { privacy },
+  );
+  assert.equal(bounced.get('rcpt'), '(hidden)@far.example');
+  assert.equal(bounced.get('orig'), 'news-(hidden)=far.example@b.example.com');
+  assert.equal(bounced.get('dsnDiag'), 'smtp;550 5.1.1 (hidden) unknown');
+  const complaint = sampleOutcome('complaint') as Complaint;
+  const complained = record(
+    {
+      ...complaint,
+      originalSender: 'news-di=far.example@b.example.com',
+      headers: [...complaint.headers, ['Return-Path', '<news-di=far.example@b.example.com>']],
+      fields: [...complaint.fields, ['Original-Rcpt-To', 'di@far.example']],
+    },
+    { privacy, recordFields: fields({ f: '*,arf_Original-Rcpt-To' }) },
+  );
+  assert.equal(complained.get('orig'), 'news-(hidden)=far.example@b.example.com');
+  assert.equal(complained.get('header_Return-Path'), '<news-(hidden)=far.example@b.example.com>');
+  assert.equal(complained.get('arf_Original-Rcpt-To'), '(hidden)@far.example');
+});
+
+test("accounting 8: SipHash-2-4 gives its authors' test vectors", () => {
   const key = Buffer.from(Array.from({ length: 16 }, (_, i) => i));
   const data = (n: number) => Buffer.from(Array.from({ length: n }, (_, i) => i));
   assert.equal(sipHash24(key, data(0)).toString('hex'), '310e0edd47db6f72');
@@ -342,7 +367,7 @@ test("SipHash-2-4 gives its authors' test vectors", () => {
   assert.throws(() => sipHash24(Buffer.alloc(17), data(0)));
 });
 
-test('status texts', () => {
+test('accounting 3.3: status texts', () => {
   assert.equal(statusWithText('5.1.1'), '5.1.1 (bad destination mailbox address)');
   assert.equal(statusWithText('4.0.0'), '4.0.0 (undefined status)');
   assert.equal(statusWithText('2.1.5'), '2.1.5 (destination address valid)');

@@ -76,7 +76,7 @@ const getters: ReadonlyMap<string, Getter> = new Map<string, Getter>(
     dsnStatus: (p) => (p.result ? statusWithText(p.result.status, p.result.statusText) : ''),
     dsnDiag: (p) => {
       const diagnostic = p.result?.diagnostic ?? '';
-      return p.options.hide ? p.options.hide.text(diagnostic, p.recipient?.address ?? '') : diagnostic;
+      return withoutRecipient(diagnostic, p);
     },
     dsnMta: (p) => {
       if (p.attempt) return hostAndIp(p.attempt.remoteHost, p.attempt.destinationIp);
@@ -148,13 +148,17 @@ export function columnValue(column: string): Getter {
   const key = columnKey(column);
   if (key.startsWith('header_')) {
     const name = key.slice('header_'.length);
-    return (p) => firstOf(p.message?.headers ?? p.report?.headers ?? [], name) ?? '';
+    const value: Getter = (p) => firstOf(p.message?.headers ?? p.report?.headers ?? [], name) ?? '';
+    // Its address may carry the recipient in VERP.
+    return name === 'return-path' ? (p) => withoutRecipient(value(p), p) : value;
   }
   if (key.startsWith('arf_')) {
     const name = key.slice('arf_'.length);
     return (p) => {
       if (p.outcome.kind !== 'complaint') return '';
-      const values = p.outcome.fields.filter(([n]) => n.toLowerCase() === name).map(([, value]) => value);
+      const values = p.outcome.fields
+        .filter(([n]) => n.toLowerCase() === name)
+        .map(([, value]) => withoutRecipient(value, p));
       // Several values become a CSV record of their own, which the outer record quotes again.
       return values.length > 1 ? csvRow(values) : (values[0] ?? '');
     };
@@ -210,17 +214,17 @@ export function rowMaker(
 }
 
 function orig(p: Parts): string {
+  // A sender, and the address of a report, may carry the recipient in VERP.
   if (p.outcome.kind === 'complaint') {
-    return addressInUnicode(p.outcome.originalSender || p.outcome.sentTo);
+    return addressInUnicode(withoutRecipient(p.outcome.originalSender || p.outcome.sentTo, p));
   }
-  if (p.report) {
-    // The address of a report may carry the recipient in VERP.
-    const { sentTo, recipient } = p.report;
-    return addressInUnicode(p.options.hide ? p.options.hide.text(sentTo, recipient) : sentTo);
-  }
-  const sender = p.message?.sender ?? '';
-  const shown = p.options.hide && p.recipient ? p.options.hide.text(sender, p.recipient.address) : sender;
-  return addressInUnicode(shown);
+  return addressInUnicode(withoutRecipient(p.report?.sentTo ?? p.message?.sender ?? '', p));
+}
+
+/** A text in which the recipient may occur, as the privacy policy wants it. */
+function withoutRecipient(text: string, p: Parts): string {
+  if (!p.options.hide) return text;
+  return p.options.hide.text(text, p.recipient?.address ?? p.report?.recipient ?? '');
 }
 
 function rcpt(p: Parts): string {

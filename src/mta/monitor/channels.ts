@@ -49,9 +49,23 @@ export interface ChannelTools {
   readonly log: Log;
 }
 
+/** What one client may take of us. The times are looked at once in `connectionsCheckingInterval`. */
+const LIMITS = {
+  maxHeaderSize: 16 * 1024,
+  requestTimeout: 60_000,
+  headersTimeout: 10_000,
+  connectionsCheckingInterval: 5_000,
+  handshakeTimeout: 10_000,
+};
+const MOST_CONNECTIONS = 1_000;
+
 /** `config`: what the port and its TLS are opened with; a change needs a restart. */
-export async function openChannels(config: Config, tools: ChannelTools, handle: Handle): Promise<Channels> {
-  const limits = { maxHeaderSize: 16 * 1024, requestTimeout: 60_000, headersTimeout: 10_000 };
+export async function openChannels(
+  config: Config,
+  tools: ChannelTools,
+  handle: Handle,
+  limits: typeof LIMITS = LIMITS,
+): Promise<Channels> {
   const http = createHttpServer(limits, (request, response) => handle(request, response, 'http'));
   const control = createHttpServer(limits, (request, response) => handle(request, response, 'control'));
   const port = config.global.get('http-mgmt-port');
@@ -62,6 +76,8 @@ export async function openChannels(config: Config, tools: ChannelTools, handle: 
           handle(request, response, 'https'),
         );
   if (https) logTls(https, tools);
+  // A server that is handed its connections never listens, and Node would watch over no time limit of theirs.
+  for (const server of [http, https]) server?.emit('listening');
   const sockets = new Set<Socket>();
   const front = createServer((socket) => {
     sockets.add(socket);
@@ -78,6 +94,7 @@ export async function openChannels(config: Config, tools: ChannelTools, handle: 
       process.nextTick(() => socket.resume());
     });
   });
+  front.maxConnections = MOST_CONNECTIONS;
   let bound: number | null = null;
   if (port !== 0) {
     const origin = config.global.origin('http-mgmt-port');
@@ -92,6 +109,8 @@ export async function openChannels(config: Config, tools: ChannelTools, handle: 
     port: bound,
     async close() {
       for (const socket of sockets) socket.destroy();
+      // They do not listen, so this says so; it ends their watching.
+      for (const server of [http, https]) server?.close(() => {});
       control.closeAllConnections();
       await Promise.all([
         bound === null ? undefined : new Promise<void>((resolve) => front.close(() => resolve())),

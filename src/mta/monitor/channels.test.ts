@@ -29,7 +29,6 @@ async function channels(t: TestContext): Promise<number> {
       headersTimeout: 200,
       connectionsCheckingInterval: 50,
       handshakeTimeout: 200,
-      handshakeTimeout: 200,
     },
   );
   t.after(() => opened.close());

@@ -88,6 +88,7 @@ export function createSending(deps: SendingDeps): Sending {
       smtp.resume(id);
       waits.resume(id);
     },
+    interrupt: (id) => smtp.interrupt(id),
     wake: () => dispatcher.kick(),
     pausedBy: (domain, vmta) => (pauses?.isQueuePaused(domain, vmta) ? PAUSED_BY_COMMAND : null),
     onMode(queue, mode, why) {

@@ -18,6 +18,7 @@ const ONE_PIECE = 65_536;
 const BLOCK = 262_144;
 const CRLF = Buffer.from('\r\n', 'latin1');
 const BARE_DOT = '.\r\n';
+const INTERRUPTED = { error: 'interrupted for a more urgent queue', code: 'EINTERRUPTED' } as const;
 const NON_ASCII = /[^\u0000-\u007f]/;
 const CONTROLS = /[\u0000-\u001f\u007f]/;
 
@@ -31,6 +32,8 @@ export class SmtpClient {
   #needsReset = false;
   #transactions = 0;
   #closing = false;
+  #interrupted = false;
+  #current: Transaction | null = null;
 
   constructor(
     wire: Wire,
@@ -89,11 +92,30 @@ export class SmtpClient {
       this.#lose(transaction, 'mail');
       return transaction.result(this.#clock.now());
     }
+    if (this.#interrupted) {
+      transaction.lost = { stage: 'mail', ...INTERRUPTED };
+      return transaction.result(this.#clock.now());
+    }
     const envelope = this.#envelopeLines(message);
     this.#transactions++;
-    if (this.offers('PIPELINING')) await this.#pipelined(transaction, envelope);
-    else await this.#oneByOne(transaction, envelope);
+    this.#current = transaction;
+    try {
+      if (this.offers('PIPELINING')) await this.#pipelined(transaction, envelope);
+      else await this.#oneByOne(transaction, envelope);
+    } finally {
+      this.#current = null;
+    }
     return transaction.result(this.#clock.now());
+  }
+
+  /**
+   * The connection is needed for something more urgent. A transaction whose content is not wholly sent is lost with the
+   * code `EINTERRUPTED`, and so is every later one; one that only waits for the final reply goes on, for the server may
+   * have taken it.
+   */
+  interrupt(): void {
+    this.#interrupted = true;
+    if (this.#current && !this.#current.ended) this.#wire.fail(INTERRUPTED);
   }
 
   // The envelope
@@ -144,6 +166,7 @@ export class SmtpClient {
     this.#needsReset = true;
     let batch = (resets ? 'RSET\r\n' : '') + envelope.mail + envelope.rcpt.join('');
     if (along) {
+      transaction.ended = true;
       const chunk = withLineEnd(content);
       batch += `BDAT ${chunk.length} LAST\r\n`;
       const head = Buffer.from(batch, 'utf8');
@@ -202,7 +225,13 @@ export class SmtpClient {
     const chunk = withLineEnd(transaction.message.content);
     transaction.bytes = chunk.length;
     this.#wire.write(`BDAT ${chunk.length} LAST\r\n`);
-    const whole = await this.#wire.writeBlocks(chunk, BLOCK, this.#timeouts.dataBlock);
+    // With its last byte the message is the server's.
+    const last = Math.max(0, chunk.length - BLOCK);
+    let whole = await this.#wire.writeBlocks(chunk.subarray(0, last), BLOCK, this.#timeouts.dataBlock);
+    if (whole) {
+      transaction.ended = true;
+      whole = await this.#wire.writeBlocks(chunk.subarray(last), BLOCK, this.#timeouts.dataBlock);
+    }
     await this.#finalReply(transaction, whole);
   }
 
@@ -235,11 +264,13 @@ export class SmtpClient {
     const dot = finalDot(stuffed);
     transaction.bytes = stuffed.length + dot.length;
     if (stuffed.length <= ONE_PIECE && !separateDot) {
+      transaction.ended = true;
       wire.write(Buffer.concat([stuffed, dot], stuffed.length + dot.length));
       return true;
     }
     if (!(await wire.writeBlocks(stuffed, BLOCK, this.#timeouts.dataBlock))) return false;
     if (separateDot) await wire.flushed(this.#timeouts.dataBlock);
+    transaction.ended = true;
     wire.write(dot);
     return true;
   }
@@ -329,6 +360,8 @@ class Transaction {
   data: SmtpReply | null = null;
   lost: SendResult['lost'] = null;
   bytes = 0;
+  /** The end of the content is on its way. */
+  ended = false;
   envelopeAt: number;
   readonly #startedAt: number;
 

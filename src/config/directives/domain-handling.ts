@@ -103,7 +103,7 @@ export const domainHandlingDirectives = {
     tier: 'rare',
     section: '3.3.10.14',
     summary: 'They may do so within a message.',
-    effect: { differs: 'a connection that is taken away ends after its current message' },
+    effect: 'honoured',
   },
   'track-recipient-events': {
     scopes: ['domain'],

@@ -178,6 +178,8 @@ export class MessageSender {
     if (!(await this.#maySend(envelope, out.from, group))) return NOTHING;
     if (!client.usable) return NOTHING;
     const sent = await client.send(out);
+    // Nothing is known of the host or the recipients by that: they go back as if untried.
+    if (sent.lost?.code === 'EINTERRUPTED') return { leave: { kind: 'close' }, lost: null };
     if (sent.needs) {
       this.#bounce(group, NEEDS[sent.needs]);
       return NOTHING;

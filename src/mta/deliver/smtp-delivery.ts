@@ -2,7 +2,7 @@
 import type { Config } from '../../config/index.ts';
 import type { Resolver, StsPolicies } from '../../dns/index.ts';
 import type { StatusFacts } from '../../events/outcome.ts';
-import { positive, replyText } from '../../smtp/index.ts';
+import { positive, replyText, type SmtpClient } from '../../smtp/index.ts';
 import type { Spool } from '../../spool/spool.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
@@ -26,7 +26,7 @@ import { SmtpSession } from './smtp-session.ts';
 import { SourceAddresses } from './source-addresses.ts';
 import { localStatus, statusOfReply } from './status.ts';
 import { TlsPolicies } from './tls-policy.ts';
-import { asPermanent, asTemporary } from './verdict.ts';
+import { asPermanent, asTemporary, type Leave } from './verdict.ts';
 
 /** Queues whose turn among hosts is remembered; beyond, all begin anew. */
 const MOST_TURNS = 50_000;
@@ -70,6 +70,8 @@ const END: Next = { kind: 'end', finish: NOTHING };
 export class SmtpDelivery implements Transport {
   readonly #deps: SmtpDeliveryDeps;
   readonly #idle: IdleConnections;
+  /** Open connections, by their grants. */
+  readonly #clients = new Map<number, SmtpClient>();
   readonly #sources = new SourceAddresses();
   readonly #tlsPolicies: TlsPolicies;
   /** Runs begun, by queue; a queue comes and goes with its mail, and its hosts take turns all the same. */
@@ -82,6 +84,9 @@ export class SmtpDelivery implements Transport {
   }
 
   readonly resume: Resume = (id) => this.#idle.wake(id);
+
+  /** Called by the scheduler when a connection must end within a message. */
+  readonly interrupt: Resume = (id) => this.#clients.get(id)?.interrupt();
 
   async run(grant: ConnectionGrant, config: Config): Promise<void> {
     const { queue } = grant;
@@ -219,7 +224,13 @@ export class SmtpDelivery implements Transport {
     if (greeting) rules.ofReply(greeting, false);
     this.#idle.watch(grant.id, client);
     const deps = { ...this.#deps, ...this.#own() };
-    const leave = await new SmtpSession(deps, run, rules, connected, carried).work();
+    this.#clients.set(grant.id, client);
+    let leave: Leave | null;
+    try {
+      leave = await new SmtpSession(deps, run, rules, connected, carried).work();
+    } finally {
+      this.#clients.delete(grant.id);
+    }
     if (!leave) return END;
     switch (leave.kind) {
       case 'bounce-queue':

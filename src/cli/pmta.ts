@@ -1,13 +1,18 @@
 /** `pmta`: hands its words to the server and prints the answer; what needs no server it does itself. */
 import { request as httpRequest, type RequestOptions } from 'node:http';
 import path from 'node:path';
-import { formatDiagnostic, type Loaded, loadConfig } from '../config/index.ts';
+import { type Config, formatDiagnostic, type Loaded, loadConfig } from '../config/index.ts';
+import { printFailure } from '../mta/monitor/answer.ts';
 import { controlSocketPath } from '../mta/monitor/channels.ts';
-import { quoteWord } from '../mta/monitor/command-line.ts';
+import { printResult } from '../mta/monitor/command.ts';
+import { parseCommand, quoteWord } from '../mta/monitor/command-line.ts';
+import { toolCommands } from '../mta/monitor/commands/tools.ts';
 import { COMMANDS } from '../mta/monitor/commands.ts';
+import { systemClock } from '../system/clock.ts';
 import { UserError } from '../system/user-error.ts';
 import { defaultConfigFile } from './default-config-file.ts';
 import { guarded } from './main.ts';
+import { completionScript } from './pmta-completion.ts';
 
 const TIMEOUT_MS = 300_000;
 const LARGEST_ANSWER = 512 * 1024 * 1024;
@@ -25,6 +30,8 @@ Usage: pmta [--config FILE] [--xml | --dom | --json] [--watch[=SECONDS]] COMMAND
 ${lines.join('\n')}
   test config
       reads the configuration and prints what is wrong with it; the running server is not touched
+  completion {bash | zsh}
+      a script that completes these commands in your shell
 
 QUEUE is DOMAIN[/VMTA]; * in either stands for any text. Words may be shortened while they are unique.
 --watch shows the answer again every 2 seconds, or as many as you say, until you stop it.
@@ -54,11 +61,56 @@ async function dispatch(argv: readonly string[]): Promise<number> {
   const [first = '', second = ''] = call.words;
   if ('test'.startsWith(first) && 'config'.startsWith(second) && second !== '' && first.length > 1)
     return testConfig(call.configFile);
+  if (first === 'completion') return completion(call.words.slice(1));
+  const parsed = parseCommand(COMMANDS, call.words);
+  if ('error' in parsed) {
+    show(call, false, printFailure(parsed.error, call.format));
+    if (parsed.error === 'Unknown command.') process.stderr.write('"pmta --help" lists the commands\n');
+    return 2;
+  }
+  const tool = toolCommands.find(({ words }) => words === parsed.command.words);
+  if (tool) {
+    const config = () => configOf(call.configFile);
+    const result = await tool.run({ config, clock: systemClock }, { ...parsed, now: systemClock.now() });
+    const done = !('failure' in result);
+    show(call, done, printResult(result, call.format));
+    return done ? 0 : 1;
+  }
   if (call.watch > 0) return await watch(call);
   const answer = await ask(call);
-  (answer.ok || call.format !== 'text' ? process.stdout : process.stderr).write(answer.body);
-  if (answer.body.includes('Unknown command.')) process.stderr.write('"pmta --help" lists the commands\n');
+  show(call, answer.ok, answer.body);
   return answer.ok ? 0 : 1;
+}
+
+function show(call: Call, ok: boolean, text: string): void {
+  (ok || call.format !== 'text' ? process.stdout : process.stderr).write(text);
+}
+
+function configOf(file: string): Config {
+  const { config, diagnostics } = loadConfig(file);
+  if (config) return config;
+  throw new UserError(
+    diagnostics
+      .filter(({ severity }) => severity === 'error')
+      .map(formatDiagnostic)
+      .join('\n'),
+  );
+}
+
+function completion([shell]: readonly string[]): number {
+  if (shell !== 'bash' && shell !== 'zsh') {
+    throw new UserError('usage: pmta completion {bash | zsh}', { exitCode: 2 });
+  }
+  const local = ['bash', 'zsh'].map((word) => ({ words: ['completion', word], options: {} }));
+  const all = [...COMMANDS, ...[{ words: ['test', 'config'], options: {} }, ...local]];
+  const plain = { arguments: [0, 0], usage: '' } as const;
+  process.stdout.write(
+    completionScript(
+      shell,
+      all.map((command) => ({ ...plain, ...command })),
+    ),
+  );
+  return 0;
 }
 
 /** Our own options are taken out; everything else is the server's to read, wherever it stands. */
@@ -166,7 +218,8 @@ function exchange(
 
 /** The answer again and again, on a terminal each in place of the last. */
 async function watch(call: Call): Promise<number> {
-  const clear = process.stdout.isTTY ? '\x1b[2J\x1b[H' : '';
+  const clear = process.stdout.isTTY ? '\x1b[H\x1b[J' : '';
+  if (process.stdout.isTTY) process.stdout.write('\x1b[2J');
   for (;;) {
     const answer = await ask(call);
     process.stdout.write(clear + answer.body);

@@ -2,9 +2,12 @@
 import type { Config } from '../config/index.ts';
 import type { Resolver } from '../dns/index.ts';
 import type { Spool } from '../spool/spool.ts';
+import type { Clock } from '../system/clock.ts';
+import type { Log } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
 import type { OutcomeWriter } from './deliver/outcome-writer.ts';
 import { localStatus } from './deliver/status.ts';
+import { Trace, type Traces } from './deliver/trace.ts';
 import type { Control } from './monitor/commands.ts';
 import type { CountersView } from './monitor/counters.ts';
 import type { Destinations } from './monitor/destinations.ts';
@@ -16,6 +19,10 @@ import type { StatusSources } from './monitor/status.ts';
 import type { PrecachedDomains } from './precached-domains.ts';
 import type { Scheduler, RecipientFilter as SchedulerFilter } from './queue/scheduler.ts';
 import type { Records } from './records.ts';
+
+/** How long a traced queue may take to get its connection, and then to be done with it. */
+const TRACE_BEGINS_MS = 20_000;
+const TRACE_ENDS_MS = 240_000;
 
 export interface ControlDeps {
   readonly config: () => Config;
@@ -33,11 +40,16 @@ export interface ControlDeps {
   readonly kick: () => void;
   readonly reload: (newText?: string) => Promise<string[]>;
   readonly rotateLog: () => Promise<void>;
+  readonly traces: Traces;
+  readonly clock: Clock;
+  readonly log: Log;
   readonly onReloadFailed: (error: UserError) => void;
 }
 
 export function createControl(deps: ControlDeps): Control {
   const { config, scheduler, spool, outcomes, records, counters, pauses, status, precached, kick } = deps;
+  const { clock } = deps;
+  let traced = 0;
   const envelopeOf = (spoolId: string) => spool.envelope(spoolId);
 
   /** The same question to the scheduler, which knows no envelopes. */
@@ -100,5 +112,29 @@ export function createControl(deps: ControlDeps): Control {
     rotateAccounting: (file) => records.rotate(file),
     rotateLog: deps.rotateLog,
     resetCounters: () => status.traffic.reset(),
+    clock,
+    trace: (queue, retryRecipients, options) =>
+      new Promise((resolve) => {
+        let cancel = () => {};
+        const trace = new Trace(options, clock, () => {
+          cancel();
+          resolve(trace.lines);
+        });
+        if (!deps.traces.ask(queue, trace)) return resolve('busy');
+        cancel = clock.after(TRACE_BEGINS_MS, () => {
+          if (!trace.begun) {
+            deps.traces.withdraw(queue, trace);
+            return resolve(null);
+          }
+          // What is there so far is better than nothing.
+          cancel = clock.after(TRACE_ENDS_MS, () => resolve([...trace.lines, '(not over yet)']));
+        });
+        scheduler.schedule(queue, retryRecipients, clock.now());
+        kick();
+      }),
+    logTrace(lines) {
+      const number = String(++traced).padStart(3);
+      for (const line of lines) deps.log.info(`(${number})${line}`);
+    },
   };
 }

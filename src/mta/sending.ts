@@ -16,6 +16,7 @@ import { PipeDelivery } from './deliver/pipe-delivery.ts';
 import { QueueFate } from './deliver/queue-fate.ts';
 import { Renderer } from './deliver/render.ts';
 import { SmtpDelivery } from './deliver/smtp-delivery.ts';
+import { Traces } from './deliver/trace.ts';
 import type { Tracking } from './deliver/tracking.ts';
 import { Waits } from './deliver/waits.ts';
 import { limitsFromConfig } from './limits-from-config.ts';
@@ -67,6 +68,7 @@ export interface Sending {
   readonly dispatcher: Dispatcher;
   readonly rollup: RollupRoutes;
   readonly events: QueueEvents;
+  readonly traces: Traces;
   readonly delayNotices: DelayNotices;
   readonly notices: OperatorNotices;
   /** Puts recipients that the spool holds into their queues. */
@@ -152,7 +154,8 @@ export function createSending(deps: SendingDeps): Sending {
   const waits = new Waits(clock);
   const local = { waits, scheduler, spool, outcomes, fate, renderer, traffic, clock, log };
   const stsPolicies = createStsPolicies({ resolver, clock, ...deps.sts });
-  const smtp = new SmtpDelivery({ ...local, resolver, rollup, stsPolicies, hostName });
+  const traces = new Traces();
+  const smtp = new SmtpDelivery({ ...local, traces, resolver, rollup, stsPolicies, hostName });
   const pipe = new PipeDelivery(local);
   const delivery = new Delivery({
     config,
@@ -181,6 +184,7 @@ export function createSending(deps: SendingDeps): Sending {
     dispatcher,
     rollup,
     events,
+    traces,
     delayNotices,
     notices,
     enqueue,

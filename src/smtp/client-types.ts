@@ -88,7 +88,19 @@ export interface ConnectOptions {
   readonly openSocket?: (options: { host: string; port: number; localAddress?: string }) => Socket;
   /** Ends the connection whenever it fires; what is under way fails with `EABORTED`. */
   readonly signal?: AbortSignal;
+  readonly observer?: WireObserver;
   readonly clock?: Clock;
+}
+
+/** Sees what goes over a connection, inside TLS, for traces. It may not throw, and it may not be slow. */
+export interface WireObserver {
+  connected(localAddress: string, localPort: number): void;
+  read(piece: Buffer): void;
+  /** `shown`: the commands in it; '' for content. Of what is secret, `data` too is only what may be shown. */
+  wrote(data: string | Buffer, shown: string): void;
+  secured(socket: TLSSocket): void;
+  /** However the connection ended. A second connection may follow, when the first was spoilt by its TLS handshake. */
+  closed(): void;
 }
 
 export type ConnectStage = 'connect' | 'greeting' | 'ehlo' | 'starttls' | 'auth';

@@ -1,7 +1,7 @@
 import { isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Clock } from '../system/clock.ts';
-import type { SmtpClientTls } from './client-types.ts';
+import type { SmtpClientTls, WireObserver } from './client-types.ts';
 import { Deadline } from './deadline.ts';
 import { ReplyReader, type SmtpReply } from './reply-reader.ts';
 
@@ -23,6 +23,7 @@ export class Wire {
   #reader = new ReplyReader();
   #fault: WireFault | null = null;
   readonly #restOfReplyMs: number;
+  readonly #observer: WireObserver | undefined;
   #wanted = 0;
   #timeoutMs = 0;
   /** The rest of a reply has a time limit of its own, which begins with its first line and is not renewed. */
@@ -30,8 +31,9 @@ export class Wire {
   #wake: (() => void) | null = null;
 
   /** `restOfReplyMs`: from the first line of a reply to its last. */
-  constructor(socket: Socket, clock: Clock, restOfReplyMs: number) {
+  constructor(socket: Socket, clock: Clock, restOfReplyMs: number, observer?: WireObserver) {
     this.#restOfReplyMs = restOfReplyMs;
+    this.#observer = observer;
     this.#deadline = new Deadline(clock, () => this.fail({ error: 'timeout', code: 'ETIMEDOUT' }));
     this.#socket = socket;
     this.#listen();
@@ -64,6 +66,7 @@ export class Wire {
 
   readonly #onData = (piece: Buffer): void => {
     if (this.#fault) return;
+    this.#observer?.read(piece);
     const before = this.#reader.replies.length;
     const wrong = this.#reader.push(piece);
     const now = this.#reader.replies.length;
@@ -98,6 +101,7 @@ export class Wire {
   fail(fault: WireFault): void {
     if (this.#fault) return;
     this.#fault = fault;
+    this.#observer?.closed();
     this.#socket.destroy();
     this.#deadline.stop();
     this.#wakeUp();
@@ -110,8 +114,11 @@ export class Wire {
     wake?.();
   }
 
-  write(data: string | Buffer): void {
-    if (!this.#fault) this.#socket.write(data);
+  /** `shown`: what of it a trace shows as commands; with `secret` in place of all of it. */
+  write(data: string | Buffer, shown = typeof data === 'string' ? data : '', secret = false): void {
+    if (this.#fault) return;
+    this.#observer?.wrote(secret ? shown : data, shown);
+    this.#socket.write(data);
   }
 
   /**
@@ -153,6 +160,7 @@ export class Wire {
   async writeBlocks(content: Buffer, blockSize: number, timeoutMs: number): Promise<boolean> {
     for (let at = 0; at < content.length; at += blockSize) {
       const block = content.subarray(at, at + blockSize);
+      this.#observer?.wrote(block, '');
       await this.during((done) => this.#socket.write(block, done), timeoutMs);
       if (this.#fault || this.pending.length > 0) return false;
     }
@@ -195,6 +203,7 @@ export class Wire {
     this.#listen();
     await this.during((done) => secured.once('secureConnect', done), timeoutMs);
     if (this.#fault) return this.#fault;
+    this.#observer?.secured(secured);
     const why = verifyFault(secured, tls) ?? tls.check?.(secured) ?? null;
     if (why) this.fail({ error: why, code: 'ECERTIFICATE' });
     return this.#fault;
@@ -204,6 +213,7 @@ export class Wire {
   end(): void {
     if (this.#fault) return;
     this.#fault = { error: 'connection closed', code: 'ECLOSED' };
+    this.#observer?.closed();
     this.#deadline.stop();
     this.#socket.end();
     this.#socket.destroySoon();

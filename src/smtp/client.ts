@@ -170,7 +170,7 @@ export class SmtpClient {
       const chunk = withLineEnd(content);
       batch += `BDAT ${chunk.length} LAST\r\n`;
       const head = Buffer.from(batch, 'utf8');
-      wire.write(Buffer.concat([head, chunk]));
+      wire.write(Buffer.concat([head, chunk]), batch);
       transaction.bytes = chunk.length;
     } else wire.write(chunking ? batch : `${batch}DATA\r\n`);
 

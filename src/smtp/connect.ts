@@ -48,10 +48,10 @@ class Connecting {
   constructor(options: ConnectOptions, tlsFailure: string) {
     this.#options = options;
     this.#timeouts = { ...DEFAULT_CLIENT_TIMEOUTS, ...options.timeouts };
-    const { host, port, localAddress, signal } = options;
+    const { host, port, localAddress, signal, observer } = options;
     const open = options.openSocket ?? ((to) => connectTcp({ ...to, noDelay: true }));
     const socket = open({ host, port, localAddress });
-    this.#wire = new Wire(socket, this.#clock, this.#timeouts.restOfReply);
+    this.#wire = new Wire(socket, this.#clock, this.#timeouts.restOfReply, observer);
     if (signal) {
       const abort = () => this.#wire.fail({ error: 'aborted', code: 'EABORTED' });
       if (signal.aborted) abort();
@@ -140,6 +140,7 @@ class Connecting {
     this.#facts.remotePort = socket.remotePort ?? this.#facts.remotePort;
     this.#facts.localAddress = plainAddress(socket.localAddress) || this.#facts.localAddress;
     this.#facts.localPort = socket.localPort ?? 0;
+    this.#options.observer?.connected(this.#facts.localAddress, this.#facts.localPort);
     return null;
   }
 
@@ -216,21 +217,22 @@ class Connecting {
       return { stage: 'auth', reply: null, fault: { error: mechanism.error, code: 'ENOAUTH' } };
     }
     this.#facts.authMechanism = mechanism;
-    let reply = await this.#command(firstAuthLine(mechanism, auth));
+    let reply = await this.#command(firstAuthLine(mechanism, auth), `AUTH ${mechanism} ***\r\n`);
     for (let step = 0; reply?.code === 334; step++) {
       const answer = nextAuthLine(mechanism, auth, reply.lines[0] ?? '', step);
       if (answer === null && step > 3) break;
-      reply = await this.#command(answer ?? '*\r\n');
+      reply = await this.#command(answer ?? '*\r\n', answer === null ? undefined : '***\r\n');
     }
     return positive(reply) ? null : this.#refusal('auth', reply);
   }
 
-  async #command(line: string): Promise<SmtpReply | null> {
+  /** `shown`: what a trace may show in place of secrets. */
+  async #command(line: string, shown?: string): Promise<SmtpReply | null> {
     if (this.#wire.pending.length > 0) {
       this.#wire.fail({ error: 'the server said more than was asked', code: 'EPROTOCOL' });
       return null;
     }
-    this.#wire.write(line);
+    this.#wire.write(line, shown ?? line, shown !== undefined);
     await this.#wire.expect(1, this.#timeouts.command);
     return this.#wire.take();
   }

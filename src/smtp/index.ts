@@ -12,6 +12,7 @@ export type {
   SmtpClientAuth,
   SmtpClientTimeouts,
   SmtpClientTls,
+  WireObserver,
 } from './client-types.ts';
 export { DEFAULT_CLIENT_TIMEOUTS, positive, wasAccepted } from './client-types.ts';
 export { connectSmtp, createSmtpClientContext } from './connect.ts';

@@ -5,6 +5,7 @@ import {
   type ConnectOptions,
   type ConnectResult,
   connectSmtp,
+  replyText,
   type SmtpClient,
   type SmtpClientAuth,
   type SmtpReply,
@@ -17,6 +18,7 @@ import type { Destination } from './destinations.ts';
 import { connectThrough, proxiesFor } from './outbound-proxy.ts';
 import type { SourceAddress, SourceAddresses } from './source-addresses.ts';
 import type { TlsPolicies } from './tls-policy.ts';
+import type { Trace } from './trace.ts';
 
 export interface HostConnectorDeps {
   readonly scheduler: Scheduler;
@@ -67,6 +69,8 @@ export interface RunFacts {
   readonly vmta: Vmta;
   readonly settings: Settings<'domain'>;
   readonly config: Config;
+  /** Takes the run down, for an operator; null when nobody watches. */
+  readonly trace: Trace | null;
 }
 
 export async function connectHost(
@@ -86,7 +90,10 @@ export async function connectHost(
   }
   // The local address must reach the proxy where there is one, else the host.
   const reached = proxies[0]?.server.host ?? host.address;
-  const sources = deps.sources.of(vmta, isIPv6(reached) ? 6 : 4);
+  const only = run.trace?.options.sourceIp ?? null;
+  const usable = deps.sources.of(vmta, isIPv6(reached) ? 6 : 4);
+  const sources =
+    only === null || usable === 'system' ? usable : usable.filter(({ address }) => address === only);
   if (sources !== 'system' && sources.length === 0) {
     const error = `VMTA ${vmta.name} has no source address on this machine for ${host.name}`;
     return { kind: 'unusable', error };
@@ -101,6 +108,7 @@ export async function connectHost(
   );
   if (leave.kind === 'held') return leave;
   const { source } = leave;
+  const watch = run.trace?.connection(host) ?? null;
   const heloName = source?.host || vmta.hostName || deps.hostName;
   const options: ConnectOptions = {
     host: host.address,
@@ -112,11 +120,14 @@ export async function connectHost(
     tls: policy.tls,
     ignore: ignored(settings),
     ...authentication(settings),
+    ...(watch && { observer: watch }),
   };
+  watch?.connecting(heloName, source?.address ?? null);
   const { result, proxy } =
     proxies.length > 0
       ? await connectThrough(proxies, options)
       : { result: await connectSmtp(options), proxy: null };
+  if (!result.ok) watch?.failed(result.reply ? replyText(result.reply) : result.error);
   return outcomeOf(result, proxy, run, host, source, heloName);
 }
 

@@ -8,7 +8,7 @@ import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import { statusTexts } from '../accounting/dsn-text.ts';
 import type { TrafficMeter } from '../monitor/traffic.ts';
-import type { HoldReason } from '../queue/hold.ts';
+import { describeHold, type HoldReason } from '../queue/hold.ts';
 import type { Queue, QueuedRecipient } from '../queue/queue.ts';
 import type { ConnectionGrant, Scheduler } from '../queue/scheduler.ts';
 import type { RollupRoutes } from '../route/rollup-routes.ts';
@@ -26,6 +26,7 @@ import { SmtpSession } from './smtp-session.ts';
 import { SourceAddresses } from './source-addresses.ts';
 import { localStatus, statusOfReply } from './status.ts';
 import { TlsPolicies } from './tls-policy.ts';
+import type { Trace, Traces } from './trace.ts';
 import { asPermanent, asTemporary, type Leave } from './verdict.ts';
 
 /** Queues whose turn among hosts is remembered; beyond, all begin anew. */
@@ -43,6 +44,7 @@ export interface SmtpDeliveryDeps {
   readonly stsPolicies: StsPolicies;
   readonly rollup: RollupRoutes;
   readonly traffic: TrafficMeter;
+  readonly traces: Traces;
   readonly hostName: string;
   readonly clock: Clock;
   readonly log: Log;
@@ -89,6 +91,15 @@ export class SmtpDelivery implements Transport {
   readonly interrupt: Resume = (id) => this.#clients.get(id)?.interrupt();
 
   async run(grant: ConnectionGrant, config: Config): Promise<void> {
+    const trace = this.#deps.traces.take(grant.queue);
+    try {
+      await this.#run(grant, config, trace);
+    } finally {
+      trace?.end();
+    }
+  }
+
+  async #run(grant: ConnectionGrant, config: Config, trace: Trace | null): Promise<void> {
     const { queue } = grant;
     const { fate, clock, log, resolver } = this.#deps;
     const vmta = config.vmtas.get(queue.vmta.toLowerCase())!;
@@ -112,11 +123,13 @@ export class SmtpDelivery implements Transport {
     if (found.kind !== 'hosts') {
       const status = localStatus(found.status, found.text, config);
       if (settings.get('log-resolution')) log.info(`${queue.name}: ${found.text}`);
+      trace?.say(found.text);
       if (found.kind === 'permanent') fate.bounce(queue, nobody, status);
       else fate.defer(queue, nobody, status, found.text, config, { id: grant.id });
       return;
     }
     if (settings.get('log-resolution')) log.info(`${queue.name}: ${inWords(found.hosts)}`);
+    trace?.resolved(`hosts: ${inWords(found.hosts)}`);
     if (found.implicit && Number.isFinite(settings.get('bounce-upon-no-mx'))) {
       const oldest = clock.now() - settings.get('bounce-upon-no-mx');
       this.#bounceOlder(queue, nobody, localStatus('5.4.4', 'unable to route: no MX', config), oldest);
@@ -128,7 +141,7 @@ export class SmtpDelivery implements Transport {
       if (carried.length > 0) this.#deps.scheduler.putBack(queue, carried.splice(0), clock.now());
     };
     try {
-      const end = await this.#tryHosts({ grant, vmta, settings, config }, rules, found.hosts, carried);
+      const end = await this.#tryHosts({ grant, vmta, settings, config, trace }, rules, found.hosts, carried);
       putBack();
       end();
     } finally {
@@ -177,11 +190,15 @@ export class SmtpDelivery implements Transport {
       if (opened && queue.ready.size === 0 && carried.length === 0) return NOTHING;
       const connection = await connectHost({ ...this.#deps, ...this.#own() }, run, host);
       if (connection.kind === 'held') {
+        run.trace?.say(
+          `${host.name} (${host.address}) is held back: ${describeHold(connection.hold, clock.now())}`,
+        );
         hold ??= connection.hold;
         continue;
       }
       if (connection.kind === 'unusable') {
         this.#deps.log.info(`${queue.name}: ${connection.error}`);
+        run.trace?.say(connection.error);
         unusable = connection.error;
         continue;
       }

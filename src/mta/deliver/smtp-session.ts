@@ -45,10 +45,14 @@ export class SmtpSession {
       if (carried.length > 0) {
         const step = await this.#deliver(carried);
         if (step !== 'on') return step;
+        if (this.#run.trace) return null;
       }
       for (;;) {
-        const step = await this.#step(this.#take());
+        const work = this.#take();
+        const step = await this.#step(work);
         if (step !== 'on') return step;
+        // An operator watches one message.
+        if (this.#run.trace && work.kind === 'deliver') return null;
       }
     } finally {
       await this.#connected.client.quit();

@@ -1,6 +1,9 @@
 /** Every command of the management interface, and what they work on. */
 import type { Config } from '../../config/index.ts';
 import type { PrecachedDomain } from '../../dns/index.ts';
+import type { Clock } from '../../system/clock.ts';
+import type { TraceOptions } from '../deliver/trace.ts';
+import type { Queue } from '../queue/queue.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import type { Command, CommandResult } from './command.ts';
 import { jobCommands } from './commands/jobs.ts';
@@ -8,6 +11,8 @@ import { listCommands } from './commands/lists.ts';
 import { messageCommands } from './commands/messages.ts';
 import { queueCommands } from './commands/queues.ts';
 import { serverCommands } from './commands/server.ts';
+import { toolCommands } from './commands/tools.ts';
+import { traceCommand } from './commands/trace.ts';
 import type { Destinations } from './destinations.ts';
 import type { Pauses } from './pauses.ts';
 import type { QueueEvents } from './queue-events.ts';
@@ -40,6 +45,17 @@ export interface Control {
   readonly rotateAccounting: (file: string | undefined) => Promise<readonly string[]>;
   readonly rotateLog: () => Promise<void>;
   readonly resetCounters: () => void;
+  readonly clock: Clock;
+  /**
+   * Tries a queue now and takes its next connection down. Null when there was none in time, 'busy' when somebody else
+   * traces this queue.
+   */
+  readonly trace: (
+    queue: Queue,
+    retryRecipients: boolean,
+    options: TraceOptions,
+  ) => Promise<readonly string[] | 'busy' | null>;
+  readonly logTrace: (lines: readonly string[]) => void;
 }
 
 export const COMMANDS: readonly Command<Control>[] = [
@@ -48,4 +64,6 @@ export const COMMANDS: readonly Command<Control>[] = [
   ...queueCommands,
   ...jobCommands,
   ...messageCommands,
+  traceCommand,
+  ...toolCommands,
 ];

@@ -73,6 +73,9 @@ async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
       rotateAccounting: async () => [],
       rotateLog: async () => {},
       resetCounters() {},
+      clock,
+      trace: async () => null,
+      logTrace() {},
       status: {
         version: '1.2.3',
         hostName: 'mta.test',

@@ -146,7 +146,7 @@ async function answer(
   }
   if (command.level === 'admin') deps.log.info(`command ${words.join(' ').slice(0, 500)}`, { client });
   if (deps.config().global.get('http-log-data')) {
-    deps.log.info(`asked ${words.join(' ').slice(0, MOST_LOGGED)}`, { client });
+    deps.log.info(`asked ${withoutKeys(words).slice(0, MOST_LOGGED)}`, { client });
   }
   const result = await command.run(deps.control, { ...parsed, now: deps.clock.now() });
   const failed = 'failure' in result;
@@ -155,6 +155,11 @@ async function answer(
     deps.log.info(`answered ${body.slice(0, MOST_LOGGED)}`, { client, bytes: Buffer.byteLength(body) });
   }
   send(response, failed && !web ? 409 : 200, format, body);
+}
+
+/** The keys of `digest` are nothing for a log. */
+function withoutKeys(words: readonly string[]): string {
+  return words.map((word) => word.replace(/^(--(?:hex)?key=).*/is, '$1***')).join(' ');
 }
 
 function refused(asked: Asked, needed: Level, changes: boolean): string | null {

@@ -1,6 +1,6 @@
 /** Commands about single recipients: list, delete, set priority, explain (management guide, 4.7, 4.8 and section 5). */
 import { parseInterval } from '../../../config/index.ts';
-import { logTime } from '../../../system/log.ts';
+import { logTime, printable } from '../../../system/log.ts';
 import { describeHold, type HoldReason } from '../../queue/hold.ts';
 import type { QueuedRecipient } from '../../queue/queue.ts';
 import { Many, type Tree } from '../answer.ts';
@@ -144,7 +144,9 @@ function listRecipients(
   if (options.has('schedule')) columns.push('schedule');
   return {
     data: { msg: new Many('msgs', messages) },
-    text: messages.map((message) => `${columns.map((name) => message[name] || '-').join(' ')}\n`).join(''),
+    text: messages
+      .map((message) => `${columns.map((name) => printable(String(message[name] || '-'))).join(' ')}\n`)
+      .join(''),
   };
 }
 

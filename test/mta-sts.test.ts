@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
 import { createDnsServer, createResolver, createStsPolicies, stsAllows } from '../src/dns/index.ts';
 import { makeSelfSignedCertificate } from '../src/smtp/index.ts';
 import { systemClock } from '../src/system/clock.ts';
@@ -21,10 +25,11 @@ interface Under {
   now: number;
   timeoutMs: number;
   policy(domain: string): Promise<string>;
+  close(): Promise<void>;
 }
 
 /** A domain `brand.test` with a policy host that has a certificate which is trusted here. */
-async function start(t: TestContext, timeoutMs = 5000): Promise<Under> {
+async function start(t: TestContext, timeoutMs = 5000, file?: string): Promise<Under> {
   const certificate = await makeSelfSignedCertificate({
     names: ['mta-sts.brand.test', 'mta-sts.slow.test'],
     days: 1,
@@ -66,7 +71,9 @@ async function start(t: TestContext, timeoutMs = 5000): Promise<Under> {
     port: (web.address() as AddressInfo).port,
     ca: certificate.cert,
     timeoutMs,
+    ...(file === undefined ? {} : { file }),
   });
+  under.close = () => policies.close();
   under.policy = async (domain) => {
     const found = await policies.policyFor(domain);
     return found.kind === 'policy' ? `${found.policy.mode} ${found.policy.mx}` : `none: ${found.reason}`;
@@ -175,6 +182,37 @@ for (const [what, serve, expected] of BAD) {
     assert.match(await under.policy('brand.test'), expected);
   });
 }
+
+test('MTA-STS: a policy that is enforced outlives a restart, for max_age and no longer; others are forgotten', async (t) => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-sts-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  const file = path.join(dir, 'mta-sts.json');
+  const first = await start(t, 5000, file);
+  const expected = await first.policy('brand.test');
+  assert.match(expected, /^enforce/);
+  // What follows a kill: nothing was closed, the file alone is there.
+  for (let i = 0; i < 500 && !existsSync(file); i++) await wait(10);
+  const text = readFileSync(file, 'utf8');
+  writeFileSync(file, `{"domain":\nnull\n${text}{"domain":"x.test","id":"1","fetchedAt":"now"}\n`);
+  const second = await start(t, 5000, file);
+  second.txt.delete('brand.test');
+  second.now = first.now + DAY;
+  assert.equal(await second.policy('brand.test'), expected, 'a forger hides the record');
+  assert.deepEqual(second.asked, []);
+
+  second.txt.set('brand.test', ['v=STSv1; id=2;']);
+  second.serve = (_, response) => plain(response, ENFORCE.replace('enforce', 'none'));
+  second.now += 3_600_000;
+  assert.match(await second.policy('brand.test'), /^none/);
+  await second.close();
+  assert.equal(readFileSync(file, 'utf8'), '');
+
+  writeFileSync(file, text);
+  const third = await start(t, 5000, file);
+  third.txt.delete('brand.test');
+  third.now = first.now + 8 * DAY;
+  assert.equal(await third.policy('brand.test'), 'none: it announces no policy');
+});
 
 test('MTA-STS: the certificate of the policy host is verified', async (t) => {
   const under = await start(t);

@@ -39,6 +39,11 @@ export class TtlCache<V> {
       this.clear(this.#entries.keys().next().value!);
   }
 
+  /** Everything that is kept, the most recently used last. */
+  *entries(): Generator<[string, V]> {
+    for (const [key, { value }] of this.#entries) yield [key, value];
+  }
+
   /** Drops one key, or all of them; says whether there was something to drop. */
   clear(key?: string): boolean {
     if (key === undefined) {

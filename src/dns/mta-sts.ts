@@ -7,11 +7,13 @@ import { request } from 'node:https';
 import { isIPv6 } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
 import type { Clock } from '../system/clock.ts';
+import type { Log } from '../system/log.ts';
 import { queryName } from './answers.ts';
 import { TtlCache } from './cache.ts';
 import { resolveHost } from './mail-route.ts';
 import type { Resolver } from './resolver.ts';
 import { readStsPolicy, readStsRecord, type StsPolicy } from './sts-policy.ts';
+import { type StoredPolicy, StsStore } from './sts-store.ts';
 import { Turnstile } from './turnstile.ts';
 
 export type StsFound =
@@ -28,6 +30,9 @@ export interface StsOptions {
   readonly ca?: string;
   /** For one fetch in all; default a minute, as the RFC suggests. */
   readonly timeoutMs?: number;
+  /** Where policies that are enforced outlive a restart; default nowhere. */
+  readonly file?: string;
+  readonly log?: Pick<Log, 'warn'>;
 }
 
 export interface StsPolicies {
@@ -35,6 +40,8 @@ export interface StsPolicies {
   policyFor(domain: string): Promise<StsFound>;
   /** Forgets a domain's policy, or all. */
   clear(domain?: string): void;
+  /** Writes out what is to outlive the server. */
+  close(): Promise<void>;
 }
 
 /** A policy that holds for long is looked at again once a day, so that it never runs out (section 3.3). */
@@ -62,15 +69,45 @@ class Policies implements StsPolicies {
   readonly #kept = new TtlCache<Kept>(MOST_KEPT);
   readonly #failed = new TtlCache<string>(MOST_KEPT);
   readonly #asking = new Map<string, Promise<StsFound>>();
+  readonly #store: StsStore | null;
+  readonly #loaded: Promise<void>;
   readonly #turnstile = new Turnstile(FETCHES_AT_A_TIME);
 
   constructor(options: StsOptions) {
     this.#options = options;
+    const { file, clock, log } = options;
+    this.#store = file === undefined ? null : new StsStore(file, clock, (text) => log?.warn(text));
+    this.#loaded = this.#load();
+  }
+
+  async close(): Promise<void> {
+    await this.#loaded;
+    await this.#store?.flush();
+  }
+
+  async #load(): Promise<void> {
+    for (const { domain, ...kept } of (await this.#store?.load()) ?? []) this.#keep(domain, kept);
+  }
+
+  #keep(domain: string, kept: Kept): void {
+    const { mx, maxAge } = kept.policy;
+    const weight = 1 + Math.floor(mx.join('').length / 1024);
+    this.#kept.set(domain, kept, kept.fetchedAt + maxAge, weight);
+  }
+
+  /** Those that are enforced, the most recently used first. */
+  #stored(): StoredPolicy[] {
+    const now = this.#options.clock.now();
+    return [...this.#kept.entries()]
+      .reverse()
+      .filter(([, { policy, fetchedAt }]) => policy.mode === 'enforce' && fetchedAt + policy.maxAge > now)
+      .map(([domain, kept]) => ({ domain, ...kept }));
   }
 
   async policyFor(domain: string): Promise<StsFound> {
     const name = queryName(domain);
     if (name === null) return { kind: 'none', reason: 'it is no domain' };
+    await this.#loaded;
     const asking = this.#asking.get(name) ?? this.#find(name).finally(() => this.#asking.delete(name));
     this.#asking.set(name, asking);
     return await asking;
@@ -79,6 +116,7 @@ class Policies implements StsPolicies {
   clear(domain?: string): void {
     const name = domain === undefined ? undefined : (queryName(domain) ?? domain);
     this.#kept.clear(name);
+    this.#store?.changed(() => this.#stored());
     this.#failed.clear(name);
   }
 
@@ -101,13 +139,15 @@ class Policies implements StsPolicies {
       this.#failed.set(domain, id, clock.now() + FAILURE_MS);
       return otherwise(fetched);
     }
-    const { policy, bytes } = fetched;
-    const at = clock.now();
-    this.#kept.set(domain, { policy, id, fetchedAt: at }, at + policy.maxAge, 1 + Math.floor(bytes / 1024));
+    const policy = fetched;
+    this.#keep(domain, { policy, id, fetchedAt: clock.now() });
+    if (policy.mode === 'enforce' || kept?.policy.mode === 'enforce') {
+      this.#store?.changed(() => this.#stored());
+    }
     return { kind: 'policy', policy };
   }
 
-  async #fetch(domain: string): Promise<{ policy: StsPolicy; bytes: number } | string> {
+  async #fetch(domain: string): Promise<StsPolicy | string> {
     const host = `mta-sts.${domain}`;
     const found = await resolveHost(this.#options.resolver(), host);
     if (found.kind !== 'addresses') return `${host}: ${found.reason}`;
@@ -120,9 +160,7 @@ class Policies implements StsPolicies {
         continue;
       }
       const policy = readStsPolicy(got.text);
-      return typeof policy === 'string'
-        ? `the policy of ${host} cannot be used: ${policy}`
-        : { policy, bytes: got.text.length };
+      return typeof policy === 'string' ? `the policy of ${host} cannot be used: ${policy}` : policy;
     }
     return failure;
   }

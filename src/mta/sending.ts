@@ -1,4 +1,5 @@
 /** The sending half of the MTA, put together: from what waits in the spool to the outcome of each recipient. */
+import path from 'node:path';
 import type { Config } from '../config/index.ts';
 import { createStsPolicies, type Resolver, type StsOptions } from '../dns/index.ts';
 import type { Spool } from '../spool/spool.ts';
@@ -153,7 +154,10 @@ export function createSending(deps: SendingDeps): Sending {
   const renderer = new Renderer(inForce, clock, log);
   const waits = new Waits(clock);
   const local = { waits, scheduler, spool, outcomes, fate, renderer, traffic, clock, log };
-  const stsPolicies = createStsPolicies({ resolver, clock, ...deps.sts });
+  const stsPolicies = createStsPolicies({
+    ...{ resolver, clock, log, file: path.join(stateDir, 'mta-sts.json') },
+    ...deps.sts,
+  });
   const traces = new Traces();
   const smtp = new SmtpDelivery({ ...local, traces, resolver, rollup, stsPolicies, hostName });
   const pipe = new PipeDelivery(local);
@@ -192,6 +196,7 @@ export function createSending(deps: SendingDeps): Sending {
       scheduler.stop();
       await drained(dispatcher.drained());
       pipe.stop();
+      await stsPolicies.close();
       await drained(outcomes.settled());
     },
   };

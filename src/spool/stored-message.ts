@@ -68,6 +68,8 @@ export interface Envelope {
   readonly smtpUtf8: boolean;
   /** RET parameter of MAIL, '' if not given. */
   readonly returnContent: '' | 'full' | 'headers';
+  /** What our own reports return where RET says nothing (`dsn-return-default`); absent when that is left to them. */
+  readonly returnDefault?: 'full' | 'headers';
   /** Headers to take out when the message goes (`remove-header`, processed control headers). */
   readonly removeHeaders: readonly string[];
   /** No report may be sent about this message (`suppress-local-dsn`). */

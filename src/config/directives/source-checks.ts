@@ -1,5 +1,5 @@
 import { type Declarations, obsolete } from '../declaration.ts';
-import { interval, rate } from '../values/quantities.ts';
+import { interval, rate, size } from '../values/quantities.ts';
 import { boolean, integer, text } from '../values/scalars.ts';
 
 /** `<source>`: authentication, encryption, checks and logging of a session. */
@@ -120,6 +120,15 @@ export const sourceChecksDirectives = {
     section: '3.3.7.20',
     summary: 'Nothing.',
     effect: obsolete,
+  },
+  'check-dkim-inbound-max-size': {
+    scopes: ['source'],
+    type: size(),
+    default: '20M',
+    ours: true,
+    tier: 'rare',
+    summary: 'Larger messages are not checked for DKIM signatures: each costs as much time as it has bytes.',
+    effect: 'honoured',
   },
   'check-spf-inbound-max-void-lookups': {
     scopes: ['source'],

@@ -37,6 +37,8 @@ export interface ControlQuestion {
   readonly merge: boolean;
   /** `campaign_id` of the HTTP API; '' when none. */
   readonly givenJobId: string;
+  /** `x-job` of a pickup file, which `jobid-prefix` goes before; '' when none. */
+  readonly pickupJob?: string;
 }
 
 const LARGEST_SUBACCOUNT = 2 ** 31 - 1;
@@ -104,17 +106,18 @@ export function controlHeaders(question: ControlQuestion): ControlFacts | Reply 
   };
 }
 
-/** The first that names one: the HTTP API, X-MSYS-API, X-Job, `jobid-header`. */
+/** The first that names one: the HTTP API, X-MSYS-API, x-job of a pickup file, X-Job, `jobid-header`. */
 function jobName(
-  { header, source, user, givenJobId }: ControlQuestion,
+  { header, source, user, givenJobId, pickupJob }: ControlQuestion,
   processed: (name: string, process: boolean, retain: boolean) => string,
   campaign: string,
 ): string {
   const xJob = processed('X-Job', source.get('process-x-job'), source.get('retain-x-job'));
   const prefix = (source.get('jobid-prefix') ?? '').replaceAll('{auth}', () => user ?? '');
+  const named = pickupJob || xJob;
   const jobHeader = source.get('jobid-header');
   const other = jobHeader ? (header.get(jobHeader)?.trim() ?? '') : '';
-  return toJobName(givenJobId || campaign || (xJob === '' ? '' : prefix + xJob) || other);
+  return toJobName(givenJobId || campaign || (named === '' ? '' : prefix + named) || other);
 }
 
 function atDelivery(

@@ -77,7 +77,9 @@ function controlOf({ submission, template }: CopyQuestion, header: HeaderView): 
     config,
     user: client.user,
     merge: template !== null,
-    givenJobId: submission.jobId ?? '',
+    ...(submission.origin === 'pickup'
+      ? { givenJobId: '', pickupJob: submission.jobId ?? '' }
+      : { givenJobId: submission.jobId ?? '' }),
   });
 }
 

@@ -31,6 +31,7 @@ import { aliasTargets } from './aliases.ts';
 import type { ControlFacts } from './control-headers.ts';
 import { asciiDomain, type Copy, type CopyQuestion, decideCopies, vmtaRewriteList } from './copies.ts';
 import { rewriteFrom } from './from-rewriting.ts';
+import { hopsRefusal } from './hops.ts';
 import { IncludedHeaders } from './included-headers.ts';
 import { joinParts, octets, type Template } from './merge-template.ts';
 import {
@@ -99,10 +100,8 @@ class Intake {
       : null;
     const raw = template ? template.raw : submission.parts[0]!.content;
     const header = new Header(raw);
-    const hops = header.all('received').length;
-    if (hops > source.get('max-message-hops')) {
-      return refused(reply(554, '5.4.6', `routing loop: the message has passed ${hops} hosts`));
-    }
+    const looping = hopsRefusal(header, source);
+    if (looping) return refused(looping);
     const question: CopyQuestion = { submission, header, template, pools, at };
     const decided = await decideCopies(question);
     if ('code' in decided) return refused(decided);
@@ -387,7 +386,8 @@ class Intake {
       recipients,
       eightBit: sender.eightBit,
       smtpUtf8: sender.smtpUtf8,
-      returnContent: sender.returnContent || returnDefault(source),
+      returnContent: sender.returnContent,
+      ...returnDefault(source),
       removeHeaders: control.remove,
       ...control.atDelivery,
       suppressReports: source.get('suppress-local-dsn'),
@@ -427,10 +427,10 @@ const MOST_REPORTED = 10_000;
 /** VMTAs and sender domains whose tracking is remembered while one submission is taken. */
 const MOST_FLAGS = 100;
 
-/** `dsn-return-default`; '' leaves it to the reports themselves. */
-function returnDefault(source: Settings<'source'>): Envelope['returnContent'] {
+/** `dsn-return-default`: for our own reports; no host that we send to is asked for what the submitter did not ask. */
+function returnDefault(source: Settings<'source'>): Pick<Envelope, 'returnDefault'> {
   const given = source.get('dsn-return-default');
-  return given === 'system' ? '' : given;
+  return given === 'system' ? {} : { returnDefault: given };
 }
 
 function wantedHeaders(header: Header, wanted: ReadonlySet<string>): [string, string][] {

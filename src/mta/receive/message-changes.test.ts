@@ -122,12 +122,12 @@ test('section 14, VERP: verp-default or the VERP parameter of MAIL and XMRG; oth
   assert.equal(mta.stored().envelope.verp, true);
 });
 
-test('section 14, dsn-return-default: RET of the submission, else the source’s, else left open', async (t) => {
-  for (const [source, param, expected] of [
-    ['dsn-return-default full', '', 'full'],
-    ['dsn-return-default full', ' RET=HDRS', 'headers'],
-    ['dsn-return-default system', '', ''],
-    ['', '', ''],
+test('section 14, dsn-return-default: RET of the submission, else the source’s for our own reports alone, else left open', async (t) => {
+  for (const [source, param, expected, own] of [
+    ['dsn-return-default full', '', '', 'full'],
+    ['dsn-return-default full', ' RET=HDRS', 'headers', 'full'],
+    ['dsn-return-default system', '', '', undefined],
+    ['', '', '', undefined],
   ] as const) {
     const mta = await startReception(t, open(source));
     const peer = await mta.client();
@@ -135,6 +135,8 @@ test('section 14, dsn-return-default: RET of the submission, else the source’s
     await peer.ask('RCPT TO:<kim@a.test>');
     await peer.ask('DATA');
     await peer.ask(`${CONTENT}.`);
+    // The next host gets what the submitter said, and nothing where they said nothing.
     assert.equal(mta.stored().envelope.returnContent, expected);
+    assert.equal(mta.stored().envelope.returnDefault, own);
   }
 });

@@ -3,6 +3,7 @@ import { totalmem } from 'node:os';
 import type { Config, Listener, Settings } from '../../config/index.ts';
 import type { StatusFacts } from '../../events/outcome.ts';
 import { parseAddress } from '../../mail/address.ts';
+import { Header } from '../../mail/header.ts';
 import type {
   Acceptance,
   Answer,
@@ -24,6 +25,7 @@ import type { NotifyRequest } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import { AuthFailures } from './auth-failures.ts';
+import { hopsRefusal } from './hops.ts';
 import { MailMergeSession, MERGE_BEGUN, type MergeVariables, SEND_PART } from './mail-merge-session.ts';
 import { askChecks, type CheckedSession, type ReceptionCheck } from './reception-checks.ts';
 import { bounceOf, qualified, type RecipientFault, recipientFault } from './recipient-rules.ts';
@@ -425,6 +427,9 @@ export class Reception {
     try {
       if (this.#checks.length > 0) {
         const content = parts.length === 1 ? parts[0]!.content : Buffer.concat(parts.map((p) => p.content));
+        // What will be refused anyway is not worth a check.
+        const looping = hopsRefusal(new Header(content), known.source);
+        if (looping) return refused(looping);
         const at = checked(session, envelope.from.address);
         const ask = async (check: ReceptionCheck) => {
           const result = (await check.atContent?.(at, content)) ?? null;

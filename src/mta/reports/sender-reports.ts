@@ -148,7 +148,9 @@ export class SenderReports {
       const facts = factsFor(envelope, index);
       const original = this.#original(envelope, index);
       const spoolId = this.#mail.newSpoolId();
-      const whole = envelope.returnContent === 'full' && (original?.length ?? 0) <= LARGEST_RETURNED;
+      const whole =
+        (envelope.returnContent || envelope.returnDefault) === 'full' &&
+        (original?.length ?? 0) <= LARGEST_RETURNED;
       const content = buildDeliveryReport({
         format: settings.get('dsn-format'),
         // RFC 3461 section 4.3: a whole message is returned with failures alone.

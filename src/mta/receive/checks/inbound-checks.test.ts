@@ -311,3 +311,51 @@ test('in a session: a refused sender, results below our Received, forged ones go
   assert.match(atContent!, /^mta\.test; dkim=pass /);
   assert.equal(header.all('authentication-results').length, 2);
 });
+
+test('check-dkim-inbound-max-size: larger messages are not checked', async (t) => {
+  const { resolver } = await startZone(t, ZONE);
+  const mta = await startReception(
+    t,
+    `<source 0/0>\nalways-allow-relaying yes\ncheck-spf-inbound no\ncheck-dkim-inbound yes\ncheck-dkim-inbound-max-size 2K\n</source>`,
+    {
+      checks: (log) => [
+        new InboundChecks({ resolver: () => resolver, hostName: 'mta.test', clock: systemClock, log }),
+      ],
+    },
+  );
+  const message = await signed('s1');
+  const results = async (content: string) => {
+    assert.match(await mta.send({ to: ['kim@a.test'], content }), /^250/);
+    return new Header(mta.stored().content).get('authentication-results')!;
+  };
+  assert.match(await results(message), /dkim=pass/);
+  assert.match(
+    await results(`${message}${'x'.repeat(70)}\r\n`.padEnd(3000, ' ')),
+    /dkim=temperror .*too large/,
+  );
+});
+
+test('DKIM of many large messages at once leaves others their turn', async (t) => {
+  const { resolver } = await startZone(t, ZONE);
+  const config = good('<source 0/0>\ncheck-dkim-inbound yes\ncheck-spf-inbound no\n</source>');
+  const checks = new InboundChecks({
+    ...{ resolver: () => resolver, hostName: 'mx.test', clock: systemClock, log: keptLog().log },
+  });
+  const client = { heloName: 'h', remoteAddress: '192.0.2.1', localAddress: '' };
+  const session = {
+    client: { ...client, user: null, tls: false, esmtp: true },
+    ...{ source: config.sourceFor({ clientIp: '192.0.2.1' }), config, sender: 'a@b.test' },
+  };
+  const large = Buffer.from(`${await signed('s1')}${`${'words and  more '.repeat(5)}\r\n`.repeat(12_000)}`);
+  let pieces = 0;
+  let over = false;
+  const count = () => {
+    pieces++;
+    if (!over) setImmediate(count);
+  };
+  setImmediate(count);
+  await Promise.all(Array.from({ length: 8 }, () => checks.atContent(session, large)));
+  over = true;
+  // Each message is some sixty pieces, of two messages at a time.
+  assert.ok(pieces >= 4 * 50, `${pieces} turns for others`);
+});

@@ -1,5 +1,7 @@
 /** SPF, reverse DNS and DKIM of mail that comes in over SMTP, as its source asks (`check-…-inbound`). */
+import { Readable } from 'node:stream';
 import type { Resolver } from '../../../dns/index.ts';
+import { Turnstile } from '../../../dns/turnstile.ts';
 import { Header } from '../../../mail/header.ts';
 import { type Reply, reply } from '../../../smtp/index.ts';
 import type { Clock } from '../../../system/clock.ts';
@@ -24,13 +26,15 @@ const SPF_LOOKUPS = 250;
 const SPF_TERMS = 10;
 /** Signatures looked at: each costs a question and a public-key operation. Real mail has up to four. */
 const MOST_SIGNATURES = 10;
-/** Larger messages are not hashed while their client waits. */
-const LARGEST_SIGNED = 64 * 1024 * 1024;
+/** The hashing is done in pieces between which others have their turn; of so many messages at a time. */
+const MESSAGES_AT_A_TIME = 2;
+const PIECE_BYTES = 16 * 1024;
 
 type Bare = Omit<MethodResult, 'trace'>;
 
 export class InboundChecks implements ReceptionCheck {
   readonly #deps: InboundChecksDeps;
+  readonly #turnstile = new Turnstile(MESSAGES_AT_A_TIME);
 
   constructor(deps: InboundChecksDeps) {
     this.#deps = deps;
@@ -114,15 +118,25 @@ export class InboundChecks implements ReceptionCheck {
     });
     const signatures = header.all('dkim-signature');
     if (signatures.length === 0) return [plain('none', 'the message is not signed')];
-    if (content.length > LARGEST_SIGNED)
+    if (content.length > session.source.get('check-dkim-inbound-max-size')) {
       return [plain('temperror', 'the message is too large to be checked')];
+    }
     const asked = withoutPieces(content, signatures.slice(MOST_SIGNATURES));
     const lookups = new Lookups(this.#deps.resolver(), MOST_SIGNATURES);
     // Loaded when they are needed: the library is half of what the server would load at its start.
     const { dkimVerify } = await import('mailauth/lib/dkim/verify.js');
+    let over = false;
     const found = await this.#inTime(
-      dkimVerify(asked, { resolver: lookups.resolve as never, strict: true } as never),
+      this.#turnstile.pass(async (): Promise<{ readonly results: unknown }> => {
+        // The library takes a buffer in one go, and a large one takes it a second.
+        const input = Readable.from(
+          inPieces(asked, () => over),
+          { objectMode: false, highWaterMark: 1 },
+        );
+        return dkimVerify(input, { resolver: lookups.resolve as never, strict: true } as never);
+      }),
     );
+    over = true;
     if (typeof found === 'string') return [plain('temperror', found)];
     const trace = session.source.get('trace-dkim-check') ? lookups.trace : [];
     const results = (found.results as unknown as DkimResult[]).map(
@@ -190,6 +204,14 @@ interface DkimResult {
   readonly selector?: string | false;
   readonly algo?: string;
   readonly signature?: string;
+}
+
+/** Pieces of a message, one per turn of the event loop; none any more once nobody waits for the outcome. */
+async function* inPieces(content: Buffer, over: () => boolean): AsyncGenerator<Buffer> {
+  for (let at = 0; at < content.length && !over(); at += PIECE_BYTES) {
+    yield content.subarray(at, at + PIECE_BYTES);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 /** Codes of RFC 7372 section 3.2. */

@@ -64,14 +64,17 @@ export class PickupFolder {
     most: number,
     locks: FileLocks,
     now: number,
-    odd: (name: string) => Promise<void>,
+    odd: (name: Buffer) => Promise<void>,
   ): Promise<number> {
     let claimed = 0;
     const seen = new Map<string, Sighting>();
-    for await (const { name } of await opendir(this.directory)) {
+    // Names are octets: whoever wrote a file need not have written its name in UTF-8.
+    const options = { encoding: 'buffer' as never };
+    for await (const entry of await opendir(this.directory, options)) {
       if (claimed >= most) break;
-      if (PickupFolder.isHidden(name)) continue;
-      const file = path.join(this.directory, name);
+      const name = Buffer.from(entry.name);
+      if (PickupFolder.isHidden(name.toString('latin1'))) continue;
+      const file = this.pathOf(name);
       const stats = await lstat(file, { bigint: true }).catch(() => null);
       if (!stats || stats.isDirectory()) continue;
       if (!stats.isFile()) {
@@ -89,7 +92,8 @@ export class PickupFolder {
     return claimed;
   }
 
-  #isSettled(name: string, stats: BigIntStats, now: number, seen: Map<string, Sighting>): boolean {
+  #isSettled(octets: Buffer, stats: BigIntStats, now: number, seen: Map<string, Sighting>): boolean {
+    const name = octets.toString('latin1');
     if (now - Number(stats.mtimeMs) >= SETTLE_MS) return true;
     // A time in the future, or a clock that differs from the file system's: two looks tell.
     const before = this.#seen.get(name);
@@ -99,11 +103,12 @@ export class PickupFolder {
     return now - since >= SETTLE_MS;
   }
 
-  async #take(name: string): Promise<boolean> {
+  async #take(octets: Buffer): Promise<boolean> {
+    const name = printable(octets);
     const kept = Buffer.byteLength(name) <= LONGEST_KEPT_NAME ? name : name.slice(-60);
     const claim = randomBytes(CLAIM_BYTES).toString('hex');
     try {
-      await rename(path.join(this.directory, name), path.join(this.#claims, `${claim}.${kept}`));
+      await rename(this.pathOf(octets), path.join(this.#claims, `${claim}.${kept}`));
       return true;
     } catch (error) {
       // Somebody else was quicker, or changed their mind.
@@ -162,7 +167,7 @@ export class PickupFolder {
   }
 
   /** Moves a claimed file, or something still in the folder, to the bad ones, under a name that is free; answers it. */
-  async moveToBad(from: string, name: string, tag: string): Promise<string> {
+  async moveToBad(from: string | Buffer, name: string, tag: string): Promise<string> {
     const free = (await lstat(path.join(this.bad, name)).catch(() => null)) === null;
     const to = path.join(this.bad, free ? name : `${name.slice(0, 150)}.${tag}`);
     try {
@@ -174,13 +179,18 @@ export class PickupFolder {
     return to;
   }
 
-  pathOf(name: string): string {
-    return path.join(this.directory, name);
+  pathOf(name: Buffer): Buffer {
+    return Buffer.concat([Buffer.from(`${this.directory}${path.sep}`), name]);
   }
 }
 
+/** A file's name as text; octets that are no UTF-8 show as U+FFFD. */
+export function printable(name: Buffer): string {
+  return name.toString('utf8');
+}
+
 /** To another file system: there whole and on disk before it is gone here. */
-async function moveAcross(from: string, to: string): Promise<void> {
+async function moveAcross(from: string | Buffer, to: string): Promise<void> {
   if ((await lstat(from)).isFile()) {
     const part = `${to}.${randomBytes(4).toString('hex')}.tmp`;
     await copyFile(from, part, constants.COPYFILE_EXCL);

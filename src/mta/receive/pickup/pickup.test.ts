@@ -74,7 +74,7 @@ async function start(t: TestContext, { settings = '', takeMessage = (take) => ta
       await until(() => {
         mta.clock.advance(100);
         return holds();
-      });
+      }, 30_000);
     },
   };
 }
@@ -143,7 +143,12 @@ test('D18.8 a file being written is retried while it is locked', async (t) => {
   const holder = spawn('flock', ['-x', path.join(incoming, 'one'), 'sh', '-c', 'echo held; read line'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  t.after(() => holder.kill());
+  // Its child has the pipes too, and while those are open this process does not end.
+  t.after(() => {
+    holder.stdin.destroy();
+    holder.stdout.destroy();
+    holder.kill();
+  });
   await once(holder.stdout, 'data');
   await pickup.apply(mta.config);
   await until(() => mta.queued.length === 1 && left().length === 1);
@@ -339,4 +344,40 @@ test('many files are all taken, each once', async (t) => {
   );
   assert.deepEqual(left(), []);
   assert.ok(mta.spool instanceof Spool);
+});
+
+test('D18.1 a file whose name is no UTF-8 is taken, or moves to BAD under a name that can be read', async (t) => {
+  const { mta, incoming, bad, left, until } = await start(t);
+  for (const [name, content] of [
+    ['gr\xfc\xdfe', PLAIN],
+    ['schl\xe9cht', 'nonsense'],
+  ] as const) {
+    const file = Buffer.concat([Buffer.from(`${incoming}/.`), Buffer.from(name, 'latin1')]);
+    writeFileSync(file, content);
+    utimesSync(file, 1_600_000_000, 1_600_000_000);
+    renameSync(file, Buffer.concat([Buffer.from(`${incoming}/`), Buffer.from(name, 'latin1')]));
+  }
+  await until(() => mta.queued.length === 1 && readdirSync(bad).length === 1 && left().length === 0);
+  assert.deepEqual(readdirSync(bad), ['schl\ufffdcht']);
+});
+
+test('D18.1 signs of change that never cease do not put off the look at the folder', async (t) => {
+  const { mta, incoming, put } = await start(t);
+  put('one', PLAIN);
+  // Closer together than the pause in which signs are gathered.
+  for (let i = 0; mta.queued.length === 0 && i < 2_000; i++) {
+    writeFileSync(path.join(incoming, 'busy'), String(i));
+    mta.clock.advance(20);
+    await wait(2);
+  }
+  assert.equal(mta.queued.length, 1);
+});
+
+test('jobid-prefix goes before x-job of a pickup file', async (t) => {
+  const { mta, put, until } = await start(t, {
+    settings: '<source {pickup}>\njobid-prefix shop-\n</source>',
+  });
+  put('one', PLAIN.replace('x-receiver', 'x-job: j1\nx-receiver'));
+  await until(() => mta.queued.length === 1);
+  assert.equal(mta.stored().envelope.facts.jobId, 'shop-j1');
 });

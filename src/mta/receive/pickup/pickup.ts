@@ -12,7 +12,7 @@ import type { TakeMessage } from '../submission.ts';
 import { FileLocks } from './file-locks.ts';
 import { parsePickupFile } from './parse-file.ts';
 import type { FileRules } from './pickup-content.ts';
-import { type ClaimedFile, PickupFolder } from './pickup-folder.ts';
+import { type ClaimedFile, PickupFolder, printable } from './pickup-folder.ts';
 
 export interface PickupDeps {
   readonly takeMessage: TakeMessage;
@@ -51,6 +51,8 @@ export class Pickup {
   #folder: PickupFolder | null = null;
   #watcher: FSWatcher | null = null;
   #cancel = () => {};
+  /** When the next look at the folder is due; null while none is. */
+  #nextAt: number | null = null;
   #running: Promise<void> | null = null;
   #again = false;
   #closed = false;
@@ -116,8 +118,13 @@ export class Pickup {
       this.#again = true;
       return;
     }
+    const now = this.#deps.clock.now();
+    // A sign of change puts no look off: with one every few milliseconds there would never be any.
+    if (this.#nextAt !== null && this.#nextAt <= now + ms) return;
     this.#cancel();
+    this.#nextAt = now + ms;
     this.#cancel = this.#deps.clock.after(ms, () => {
+      this.#nextAt = null;
       this.#running = this.#round().then((more) => {
         this.#running = null;
         const hurry = more ? 0 : this.#again ? GATHER_MS : POLL_MS;
@@ -140,7 +147,13 @@ export class Pickup {
       const locks = await FileLocks.read();
       const now = this.#deps.clock.now();
       const claimed = await folder.claim(BATCH, locks, now, async (name) => {
-        await this.#bad(folder, folder.pathOf(name), name, now.toString(16), 'it is no regular file');
+        await this.#bad(
+          folder,
+          folder.pathOf(name),
+          printable(name),
+          now.toString(16),
+          'it is no regular file',
+        );
       });
       await this.#process(folder, await folder.claimed());
       this.#complained = '';
@@ -229,7 +242,13 @@ export class Pickup {
     this.#deps.log.warn('a pickup file is tried again later', { file: file.path, reason: why });
   }
 
-  async #bad(folder: PickupFolder, from: string, name: string, tag: string, why: string): Promise<void> {
+  async #bad(
+    folder: PickupFolder,
+    from: string | Buffer,
+    name: string,
+    tag: string,
+    why: string,
+  ): Promise<void> {
     const moved = await folder.moveToBad(from, name, tag);
     this.#later.delete(tag);
     this.#deps.log.warn('a pickup file cannot be taken', { file: name, reason: why, moved });

@@ -1,6 +1,7 @@
 /** What waits, summed up by queue, domain, VMTA and job (management guide, sections 4.3 to 4.5). */
 import { logTime } from '../../system/log.ts';
-import type { Queue } from '../queue/queue.ts';
+import { rateLimitStatus } from '../queue/hold.ts';
+import type { Queue, QueueError } from '../queue/queue.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import { JsonOnly, Kb, Many, type Tree, XmlOnly } from './answer.ts';
 import type { QueueEvents } from './queue-events.ts';
@@ -73,17 +74,26 @@ function list(
   };
 }
 
-function eventsOf(queues: readonly Queue[], shown: boolean): Many {
-  const events = queues
-    .flatMap(({ errors }) => errors)
+/** `limited`: what is the matter right now, before what was. */
+function eventsOf(queues: readonly Queue[], shown: boolean, limited: readonly QueueError[] = []): Many {
+  const errors = queues
+    .flatMap((queue) => queue.errors)
     .sort((a, b) => b.at - a.at)
     // Of a domain as many as of the queue that keeps the most.
     .slice(0, Math.max(0, ...queues.map(({ limits }) => limits.mostErrors)));
+  const events = [...limited, ...errors];
   return new Many(
     'errors',
     events.map(({ at, text }) => ({ time: logTime(at), type: new XmlOnly('error'), text })),
     { jsonOnly: !shown },
   );
+}
+
+/** D5.3: the rates that a queue waits for, for as long as it does. */
+function rateEvents(scheduler: Scheduler, queue: Queue, now: number): QueueError[] {
+  if (queue.waitingSize === 0) return [];
+  const texts = scheduler.explain(queue, now).map(rateLimitStatus);
+  return [...new Set(texts)].filter((text) => text !== '').map((text) => ({ at: now, text }));
 }
 
 function recipientEventsOf(events: QueueEvents, queue: Queue): { rcptEvent: Many } | null {
@@ -145,7 +155,7 @@ export function queueTree(
     mode: queue.mode,
     backoffReason: queue.mode === 'backoff' ? queue.modeReason : '',
     retryTime: queue.retryAt > now ? logTime(queue.retryAt) : '',
-    event: eventsOf([queue], show.errors),
+    event: eventsOf([queue], show.errors, rateEvents(scheduler, queue, now)),
     ...(show.modeEvents && modeEventsOf(events, queue)),
     ...(show.recipientEvents && recipientEventsOf(events, queue)),
   };

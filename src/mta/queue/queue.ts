@@ -12,6 +12,12 @@ import type { VmtaUse } from './vmta-use.ts';
 
 export type { QueuedRecipient } from './queued-recipient.ts';
 
+/** A failure, or what else is the matter, for the operator. */
+export interface QueueError {
+  readonly at: number;
+  readonly text: string;
+}
+
 export type Mode = 'normal' | 'backoff';
 
 /** No host could be reserved: what held it, and the counters in whose lines the queue stands. */
@@ -73,7 +79,7 @@ export class Queue {
   lastError = '';
   lastErrorAt = 0;
   /** The last failures, the newest first. */
-  readonly errors: { readonly at: number; readonly text: string }[] = [];
+  readonly errors: QueueError[] = [];
   /** A time at which the scheduler will look again, so that it is noted once. */
   wakeAt = Number.POSITIVE_INFINITY;
 

@@ -100,7 +100,7 @@ test('recipients of one message go in one transaction, up to max-rcpt-per-messag
   assert.deepEqual(sizes, [1000, 1000, 500, 1]);
 });
 
-test('the retry clock takes its steps per failed run, stays on the last, and a delivery resets it', () => {
+test('D7.1 D7.2 the retry clock takes its steps per failed run, stays on the last, and a delivery resets it', () => {
   const scheduler = start(settings({ retrySteps: [5, 20] }));
   scheduler.add('a.example', 'v', recipient(0), 0);
   const seen: number[] = [];

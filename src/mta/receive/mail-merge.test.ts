@@ -177,7 +177,7 @@ test('D17.9 XPRT 1 twice: 5xx; part numbers are positive', async (t) => {
   assert.match(await peer.ask('XPRT 1 LAST'), /^5\d\d /);
 });
 
-test('section 17, reserved: *from *envid *vmta *jobid *priority *schedule of a recipient override everything else', async (t) => {
+test('section 17, reserved, D16.4: *from *envid *vmta *jobid *priority *schedule of a recipient override everything else', async (t) => {
   const mta = await startReception(
     t,
     conf('process-x-job yes\nprocess-x-envid yes\nprocess-x-virtual-mta yes\nprocess-x-schedule yes'),

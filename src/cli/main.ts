@@ -34,6 +34,10 @@ const commands: Record<string, { summary: string; load: () => Promise<Command> }
     summary: 'explains a PowerMTA configuration: effect, settings, print',
     load: () => import('./config.ts'),
   },
+  bounce: {
+    summary: 'says what category and class a refusal gets, and why',
+    load: () => import('./bounce.ts'),
+  },
 };
 
 function usage(): string {

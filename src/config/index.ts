@@ -16,7 +16,7 @@ export type {
   SignalsFilter,
   SmtpPatternList,
 } from './lists.ts';
-export { type Loaded, type LoadOptions, loadConfig } from './load.ts';
+export { type Loaded, type LoadOptions, loadConfig, STOCK } from './load.ts';
 export type {
   AcctFile,
   Alias,

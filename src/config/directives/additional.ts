@@ -146,4 +146,14 @@ export const additionalDirectives = {
         'campaign_id becomes the job ID and the header goes; metadata, tags and tracking options are checked only',
     },
   },
+  'add-reference-header': {
+    scopes: ['source'],
+    type: boolean,
+    default: 'no',
+    ours: true,
+    tier: 'rare',
+    summary:
+      'Add X-Posthorn-Reference, the signed id that Received holds too, for reports that cut Received away.',
+    effect: 'honoured',
+  },
 } as const satisfies Declarations;

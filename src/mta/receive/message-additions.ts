@@ -1,5 +1,6 @@
 import { dateHeader, editHeaders, type Header, headerField, messageId } from '../../mail/header.ts';
 import { escapeMerge } from '../../mail/mail-merge.ts';
+import { REFERENCE_HEADER } from '../inbound/matcher.ts';
 import { protocolWord, receivedHeader } from './received-header.ts';
 import type { Submission } from './submission.ts';
 
@@ -44,6 +45,9 @@ export function addedFields(submission: Submission, header: Header, facts: Addit
       }),
     );
   }
+  if (source.get('add-reference-header') && facts.reference !== '') {
+    fields.push(headerField(REFERENCE_HEADER, facts.reference));
+  }
   fields.push(...facts.included, ...(submission.addedFields ?? []));
   if (source.get('add-message-id-header') && !header.find('message-id')) {
     fields.push(headerField('Message-ID', messageId(facts.spoolId, facts.hostName)));
@@ -75,6 +79,8 @@ export function templateHead(submission: Submission, header: Header, facts: Addi
     recipient: '',
     included: [],
   }).map(escapeMerge);
+  const own = fields.findIndex((field) => field.startsWith(`${REFERENCE_HEADER}: `));
+  if (own >= 0) fields[own] = fields[own]!.replace(reference, `[${MERGE_REFERENCE}]`);
   if (submission.source.get('add-received-header')) {
     // The last place: what comes before it holds words of the client.
     const [received = ''] = fields.splice(0, 1);

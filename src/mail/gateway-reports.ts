@@ -107,7 +107,9 @@ function readDialogue(lines: readonly string[]): Noted[] {
     if (sent) asked = sent[1]!;
     const received = /^(?:received )?>>>\s*([45]\d\d.*)$/i.exec(line);
     if (received && asked !== '') {
-      found.push({ recipient: asked, reply: received[1]! });
+      const known = found.find(({ recipient, reply }) => recipient === asked && reply === '');
+      if (known) known.reply = received[1]!;
+      else found.push({ recipient: asked, reply: received[1]! });
       asked = '';
     }
     const unable = /^unable to deliver message to:?\s*<?([^<>\s]{3,320}?)>?\.?$/i.exec(line);

@@ -373,7 +373,7 @@ export interface ReceptionUnderTest {
   /** A connection on which nothing was said or read yet. */
   connection(): Promise<Peer>;
   /** Sends one message in a session of its own; answers the reply to the content, or the first refusal before. */
-  send(message: { from?: string; to: readonly string[]; content?: string }): Promise<string>;
+  send(message: { from?: string; to: readonly string[]; content?: string | Buffer }): Promise<string>;
   outcomes(): Outcome[];
   /** The last message in the spool. */
   stored(): { envelope: Envelope; content: Buffer };
@@ -470,7 +470,9 @@ export async function startReception(
           if (!answer.startsWith('250')) return answer;
         }
         await peer.ask('DATA');
-        return await peer.ask(`${content.replace(/(\r\n)?$/, '\r\n')}.`);
+        if (typeof content === 'string') return await peer.ask(`${content.replace(/(\r\n)?$/, '\r\n')}.`);
+        peer.socket.write(content);
+        return await peer.ask(content.at(-1) === 0x0a ? '.' : '\r\n.');
       } finally {
         peer.socket.destroy();
       }

@@ -1,0 +1,1 @@
+Destinataire : (?<r>\S+)\nMotif : (?<diag>[^\n]+)

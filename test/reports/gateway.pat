@@ -1,0 +1,1 @@
+(?m)^ *Address: (?<r>\S+@\S+)\n *Answer: (?<diag>[^\n]+)

@@ -225,6 +225,8 @@ test('explain names the limit that binds, its value, its line and what would hel
   assert.equal(hold?.value, 1);
   assert.equal(hold?.file, '/etc/pmta/config');
   assert.equal(hold?.line, 7);
+  const alone = (await (await ask('/explain?queue=a.test')).json()) as { data: Node };
+  assert.equal(alone.data.queue, 'a.test/{default}', 'a domain alone means its queues under every VMTA');
   const none = await ask('/explain?queue=gone.test/v&format=text');
   assert.equal(none.status, 409);
   assert.match(await none.text(), /"gone\.test\/v" is no queue/);

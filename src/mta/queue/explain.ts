@@ -15,15 +15,8 @@ export interface ExplainSources {
 /** What keeps a queue from being delivered faster right now, the longest lasting first; empty when nothing waits. */
 export function explainQueue(queue: Queue, sources: ExplainSources, now: number): HoldReason[] {
   const holds = allHolds(queue, sources, now);
-  if (queue.held.size > 0 && queue.held.earliest > now) {
-    holds.push({
-      kind: 'recipient-retry',
-      limit: queue.limits.retryRecipientsAfter,
-      current: queue.held.size,
-      freesAt: queue.held.earliest,
-      remedy: `wait, or: pmta schedule --retry-recipients ${queue.name}; scheduled recipients wait for their window`,
-    });
-  }
+  const first = queue.held.first;
+  if (first && queue.held.earliest > now) holds.push(heldUntil(queue, first));
   for (const { job, by, count } of sources.jobs.parkedIn(queue)) holds.push(jobHold(job, by, count));
   if (holds.length > 0 || queue.waitingSize === 0) return longestFirst(holds);
   return [underWay(queue)];
@@ -69,6 +62,27 @@ export function explainRecipient(
 export function explainJob(job: string, sources: ExplainSources): HoldReason[] {
   const by = sources.jobs.pausedBy(job);
   return by === null ? [] : [jobHold(job, by, sources.jobs.parkedCount(job))];
+}
+
+/** What the first of those that wait for their time waits for: its window of X-Schedule, or the wait after a 4xx. */
+function heldUntil(queue: Queue, first: QueuedRecipient): HoldReason {
+  const { size, earliest } = queue.held;
+  if (first.windows !== null && first.holdUntil < earliest) {
+    return {
+      kind: 'outside-schedule',
+      limit: null,
+      current: size,
+      freesAt: earliest,
+      remedy: 'wait for the next window of X-Schedule',
+    };
+  }
+  return {
+    kind: 'recipient-retry',
+    limit: queue.limits.retryRecipientsAfter,
+    current: size,
+    freesAt: earliest,
+    remedy: `wait, or: pmta schedule --retry-recipients ${queue.name}`,
+  };
 }
 
 function allHolds(queue: Queue, { server, stopping }: ExplainSources, now: number): HoldReason[] {

@@ -22,6 +22,11 @@ export class HeldList {
     return this.#heap.earliest;
   }
 
+  /** The one that may be tried first. */
+  get first(): QueuedRecipient | undefined {
+    return this.earliest < Number.POSITIVE_INFINITY ? this.#heap.first : undefined;
+  }
+
   push(at: number, item: QueuedRecipient): void {
     item.place = 'held';
     this.#heap.push(at, item);

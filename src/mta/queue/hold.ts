@@ -65,10 +65,16 @@ export function describeHold(hold: HoldReason, now: number): string {
       ? ' (default)'
       : '';
   const per = hold.limit?.perMs === undefined ? '' : ` per ${hold.limit.perMs / 1000} s`;
-  const limit = hold.limit ? `${hold.limit.directive} ${hold.limit.value}${per}${where}` : hold.kind;
+  const limit = hold.limit ? `${hold.limit.directive} ${shownValue(hold)}${per}${where}` : hold.kind;
   const frees =
     hold.freesAt === null ? '' : `, frees in ${Math.max(0, Math.ceil((hold.freesAt - now) / 1000))} s`;
   return `${limit}, now ${hold.current}${frees}: ${hold.remedy}`;
+}
+
+/** Limits that are times are held in milliseconds; an operator wrote, and reads, seconds. */
+function shownValue({ kind, limit }: HoldReason): string {
+  const isTime = kind === 'queue-retry' || kind === 'recipient-retry' || kind === 'rampup-interval';
+  return isTime ? `${limit!.value / 1000} s` : `${limit!.value}`;
 }
 
 /** What PowerMTA shows as the status of a queue whose rate binds (User's Guide 3.3.10.33); '' for other holds. */

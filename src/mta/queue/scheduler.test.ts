@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { describeHold } from './hold.ts';
 import type { QueuedRecipient } from './queued-recipient.ts';
 import { type ConnectionGrant, Scheduler } from './scheduler.ts';
 import {
@@ -305,4 +306,19 @@ test('recipients that wait for their time in a paused queue: both are told', () 
   assert.deepEqual(kinds(), ['recipient-retry']);
   scheduler.pause(queue, 'ops');
   assert.deepEqual(kinds(), ['paused', 'recipient-retry']);
+});
+
+test('D16.1 a queue whose recipients wait for their window says so', () => {
+  const scheduler = start();
+  scheduler.add('a', 'v', recipient(0, { windows: [{ start: 1000, end: 2000 }] }), 0);
+  const [hold] = scheduler.explain(scheduler.find('a', 'v')!, 0);
+  assert.equal(hold?.kind, 'outside-schedule');
+  assert.equal(hold?.freesAt, 1000);
+});
+
+test('an explanation shows times as times', () => {
+  const waiting = start(settings({ retryRecipientsAfter: 4000 }));
+  waiting.add('a', 'v', recipient(0, { holdUntil: 3000 }), 0);
+  const [hold] = waiting.explain(waiting.find('a', 'v')!, 0);
+  assert.match(describeHold(hold!, 0), /^retry-recipients-after 4 s \(default\), now 1, frees in 3 s:/);
 });

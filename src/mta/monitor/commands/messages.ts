@@ -2,10 +2,11 @@
 import { parseInterval } from '../../../config/index.ts';
 import { logTime, printable } from '../../../system/log.ts';
 import { describeHold, type HoldReason } from '../../queue/hold.ts';
-import type { QueuedRecipient } from '../../queue/queue.ts';
+import type { Queue, QueuedRecipient } from '../../queue/queue.ts';
 import { Many, type Tree } from '../answer.ts';
 import type { Command, CommandResult } from '../command.ts';
 import type { Control } from '../commands.ts';
+import { queuePattern } from '../queue-pattern.ts';
 import type { RecipientFilter } from '../recipients.ts';
 
 const FILTER_OPTIONS = {
@@ -19,7 +20,7 @@ const FILTER_USAGE = '[--queue=Q] [--orig=ADDRESS] [--rcpt=ADDRESS] [--jobId=ID]
 
 const DEFAULT_LIST = 100;
 const LONGEST_LIST = 100_000;
-/** Recipients of one message that are explained one by one. */
+/** Recipients of one message, queues of one domain, that are explained one by one. */
 const MOST_EXPLAINED = 100;
 
 function filterOf(options: ReadonlyMap<string, string>): RecipientFilter | { readonly failure: string } {
@@ -150,7 +151,7 @@ function listRecipients(
   };
 }
 
-/** What was meant: a queue has a slash, a message's id is known, anything else is a job. */
+/** What was meant: a queue has a slash, a message's id is known, a job is known, anything else is a domain. */
 function explain(
   control: Control,
   call: { args: readonly string[]; options: ReadonlyMap<string, string>; now: number },
@@ -170,8 +171,26 @@ function explain(
   }
   return (
     explainMessage(control, named!, now) ??
-    (hasJob(control, named!) ? explainJob(control, named!, now) : unknown(named!))
+    (hasJob(control, named!)
+      ? explainJob(control, named!, now)
+      : (explainDomain(control, named!, now) ?? unknown(named!)))
   );
+}
+
+/** A domain alone means its queues under every VMTA, as in the commands that change something. */
+function explainDomain(control: Control, domain: string, now: number): CommandResult | null {
+  const isMeant = queuePattern(`${domain}/*`);
+  const trees: Tree[] = [];
+  let text = '';
+  for (const queue of control.scheduler.queues()) {
+    if (!isMeant(queue.domain, queue.vmta)) continue;
+    const answer = queueAnswer(control, queue, now);
+    trees.push(answer.data);
+    text += answer.text;
+    if (trees.length === MOST_EXPLAINED) break;
+  }
+  if (trees.length === 0) return null;
+  return { data: trees.length === 1 ? trees[0]! : { queue: new Many('queues', trees) }, text };
 }
 
 function unknown(name: string): CommandResult {
@@ -184,8 +203,12 @@ function explainQueue({ scheduler }: Control, name: string, now: number): Comman
   const slash = name.lastIndexOf('/');
   const queue = scheduler.find(name.slice(0, slash).toLowerCase(), name.slice(slash + 1));
   if (!queue) return null;
+  return queueAnswer({ scheduler }, queue, now);
+}
+
+function queueAnswer({ scheduler }: Pick<Control, 'scheduler'>, queue: Queue, now: number) {
   const holds = scheduler.explain(queue, now);
-  const data = {
+  const data: Tree = {
     queue: queue.name,
     rcp: queue.size,
     hold: new Many(

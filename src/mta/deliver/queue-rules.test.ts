@@ -162,7 +162,10 @@ test('one dead destination among many, on real sockets: the others get all of th
   assert.deepEqual(mta.holds('refusing.test'), ['queue-retry']);
   // The silent one gives up when the greeting does not come, and waits as well.
   mta.clock.advance(11 * MINUTE);
-  await until(() => dead('silent.test').retryAt > 0);
+  await until(() => dead('silent.test').connections === 0);
+  // The record is written after the queue is told to wait.
+  await mta.outcomes.settled();
+  assert.ok(dead('silent.test').retryAt > mta.clock.now());
   assert.equal(dead('silent.test').size, 20);
   assert.equal(mta.story().filter((line) => line === 'queue-deferred silent.test/{default} 4.4.1').length, 1);
 });

@@ -172,3 +172,32 @@ test('bcc-upon-delivery: a copy after delivery, none of the copy itself', async 
     'delivered keep@archive.test 2.0.0',
   ]);
 });
+
+test('dsn-return-default full: our own report returns the message whole where RET said nothing', async (t) => {
+  const mta = await started(t, 67);
+  await mta.submit(['kim@a.test'], { envelope: { returnDefault: 'full' } });
+  await mta.submit(['kim@a.test'], { envelope: { returnDefault: 'full', returnContent: 'headers' } });
+  await mta.quiet();
+  assert.deepEqual(
+    own(mta).map(({ content }) => content.includes(CONTENT)),
+    [true, false],
+  );
+});
+
+test('a report never carries X-DKIM-Key, whole message or headers alone', async (t) => {
+  const mta = await started(t, 67);
+  const content = Buffer.from(`X-DKIM-Key: c2VjcmV0\r\n ZXZlbiBtb3Jl\r\n${CONTENT}`);
+  for (const returnContent of ['full', 'headers'] as const) {
+    await mta.submit(['kim@a.test'], {
+      content,
+      envelope: { returnContent, removeHeaders: ['X-DKIM-Key'] },
+    });
+  }
+  await mta.quiet();
+  const reports = own(mta);
+  assert.equal(reports.length, 2);
+  for (const { content: text } of reports) {
+    assert.match(text.toString(), /Subject: Hello/);
+    assert.doesNotMatch(text.toString(), /X-DKIM-Key|c2VjcmV0|ZXZlbi/i);
+  }
+});

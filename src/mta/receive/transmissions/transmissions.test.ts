@@ -367,3 +367,20 @@ test('a reload opens and closes addresses, changes the certificate, and changes 
   await listeners.apply(good(listener(port)));
   assert.deepEqual(listeners.addresses, [], 'without a key nothing listens');
 });
+
+test('suppression over the HTTP API: recipients in a list are counted as rejected and stored nowhere; all of them ⇒ 400', async (t) => {
+  const { mta, send } = await start(t, {
+    settings:
+      '<address-list gone>\naddress kim@a.test\ndomain closed.test\n</address-list>\n<source {transmissions-api}>\nsuppression-lists gone\n</source>',
+  });
+  const to = (...addresses: string[]) => whole({ recipients: addresses.map((address) => ({ address })) });
+  const mixed = await send(to('KIM@a.test', 'x@closed.test', 'lou@a.test'));
+  assert.equal(mixed.status, 200);
+  assert.deepEqual(mixed.body, { results: { total_accepted_recipients: 1, total_rejected_recipients: 2 } });
+  assert.deepEqual(
+    mta.stored().envelope.recipients.map(({ address }) => address),
+    ['lou@a.test'],
+  );
+  assert.equal((await send(to('kim@a.test', 'x@closed.test'))).status, 400);
+  assert.equal(mta.queued.length, 1);
+});

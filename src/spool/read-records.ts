@@ -20,9 +20,13 @@ export function readRecords<V, K extends Key>(
   };
   try {
     // Collected by hand: `map` of a range is lazy and would read later.
-    const records: { key: K; value: V }[] = [];
+    const records: ReadRecord<V, K>[] = [];
     for (const { key, value } of database.getRange(range)) records.push({ key, value });
-    return records.map(({ key, value }) => usable(key, value));
+    for (let i = 0; i < records.length; i++) {
+      const { key, value } = records[i]!;
+      if (faultOf(value) !== null) records[i] = usable(key, value);
+    }
+    return records;
   } catch {
     // One of them cannot be decoded: which one shows when each is read for itself.
   }

@@ -20,7 +20,7 @@ import { UserError } from '../system/user-error.ts';
 import { CorruptFolder } from './corrupt-folder.ts';
 import { Departures } from './departures.ts';
 import { EnvelopeCache } from './envelope-cache.ts';
-import { readRecords } from './read-records.ts';
+import { type ReadRecord, readRecords } from './read-records.ts';
 import { envelopeFault, outcomeFault, pendingFault } from './record-checks.ts';
 import { Room } from './room.ts';
 import { type ReportMark, SentMail } from './sent-mail.ts';
@@ -436,27 +436,37 @@ export class Spool {
       envelopes.length === limit ? envelopes.at(-1)! : this.#lastFound,
       contents.length === limit ? contents.at(-1)! : this.#lastFound,
     ].sort()[0]!;
-    const stored = new Set(contents);
-    const whole = new Set(envelopes.filter((spoolId) => stored.has(spoolId)));
-    const waiting = new Set<string>();
+    // All three lists are in order: one walk through them compares, which is cheaper than sets of a million ids.
     const recipients: PendingRecipient[] = [];
-    for (const { key, value, fault, octets } of pending) {
-      const [spoolId, index] = key;
-      if (spoolId > through) break;
-      waiting.add(spoolId);
-      if (this.#early.has(spoolId) || this.#aside.has(spoolId)) continue;
-      if (!whole.has(spoolId)) this.#setMessageAside(spoolId, 'recipients wait without their message');
-      else if (value !== undefined) {
-        // What only reports ask for stays on disk.
-        const { lastReply: _, ...rest } = value;
-        recipients.push({ spoolId, index, ...rest });
-      } else this.#setRecipientAside(spoolId, index, `recipient ${index} ${fault}`, octets);
-    }
-    for (const spoolId of new Set([...envelopes, ...contents])) {
-      if (spoolId > through || waiting.has(spoolId) || this.#early.has(spoolId)) continue;
-      if (!this.#aside.has(spoolId)) this.#setMessageAside(spoolId, 'a message has no recipients');
+    let [at, e, c] = [0, 0, 0];
+    for (;;) {
+      const spoolId = least(pending[at]?.key[0], envelopes[e], contents[c]);
+      if (spoolId === undefined || spoolId > through) break;
+      const envelope = envelopes[e] === spoolId;
+      const content = contents[c] === spoolId;
+      if (envelope) e++;
+      if (content) c++;
+      const from = at;
+      while (pending[at]?.key[0] === spoolId) at++;
+      if ((this.#early.size > 0 && this.#early.has(spoolId)) || this.#aside.has(spoolId)) continue;
+      if (from === at) this.#setMessageAside(spoolId, 'a message has no recipients');
+      else if (!envelope || !content) this.#setMessageAside(spoolId, 'recipients wait without their message');
+      else for (let i = from; i < at; i++) this.#found(pending[i]!, recipients);
     }
     return { recipients, through };
+  }
+
+  #found(
+    { key: [spoolId, index], value, fault, octets }: ReadRecord<PendingValue, PendingKey>,
+    recipients: PendingRecipient[],
+  ): void {
+    if (value === undefined) this.#setRecipientAside(spoolId, index, `recipient ${index} ${fault}`, octets);
+    else if (value.lastReply === undefined) recipients.push(Object.assign(value, { spoolId, index }));
+    else {
+      // What only reports ask for stays on disk.
+      const { lastReply: _, ...rest } = value;
+      recipients.push({ spoolId, index, ...rest });
+    }
   }
 
   #setMessageAside(spoolId: string, fault: string): void {
@@ -551,6 +561,13 @@ export class Spool {
 /** The keys of all recipients of a message that wait. */
 function recipientsOf(spoolId: string): RangeOptions {
   return { start: [spoolId, 0], end: [spoolId, Number.POSITIVE_INFINITY] };
+}
+
+/** The first of three ids in order; undefined when there are none. */
+function least(...ids: readonly (string | undefined)[]): string | undefined {
+  let first: string | undefined;
+  for (const id of ids) if (id !== undefined && (first === undefined || id < first)) first = id;
+  return first;
 }
 
 const PAGE = 4096;

@@ -52,7 +52,7 @@ export async function openEventFiles(options: TimedOptions): Promise<EventFiles>
   await requireWritableFolder(dir, 'event files');
   const files = await PartFiles.open(options, () => clock.now());
   const { parts } = await listEventFiles(dir);
-  for (const number of parts) await closePart(dir, number);
+  for (const number of parts) await closeLeftOver(dir, number, log);
   if (parts.length > 0) await syncFolder(dir);
 
   const turn = inTurn();
@@ -123,6 +123,17 @@ export async function openEventFiles(options: TimedOptions): Promise<EventFiles>
       }
     },
   };
+}
+
+async function closeLeftOver(dir: string, number: number, log: Log): Promise<void> {
+  const lines = await closePart(dir, number);
+  if (lines > 0) {
+    log.warn('the power went before lines of an event file were on disk; they are left out', {
+      folder: dir,
+      file: closedName(number),
+      lines,
+    });
+  }
 }
 
 /** Where a writer stood: the last file with content, and its bytes. */
@@ -238,7 +249,8 @@ async function takeBack(files: PartFiles, checkpoint: unknown, owner: string, lo
 
   for (const number of closed.filter((n) => n > keepUpTo)) await rm(path.join(dir, closedName(number)));
   for (const number of parts.filter((n) => n > keepUpTo)) await rm(path.join(dir, partName(number)));
-  for (const number of parts.filter((n) => n <= keepUpTo && n !== at?.file)) await closePart(dir, number);
+  for (const number of parts.filter((n) => n <= keepUpTo && n !== at?.file))
+    await closeLeftOver(dir, number, log);
 
   if (at) {
     const part = path.join(dir, partName(at.file));

@@ -203,13 +203,37 @@ async function readState(dir: string): Promise<State> {
   }
 }
 
-/** Gives a left-over part its final name after cutting an unfinished last line; an empty one is removed. */
-export async function closePart(dir: string, number: number): Promise<void> {
+/**
+ * Gives a left-over part its final name after cutting an unfinished last line; an empty one is removed. Lines with a
+ * zero in them are left out: a power cut leaves zeros where a part of the file did not reach the disk, and JSON has
+ * none. Answers how many lines that were.
+ */
+export async function closePart(dir: string, number: number): Promise<number> {
   const file = path.join(dir, partName(number));
+  const holes = await takeOutHoles(file);
   const size = await endOfLastLine(file);
   if (size === 0) await rm(file);
   else {
     await cut(file, size);
     await rename(file, path.join(dir, closedName(number)));
   }
+  return holes;
+}
+
+/** Never a line that `sync` was done for: only what had not reached the disk can be zeros. */
+async function takeOutHoles(file: string): Promise<number> {
+  const content = await readFile(file);
+  if (!content.includes(0)) return 0;
+  const kept: Buffer[] = [];
+  let holes = 0;
+  for (let from = 0; from < content.length; ) {
+    const at = content.indexOf(0x0a, from);
+    const end = at < 0 ? content.length : at + 1;
+    const line = content.subarray(from, end);
+    if (line.includes(0)) holes++;
+    else kept.push(line);
+    from = end;
+  }
+  await writeFileDurably(file, Buffer.concat(kept), 0o640);
+  return holes;
 }

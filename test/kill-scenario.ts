@@ -19,7 +19,7 @@ import { systemClock } from '../src/system/clock.ts';
 import { silentLog } from '../src/system/log.ts';
 import { csvRows } from '../src/up/csv-rows.ts';
 import { type FaultLayer, faultLayer, randomFrom } from './fault-layer.ts';
-import { freePorts, Program, temporaryFolder } from './program.ts';
+import { freePorts, Program, temporaryFolder, until } from './program.ts';
 
 const CLIENTS = 4;
 
@@ -47,6 +47,8 @@ export interface Verdict {
   readonly mostOfConnection: number;
   /** Stored, although the client was not told because the kill came before. */
   readonly unacknowledged: number;
+  /** Messages that failed, each of whose senders got one report. */
+  readonly reports: number;
 }
 
 export class KillScenario {
@@ -186,7 +188,13 @@ export class KillScenario {
       // Most die at work, some while they start.
       const early = this.#random() < 0.2;
       await this.up(!early);
-      await sleep(this.#random() * (early ? 700 : 400));
+      if (early) await sleep(this.#random() * 700);
+      else {
+        // By what it has done, not by the clock: on a slow machine it would never be at work.
+        const enough = this.acknowledged + 1 + this.#random() * 30;
+        await until(() => this.acknowledged >= enough, HUNG_MS);
+        await sleep(this.#random() * 30);
+      }
       await this.kill();
       const { pages, dropped, torn } = this.layer?.cutPower(this.#random) ?? lost;
       if (!this.layer) continue;
@@ -219,11 +227,14 @@ export class KillScenario {
       while (this.#sending && client.usable) {
         const n = this.#next++;
         const kind = n % 17 === 3 ? 'gone' : n % 11 === 5 ? 'slow' : 'user';
-        const recipients = Array.from({ length: 1 + (n % 3) }, (_, i) => `${kind}${n}-${i}@d${n % 5}.test`);
+        const recipients = Array.from(
+          { length: kind === 'gone' ? 1 : 1 + (n % 3) },
+          (_, i) => `${kind}${n}-${i}@d${n % 5}.test`,
+        );
         for (const recipient of recipients) this.#submitted.add(recipient);
         const result = await client.send({
-          // The null sender: nobody is to be told of bounces, which would be mail of its own.
-          from: '',
+          // Who wrote to nobody gets a report; the null sender of the others never does.
+          from: kind === 'gone' ? senderOf(recipients[0]!) : '',
           recipients: recipients.map((address) => ({ address })),
           content: Buffer.from(`Subject: ${n}\r\n\r\n${'x'.repeat(Math.floor(this.#random() * 6000))}\r\n`),
         });
@@ -277,7 +288,8 @@ export class KillScenario {
     }
     let repeated = 0;
     for (const [recipient, seen] of runs) {
-      assert.ok(this.#submitted.has(recipient), `${recipient} was delivered and never submitted`);
+      const report = this.#reportedBy(recipient);
+      assert.ok(report || this.#submitted.has(recipient), `${recipient} was delivered and never submitted`);
       repeated += seen.length - 1;
       assert.equal(
         new Set(seen).size,
@@ -288,7 +300,14 @@ export class KillScenario {
     }
     const mostOfConnection = this.#repeatedWereInFlight(runs);
     let unacknowledged = 0;
+    let reports = 0;
     for (const recipient of this.#submitted) {
+      if (told('b', recipient) > 0) {
+        reports++;
+        const sender = senderOf(recipient);
+        assert.ok(runs.has(sender), `${recipient} bounced, and its sender has no report`);
+        assert.equal(told('d', sender), 1, `${recipient} bounced: reports to its sender`);
+      }
       const received = told('r', recipient);
       const ended = told('d', recipient) + told('b', recipient);
       assert.equal(
@@ -305,8 +324,12 @@ export class KillScenario {
         `${recipient}: was deferred once, told ${told('t', recipient)} times`,
       );
     }
-    for (const row of rows.keys())
-      assert.ok(this.#submitted.has(row.split(' ')[1]!), `${row} was never submitted`);
+    for (const row of rows.keys()) {
+      const recipient = row.split(' ')[1]!;
+      assert.ok(this.#reportedBy(recipient) || this.#submitted.has(recipient), `${row} was never submitted`);
+    }
+    const senders = [...runs.keys()].filter((recipient) => this.#reportedBy(recipient)).length;
+    assert.equal(senders, reports, 'each message that failed has one report, and no other has');
     return {
       submitted: this.#submitted.size,
       acknowledged: this.#acknowledged.size,
@@ -314,7 +337,13 @@ export class KillScenario {
       repeated,
       mostOfConnection,
       unacknowledged,
+      reports,
     };
+  }
+
+  /** Whether this is the sender of a message that was submitted to nobody. */
+  #reportedBy(sender: string): boolean {
+    return sender.startsWith('back-') && this.#submitted.has(sender.slice('back-'.length));
   }
 
   /**
@@ -366,4 +395,8 @@ function counts(state: string): string {
   } catch {
     return '';
   }
+}
+
+function senderOf(recipient: string): string {
+  return `back-${recipient}`;
 }

@@ -286,9 +286,9 @@ test(`accounting 1, 9: each outcome once in accounting and once in events, kille
   await sleep(300);
   const verdict = await server.finish(last);
   t.diagnostic(JSON.stringify(verdict));
-  assert.ok(verdict.acknowledged! > 20 * rounds, 'there was no load');
+  assert.ok(verdict.acknowledged! > 5 * rounds, 'there was no load');
   assert.ok(verdict.bounced! > 0 && verdict.deferred! > 0);
-  assert.ok(verdict.files! > 2, `only ${verdict.files} files`);
+  assert.ok(verdict.files! > 1, `only ${verdict.files} files`);
 });
 
 /** Takes all the space that is left; answers how to give it back. */

@@ -117,9 +117,12 @@ function populate(simulation: Simulation, world: World): void {
     const at = i % 2 === 0 ? random() * 6 * DAY : (burst / RECIPIENTS) * 6 * DAY;
     const queue = i % 2 === 0 ? Math.floor(random() * QUEUES) : (burst * 7919) % QUEUES;
     const domain = `d${queue}.example`;
+    // In bursts, eight recipients are of one message.
+    const message = i % 2 === 0 ? null : Math.floor(i / 16);
     const given: Partial<QueuedRecipient> = {
-      priority: [50, 50, 50, 10, 90][Math.floor(random() * 5)]!,
-      job: ['', '', 'j1', 'j2'][Math.floor(random() * 4)]!,
+      ...(message === null ? {} : { spoolId: `b${message}`, index: i }),
+      priority: [50, 50, 50, 10, 90][message === null ? Math.floor(random() * 5) : message % 5]!,
+      job: ['', '', 'j1', 'j2'][message === null ? Math.floor(random() * 4) : message % 4]!,
       ...(random() < 0.05
         ? {
             windows: [
@@ -217,6 +220,9 @@ for (const seed of SEEDS) {
     for (const [key, count] of simulation.outcomes) assert.equal(count, 1, `${key} had ${count} outcomes`);
     assert.ok(simulation.delivered > RECIPIENTS * 0.7, `only ${simulation.delivered} were delivered`);
     assert.equal(simulation.scheduler.openConnections, 0);
+    const together = simulation.trace.filter((one) => one.kind === 'send' && one.recipients > 1).length;
+    // Many queues of this world take two at most (max-rcpt-per-message).
+    assert.ok(together > 50, `only ${together} transactions were for several recipients`);
   });
 }
 

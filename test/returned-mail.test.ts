@@ -1,0 +1,169 @@
+// Reports to the real program over SMTP, which is killed as soon as it has said 250 to each: what a report says is in
+// accounting and in the event files exactly once.
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { connectSmtp, createSmtpServer, smtpServerOptions } from '../src/smtp/index.ts';
+import { systemClock } from '../src/system/clock.ts';
+import { silentLog } from '../src/system/log.ts';
+import { csvRows } from '../src/up/csv-rows.ts';
+import { freePorts, Program, temporaryFolder, until } from './program.ts';
+
+test('rb, rs and f rows and their events appear exactly once, although the server is killed after every 250', async (t) => {
+  const dir = temporaryFolder();
+  for (const name of ['spool', 'acct', 'state']) mkdirSync(path.join(dir, name));
+  const taken: string[] = [];
+  const host = createSmtpServer(
+    () => ({
+      options: smtpServerOptions({ hostName: 'host.test' }),
+      handlers: {
+        onMessage: async ({ content }) => {
+          taken.push(content.toString('latin1'));
+          return null;
+        },
+      },
+    }),
+    { clock: systemClock, log: silentLog },
+  );
+  const hostPort = await host.listen('127.0.0.1', 0, 'the host of the test');
+  const port = await freePorts(2);
+  const file = path.join(dir, 'config');
+  writeFileSync(
+    file,
+    `host-name mx.test
+    log-file ${dir}/log
+    state-dir ${dir}/state
+    http-mgmt-port ${port + 1}
+    smtp-listener 127.0.0.1:${port}
+    relay-domain bounces.test
+    enable-signals yes
+    <spool ${dir}/spool>
+    </spool>
+    <signals>
+      api-key ${'a'.repeat(40)}
+      customer-id 1
+      upload-url http://127.0.0.1:9/ingest
+    </signals>
+    <source 127.0.0.1>
+      always-allow-relaying yes
+      process-x-job yes
+    </source>
+    <bounce-processor>
+      <address-list>
+        address return@bounces.test
+      </address-list>
+    </bounce-processor>
+    <feedback-loop-processor>
+      <address-list>
+        address fbl@bounces.test
+      </address-list>
+    </feedback-loop-processor>
+    <domain *>
+      smtp-hosts [127.0.0.1]:${hostPort}
+      use-starttls no
+    </domain>
+    <acct-file ${dir}/acct/acct.csv>
+      records rb, rs, f
+      record-fields rb *,jobId,matched,matchedRcpt
+      record-fields rs *,jobId,matched,matchedRcpt
+      record-fields f *,jobId,matched,matchedRcpt
+    </acct-file>`,
+  );
+  let program: Program | null = null;
+  t.after(async () => {
+    program?.process.kill('SIGKILL');
+    await host.close(0);
+  });
+  const up = async () => {
+    program = new Program(['mta', '--config', file]);
+    await program.says('listens on');
+    return program;
+  };
+  const send = async (from: string, to: string, content: string) => {
+    const connected = await connectSmtp({ host: '127.0.0.1', port, heloName: 'client.test' });
+    assert.ok(connected.ok);
+    const { client } = connected;
+    const result = await client.send({
+      from,
+      recipients: [{ address: to }],
+      content: Buffer.from(content, 'latin1'),
+    });
+    assert.equal(result.data?.code, 250);
+    return client;
+  };
+  await up();
+  const first = await send(
+    'return@bounces.test',
+    'kim@rd.test',
+    'From: n@brand.test\r\nX-Job: spring\r\nSubject: s\r\n\r\nx\r\n',
+  );
+  await first.quit();
+  await until(() => taken.length === 1);
+  const header = taken[0]!.slice(0, taken[0]!.indexOf('\r\n\r\n'));
+  const report = (type: string, part: string, fields: string) =>
+    `From: <>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=${type}; boundary=b\r\n\r\n--b\r\nContent-Type: ${part}\r\n\r\n${fields}\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n${header}\r\n\r\nx\r\n--b--\r\n`;
+  const dsn = (action: string, status: string) =>
+    report(
+      'delivery-status',
+      'message/delivery-status',
+      `Reporting-MTA: dns; mx.rd.test\r\n\r\nFinal-Recipient: rfc822; kim@rd.test\r\nAction: ${action}\r\nStatus: ${status}`,
+    );
+  const complaint = report(
+    'feedback-report',
+    'message/feedback-report',
+    'Feedback-Type: abuse\r\nUser-Agent: T/1\r\nVersion: 1',
+  );
+  for (const [to, content] of [
+    ['return@bounces.test', dsn('delayed', '4.4.1')],
+    ['return@bounces.test', dsn('failed', '5.1.1')],
+    ['return@bounces.test', dsn('failed', '5.1.1')],
+    ['fbl@bounces.test', complaint],
+    ['fbl@bounces.test', complaint],
+  ] as const) {
+    await send('', to, content);
+    program!.process.kill('SIGKILL');
+    await program!.finished;
+    await up();
+  }
+  const rows: string[] = [];
+  const read = async () => {
+    rows.length = 0;
+    for (const name of readdirSync(path.join(dir, 'acct'))) {
+      for await (const row of csvRows(path.join(dir, 'acct', name))) {
+        rows.push(
+          ['type', 'rcpt', 'matched', 'matchedRcpt', 'jobId'].map((column) => row.get(column)).join(' '),
+        );
+      }
+    }
+    return rows.length;
+  };
+  await until(async () => (await read()) >= 5);
+  const { code, stderr } = await program!.stop();
+  assert.equal(code, 0, stderr);
+  await read();
+  assert.deepEqual(rows, [
+    'rs kim@rd.test yes kim@rd.test spring',
+    'rb kim@rd.test yes kim@rd.test spring',
+    'rb kim@rd.test repeated  ',
+    'f  yes kim@rd.test spring',
+    'f  repeated  ',
+  ]);
+  const files = readdirSync(path.join(dir, 'state', 'sparkpost'), { recursive: true, withFileTypes: true });
+  const events = files
+    .filter((entry) => entry.isFile() && entry.name.startsWith('sp1-'))
+    .flatMap((entry) => readFileSync(path.join(entry.parentPath, entry.name), 'utf8').split('\n'))
+    .filter((line) => line !== '')
+    .map(
+      (line) => (JSON.parse(line) as { msys: { message_event: Record<string, string> } }).msys.message_event,
+    );
+  const of = (type: string) => events.filter((event) => event.type === type);
+  assert.equal(of('outofband').length, 1);
+  assert.equal(of('feedback').length, 1);
+  assert.deepEqual(
+    [of('outofband')[0]!.rcpt_to, of('outofband')[0]!.campaign_id, of('outofband')[0]!.bounce_class],
+    ['kim@rd.test', 'spring', '10'],
+  );
+  assert.equal(of('feedback')[0]!.message_id, of('reception')[0]!.message_id);
+  assert.equal(new Set(events.map(({ event_id }) => event_id)).size, events.length);
+});

@@ -13,6 +13,8 @@ export interface Disk {
   list(folder: string): string[];
   /** Permission bits of a file, or null where there are none. */
   mode(file: string): number | null;
+  /** Changes whenever the file does; null when that cannot be told. */
+  stamp?(file: string): string | null;
 }
 
 export const realDisk: Disk = {
@@ -28,6 +30,12 @@ export const realDisk: Disk = {
     return statSync(file, { throwIfNoEntry: false }) !== undefined;
   },
   list: (folder) => readdirSync(folder),
+  stamp(file) {
+    const stat = statSync(file, { throwIfNoEntry: false, bigint: true });
+    // A time of a moment ago may be that of the next change, too.
+    if (!stat?.isFile() || Date.now() - Number(stat.mtimeMs) < 2_000) return null;
+    return `${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs}`;
+  },
   mode(file) {
     if (process.platform === 'win32') return null;
     return statSync(file, { throwIfNoEntry: false })?.mode ?? null;

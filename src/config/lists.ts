@@ -72,6 +72,16 @@ export interface SignalsFilter {
   readonly origin: Origin;
 }
 
+/** What an address file holds; the lists that name it share it. */
+interface FileEntries {
+  readonly addresses: Set<string>;
+  readonly locals: Set<string>;
+}
+
+/** Files as they were read last: one with a million addresses is not read at every reload. */
+const filesRead = new Map<string, { readonly stamp: string; readonly entries: FileEntries }>();
+const MOST_FILES = 200;
+
 /** A set of addresses, local parts, domains and regexes. */
 export class AddressList {
   readonly name: string;
@@ -80,13 +90,19 @@ export class AddressList {
   readonly #locals = new Set<string>();
   readonly #domains = new Set<string>();
   readonly #patterns: Pattern[] = [];
+  readonly #files: FileEntries[] = [];
 
   constructor(name: string, origin: Origin) {
     this.name = name;
     this.origin = origin;
   }
 
-  /** Adds an entry of an address file: an address or a local part. */
+  /** Adds all that an address file holds. */
+  addFile(entries: FileEntries): void {
+    if (entries.addresses.size + entries.locals.size > 0) this.#files.push(entries);
+  }
+
+  /** Adds an address or a local part. */
   addEntry(entry: string): void {
     (entry.includes('@') ? this.#addresses : this.#locals).add(foldAddress(entry));
   }
@@ -101,17 +117,20 @@ export class AddressList {
   }
 
   get isEmpty(): boolean {
-    return this.#addresses.size + this.#locals.size + this.#domains.size + this.#patterns.length === 0;
+    const own = this.#addresses.size + this.#locals.size + this.#domains.size + this.#patterns.length;
+    return own + this.#files.length === 0;
   }
 
   /** Whether `local@domain` is in the list, in any case. */
   matches(address: string): boolean {
     const folded = foldAddress(address);
     const at = folded.lastIndexOf('@');
+    const local = at < 0 ? folded : folded.slice(0, at);
     return (
       this.#addresses.has(folded) ||
       this.#domains.has(folded.slice(at + 1)) ||
-      this.#locals.has(at < 0 ? folded : folded.slice(0, at)) ||
+      this.#locals.has(local) ||
+      this.#files.some(({ addresses, locals }) => addresses.has(folded) || locals.has(local)) ||
       this.#patterns.some((p) => p.test(address))
     );
   }
@@ -140,6 +159,20 @@ function* entriesOf(text: string): Generator<string> {
   }
 }
 
+function fileEntries(file: string, disk: Disk): FileEntries {
+  const stamp = disk.stamp?.(file) ?? null;
+  const known = filesRead.get(file);
+  if (known && known.stamp === stamp) return known.entries;
+  const entries: FileEntries = { addresses: new Set(), locals: new Set() };
+  for (const entry of entriesOf(disk.readFile(file))) {
+    (entry.includes('@') ? entries.addresses : entries.locals).add(foldAddress(entry));
+  }
+  filesRead.delete(file);
+  // Stamped before it was read: what changed meanwhile has another stamp.
+  if (stamp !== null && filesRead.size < MOST_FILES) filesRead.set(file, { stamp, entries });
+  return entries;
+}
+
 /** Reads the lines of an `<address-list>` into `list`. */
 export function fillAddressList(list: AddressList, block: Block, disk: Disk, findings: Findings): void {
   for (const { name, line } of block.rules) {
@@ -148,7 +181,7 @@ export function fillAddressList(list: AddressList, block: Block, disk: Disk, fin
     else if (name === 'address-file') {
       const file = line.value as string;
       try {
-        for (const entry of entriesOf(disk.readFile(file))) list.addEntry(entry);
+        list.addFile(fileEntries(file, disk));
       } catch (error) {
         findings.error(line.origin, `address-file: ${file} cannot be read: ${(error as Error).message}`, {
           text: path.basename(file),

@@ -1,54 +1,47 @@
-import { once } from 'node:events';
-import { type AddressInfo, connect, createServer } from 'node:net';
-import { type TestContext, test } from 'node:test';
-import { connect as connectTls } from 'node:tls';
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import path from 'node:path';
+import { test } from 'node:test';
 import { good } from '../../config/testing.ts';
 import { silentLog } from '../../system/log.ts';
 import { folder } from '../testing.ts';
-import { openChannels } from './channels.ts';
+import { type Channel, controlSocketPath, openChannels } from './channels.ts';
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
+function ask(socketPath: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    request({ socketPath, path: '/' }, (response) => {
+      let text = '';
+      response.on('data', (piece) => {
+        text += piece;
+      });
+      response.on('end', () => resolve(text));
+    })
+      .on('error', reject)
+      .end();
+  });
 }
 
-/** Channels with time limits that a test can wait for. */
-async function channels(t: TestContext): Promise<number> {
-  const port = await freePort();
-  const config = good(`http-mgmt-port ${port}\nstate-dir ${folder(t)}\nhttp-access 127.0.0.1 admin`);
-  const opened = await openChannels(
-    config,
-    { config: () => config, log: silentLog },
-    (_, response) => void response.end('yes'),
-    {
-      maxHeaderSize: 16 * 1024,
-      requestTimeout: 300,
-      headersTimeout: 200,
-      connectionsCheckingInterval: 50,
-      handshakeTimeout: 200,
-    },
+test('the control socket is this user’s alone; one that a killed server left behind is replaced', async (t) => {
+  const dir = folder(t);
+  const file = controlSocketPath(dir)!;
+  assert.equal(file, path.join(dir, 'control.sock'));
+  // What lies there is no server.
+  writeFileSync(file, '');
+  chmodSync(file, 0o644);
+  const config = good(`http-mgmt-port 0\nstate-dir ${dir}`);
+  const tools = { config: () => config, log: silentLog };
+  const channels = await openChannels(config, tools, (_request, response, channel: Channel) =>
+    response.end(channel),
   );
-  t.after(() => opened.close());
-  return port;
-}
+  t.after(() => channels.close());
+  assert.equal(channels.port, null);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.ok(statSync(file).isSocket());
+  assert.equal(await ask(file), 'control');
+  assert.ok(!existsSync(path.join(dir, 'webmon.pem')), 'no certificate is made for a port that is off');
+});
 
-test('a request that never ends is cut, in clear and inside TLS, and so is a handshake', async (t) => {
-  const port = await channels(t);
-  const clear = connect(port, '127.0.0.1');
-  const handshake = connect(port, '127.0.0.1');
-  const inside = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false });
-  const closed = [clear, handshake, inside].map(
-    (socket) => new Promise((resolve) => socket.on('error', () => {}).once('close', resolve)),
-  );
-  for (const socket of [clear, handshake, inside]) {
-    socket.resume();
-    t.after(() => socket.destroy());
-  }
-  clear.write('GET / HTTP/1.1\r\nX: ');
-  inside.write('GET / HTTP/1.1\r\nX: ');
-  handshake.write('\x16');
-  await Promise.all(closed);
+test('a path that is too long for a socket is told apart, not cut off', () => {
+  assert.equal(controlSocketPath(`/${'x'.repeat(120)}`), null);
 });

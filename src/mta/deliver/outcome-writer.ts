@@ -324,6 +324,7 @@ function pendingIn(
     attempts,
     holdUntil,
     priority: item.priority,
+    size: item.size,
     ...(item.job === '' ? {} : { job: item.job }),
     ...(item.windows === null ? {} : { windows: item.windows }),
   };

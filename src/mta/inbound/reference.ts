@@ -3,7 +3,7 @@
  * field, which reports bring back in the headers they enclose, carries the message's SparkPost id and a short keyed
  * signature. A report that quotes an id we did not sign is about somebody else's mail.
  */
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 
 /** `SPOOLID.BASE.SIGNATURE`: 16 and 20 hexadecimal digits, then 12. */
 const REFERENCE = /\b([0-9a-f]{16})\.([0-9a-f]{20})([sm])\.([0-9a-f]{12})\b/;
@@ -17,10 +17,11 @@ export interface Reference {
 }
 
 export class ReferenceSigner {
-  readonly #key: Buffer;
+  readonly #key: KeyObject;
 
   constructor(key: Buffer) {
-    this.#key = key;
+    // Made once: from bytes, each signature would make it anew.
+    this.#key = createSecretKey(key);
   }
 
   /** The id for a Received field. `single`: the message has one recipient, whose id is the base itself. */

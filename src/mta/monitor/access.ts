@@ -1,6 +1,7 @@
 /** Who may do what on the management port (management guide, section 8.3). */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
 import { type Config, cidrContains, ipBytes } from '../../config/index.ts';
 
 /** In rising order: each may do what those before it may. */
@@ -13,6 +14,19 @@ export interface Access {
   readonly denyLogs: boolean;
   /** Shown by a key and not by an address alone: no browser sends it by itself. */
   readonly byKey: boolean;
+}
+
+/**
+ * Whether a request names a host that is ours: an address, `localhost`, or one of `host-name`. A page elsewhere may
+ * point a name of its own at this machine (DNS rebinding) and would then read answers as if it were ours; from this
+ * machine itself, where `http-access` usually trusts, that is refused.
+ */
+export function namesUs(config: Config, client: string, host: string | undefined): boolean {
+  const loopback = client === '::1' || client.replace(/^::ffff:/, '').startsWith('127.');
+  if (!loopback || host === undefined) return true;
+  const name = host.replace(/:\d{1,5}$/, '').toLowerCase();
+  if (name === 'localhost' || isIP(name.replace(/^\[|\]$/g, '')) !== 0) return true;
+  return config.hostNames.some((ours) => ours.toLowerCase() === name);
 }
 
 export function atLeast(level: Level, needed: Level): boolean {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { get as httpGet } from 'node:http';
 import { get as httpsGet } from 'node:https';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -414,4 +415,18 @@ test('a plain visitor is sent to HTTPS, which the same port speaks', async (t) =
     response.on('end', () => resolve(text));
   }).on('error', reject);
   assert.match(await promise, /"name":"Posthorn"/);
+});
+
+test('a name that is not ours, pointed at this machine by somebody else, gets nothing', async (t) => {
+  const { port, ask } = await monitor(t);
+  const status = (host: string) =>
+    new Promise<number | undefined>((resolve, reject) => {
+      httpGet({ host: '127.0.0.1', port, path: '/status', headers: { Host: host } }, (response) => {
+        response.resume();
+        resolve(response.statusCode);
+      }).on('error', reject);
+    });
+  assert.equal(await status('evil.example:8080'), 403);
+  for (const ours of ['localhost', `127.0.0.1:${port}`, '[::1]']) assert.equal(await status(ours), 200, ours);
+  assert.equal((await ask('/status')).status, 200);
 });

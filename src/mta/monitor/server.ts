@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os';
 import type { Config } from '../../config/index.ts';
 import type { Clock } from '../../system/clock.ts';
 import { type Log, logTime } from '../../system/log.ts';
-import { type Access, accessOf, atLeast, csrf, type Level } from './access.ts';
+import { type Access, accessOf, atLeast, csrf, type Level, namesUs } from './access.ts';
 import { CONTENT_TYPES, type Format, Many, printFailure } from './answer.ts';
 import { type Channel, type Channels, openChannels } from './channels.ts';
 import { type CommandResult, printResult, printWebResult } from './command.ts';
@@ -93,6 +93,11 @@ async function handle(
     request.resume();
     deps.log.warn('management access refused', { client, path });
     return send(response, 403, early, printFailure('http-access gives your address no access', early));
+  }
+  if (channel !== 'control' && !namesUs(deps.config(), client, request.headers.host)) {
+    request.resume();
+    deps.log.warn('management request for another host refused', { client, host: request.headers.host });
+    return send(response, 403, early, printFailure('this host is asked by its own name or address', early));
   }
   if (request.method !== 'GET' && request.method !== 'HEAD' && request.method !== 'POST') {
     request.resume();

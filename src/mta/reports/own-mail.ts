@@ -114,6 +114,7 @@ export class OwnMailMaker {
         attempts: 0,
         holdUntil: 0,
         priority: PRIORITY,
+        size: content.length,
       }),
     );
     const outcomes = envelope.recipients.map(

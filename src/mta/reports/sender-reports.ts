@@ -92,7 +92,7 @@ export class SenderReports {
   #isPassedOn(queue: { domain: string; vmta: string }, { action, attempt }: Delivered): boolean {
     if (action !== 'relayed' || attempt.transport !== 'smtp') return false;
     if (this.#config().queue(queue.domain, queue.vmta).get('ignore-dsn')) return false;
-    return attempt.esmtp.some((keyword) => /^DSN\b/i.test(keyword));
+    return attempt.esmtp.some((keyword) => /^DSN(?:\s|$)/i.test(keyword));
   }
 
   #line(

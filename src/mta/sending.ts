@@ -100,7 +100,9 @@ export function createSending(deps: SendingDeps): Sending {
       notices.mode(queue, mode, why);
     },
     onSource(queue, address, disabled, why, until) {
-      log.info(`source ${address} is ${disabled ? 'disabled' : 'enabled'} for ${queue.name}: ${why}`);
+      if (config().queue(queue.domain, queue.vmta).get('log-disabled-ips')) {
+        log.info(`source ${address} is ${disabled ? 'disabled' : 'enabled'} for ${queue.name}: ${why}`);
+      }
       notices.source(queue, address, disabled, why, until);
     },
     onMoved: (items, queue) => outcomes.moved(queue, items),

@@ -48,7 +48,7 @@ export const domainHandlingDirectives = {
     tier: 'rare',
     section: '3.3.10.7',
     summary: 'Log when source addresses are switched off.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'log-messages': {
     scopes: ['domain'],

@@ -102,7 +102,7 @@ export const domainRetryDirectives = {
     tier: 'rare',
     section: '3.3.10.47',
     summary: 'When a source address comes back by itself.',
-    effect: notReadYet,
+    effect: 'honoured',
   },
   'reroute-to-virtual-mta': {
     scopes: ['domain'],

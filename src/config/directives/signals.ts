@@ -43,7 +43,7 @@ export const signalsDirectives = {
     tier: 'core',
     section: 'maintenance releases after 5.0r1; set-up guides for Signals and migration',
     summary: 'Account number in tracked links.',
-    effect: notReadYet,
+    effect: { none: 'required as in PowerMTA; links of our own tracker do not carry it' },
   },
   'tracking-domain': {
     scopes: ['signals'],

@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet } from '../declaration.ts';
+import type { Declarations } from '../declaration.ts';
 import { addresses } from '../values/network.ts';
 import { booleanOrInterval, interval, intervals } from '../values/quantities.ts';
 import { boolean, name } from '../values/scalars.ts';

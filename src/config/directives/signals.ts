@@ -1,4 +1,4 @@
-import { type Declarations, notReadYet } from '../declaration.ts';
+import type { Declarations } from '../declaration.ts';
 import { domainMaybePort, url } from '../values/network.ts';
 import { size } from '../values/quantities.ts';
 import { signalsRule } from '../values/rules.ts';

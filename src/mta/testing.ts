@@ -277,7 +277,10 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
   const stop = async () => {
     if (stopped) return;
     stopped = true;
-    await sending.stop((done) => done);
+    // Programs that do not end are killed after a moment; then all is waited for.
+    await sending.stop((done) => Promise.race([done, wait(200)]));
+    await dispatcher.drained();
+    await outcomes.settled();
     await spool.close();
   };
   t.after(stop);

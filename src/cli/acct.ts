@@ -4,7 +4,7 @@ import { printStats, readStatsCall } from '../mta/accounting/tools/stats.ts';
 import { systemClock } from '../system/clock.ts';
 import { printable } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
-import { guarded } from './main.ts';
+import { guarded } from './guarded.ts';
 import { version } from './version.ts';
 
 const findHelp = `Usage: posthorn acct find [options] FILE...        (also: pmtaacctfind)

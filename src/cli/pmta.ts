@@ -11,7 +11,7 @@ import { COMMANDS } from '../mta/monitor/commands.ts';
 import { systemClock } from '../system/clock.ts';
 import { UserError } from '../system/user-error.ts';
 import { defaultConfigFile } from './default-config-file.ts';
-import { guarded } from './main.ts';
+import { guarded } from './guarded.ts';
 import { completionScript } from './pmta-completion.ts';
 
 const TIMEOUT_MS = 300_000;

@@ -8,7 +8,7 @@ import { UserError } from '../system/user-error.ts';
 import type { OutcomeWriter } from './deliver/outcome-writer.ts';
 import { localStatus } from './deliver/status.ts';
 import { Trace, type Traces } from './deliver/trace.ts';
-import type { Control } from './monitor/commands.ts';
+import type { Control } from './monitor/control.ts';
 import type { CountersView } from './monitor/counters.ts';
 import type { Destinations } from './monitor/destinations.ts';
 import type { Pauses } from './monitor/pauses.ts';

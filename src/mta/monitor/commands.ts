@@ -1,11 +1,5 @@
-/** Every command of the management interface, and what they work on. */
-import type { Config } from '../../config/index.ts';
-import type { PrecachedDomain } from '../../dns/index.ts';
-import type { Clock } from '../../system/clock.ts';
-import type { TraceOptions } from '../deliver/trace.ts';
-import type { Queue } from '../queue/queue.ts';
-import type { Scheduler } from '../queue/scheduler.ts';
-import type { Command, CommandResult } from './command.ts';
+/** Every command of the management interface. */
+import type { Command } from './command.ts';
 import { jobCommands } from './commands/jobs.ts';
 import { listCommands } from './commands/lists.ts';
 import { messageCommands } from './commands/messages.ts';
@@ -13,50 +7,7 @@ import { queueCommands } from './commands/queues.ts';
 import { serverCommands } from './commands/server.ts';
 import { toolCommands } from './commands/tools.ts';
 import { traceCommand } from './commands/trace.ts';
-import type { Destinations } from './destinations.ts';
-import type { Pauses } from './pauses.ts';
-import type { QueueEvents } from './queue-events.ts';
-import type { RecipientActions } from './recipients.ts';
-import type { StatusSources } from './status.ts';
-
-/** The running server as an operator may look at and change it. */
-export interface Control {
-  readonly config: () => Config;
-  readonly scheduler: Scheduler;
-  /** Something may be delivered now that could not before. */
-  readonly kick: () => void;
-  readonly pauses: Pauses;
-  readonly events: QueueEvents;
-  readonly destinations: Destinations;
-  readonly recipients: RecipientActions;
-  readonly status: StatusSources;
-  /** Figures of our own for supervising programs. */
-  readonly counters: () => {
-    readonly totals: Readonly<Record<string, number>>;
-    readonly backlog: { readonly outcomes: number; readonly eventFiles: number };
-  };
-  /** Domains whose routing data are kept fresh. */
-  readonly precached: () => readonly PrecachedDomain[];
-  /** Brings the configuration's files into force, the main file replaced by `newText` when that is given. */
-  readonly reload: (newText?: string) => Promise<CommandResult>;
-  /** Forgets what DNS said about a domain; `*` for all. */
-  readonly clearDns: (domain: string) => void;
-  /** Begins new accounting files, or one; the paths that were rotated. */
-  readonly rotateAccounting: (file: string | undefined) => Promise<readonly string[]>;
-  readonly rotateLog: () => Promise<void>;
-  readonly resetCounters: () => void;
-  readonly clock: Clock;
-  /**
-   * Tries a queue now and takes its next connection down. Null when there was none in time, 'busy' when somebody else
-   * traces this queue.
-   */
-  readonly trace: (
-    queue: Queue,
-    retryRecipients: boolean,
-    options: TraceOptions,
-  ) => Promise<readonly string[] | 'busy' | null>;
-  readonly logTrace: (lines: readonly string[]) => void;
-}
+import type { Control } from './control.ts';
 
 export const COMMANDS: readonly Command<Control>[] = [
   ...serverCommands,

@@ -1,6 +1,6 @@
 /** `/metrics`: the server's figures in Prometheus' text format 0.0.4. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import type { Control } from './commands.ts';
+import type { Control } from './control.ts';
 import type { LabelledCounts, OutcomeCounts } from './destinations.ts';
 import { bytesOf } from './lists.ts';
 

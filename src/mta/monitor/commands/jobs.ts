@@ -1,6 +1,6 @@
 /** Commands about jobs: hold what belongs to one in whatever queue it lies (management guide, section 5). */
 import type { Command } from '../command.ts';
-import type { Control } from '../commands.ts';
+import type { Control } from '../control.ts';
 
 /** Job ids are kept as they are written, without blanks and control characters. */
 const JOB_ID = /^[^\s\p{Cc}]{1,500}$/u;

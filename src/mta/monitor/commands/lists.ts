@@ -3,7 +3,7 @@ import { logTime } from '../../../system/log.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { JsonOnly, Many } from '../answer.ts';
 import type { Command, CommandCall, CommandResult } from '../command.ts';
-import type { Control } from '../commands.ts';
+import type { Control } from '../control.ts';
 import { domainList, jobList, queueList, queueTree, type Selection, type Sort, vmtaList } from '../lists.ts';
 import { queuePattern } from '../queue-pattern.ts';
 import { settingsText, settingsTree } from '../settings.ts';

@@ -5,7 +5,7 @@ import { describeHold, type HoldReason } from '../../queue/hold.ts';
 import type { Queue, QueuedRecipient } from '../../queue/queue.ts';
 import { Many, type Tree } from '../answer.ts';
 import type { Command, CommandResult } from '../command.ts';
-import type { Control } from '../commands.ts';
+import type { Control } from '../control.ts';
 import { queuePattern } from '../queue-pattern.ts';
 import type { RecipientFilter } from '../recipients.ts';
 

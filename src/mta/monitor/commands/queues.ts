@@ -3,7 +3,7 @@ import { isIP } from 'node:net';
 import { parseInterval } from '../../../config/index.ts';
 import type { Queue } from '../../queue/queue.ts';
 import type { Command, CommandResult } from '../command.ts';
-import type { Control } from '../commands.ts';
+import type { Control } from '../control.ts';
 import { queuePattern } from '../queue-pattern.ts';
 
 function matching({ scheduler }: Control, pattern: string): Queue[] {

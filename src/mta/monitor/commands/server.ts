@@ -2,7 +2,7 @@
 import { logTime } from '../../../system/log.ts';
 import { Many } from '../answer.ts';
 import type { Command } from '../command.ts';
-import type { Control } from '../commands.ts';
+import type { Control } from '../control.ts';
 import { domainList } from '../lists.ts';
 import { statusTree } from '../status.ts';
 import { domainsText, statusText } from '../text.ts';

@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import { describeHold } from '../../queue/hold.ts';
 import type { Command, CommandCall, CommandResult } from '../command.ts';
-import type { Control } from '../commands.ts';
+import type { Control } from '../control.ts';
 import { queuePattern } from '../queue-pattern.ts';
 
 export const traceCommand: Command<Control> = {

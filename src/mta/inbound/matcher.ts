@@ -25,9 +25,9 @@ export interface Named {
 
 export class Matcher {
   readonly #signer: ReferenceSigner;
-  readonly #spool: Pick<Spool, 'sent' | 'envelope'>;
+  readonly #spool: Pick<Spool, 'sent' | 'envelope' | 'pending'>;
 
-  constructor(signer: ReferenceSigner, spool: Pick<Spool, 'sent' | 'envelope'>) {
+  constructor(signer: ReferenceSigner, spool: Pick<Spool, 'sent' | 'envelope' | 'pending'>) {
     this.#signer = signer;
     this.#spool = spool;
   }
@@ -70,7 +70,9 @@ export class Matcher {
     if (sent) return sent;
     const envelope = this.#spool.envelope(spoolId);
     const index = envelope?.recipients.findIndex((one) => one.messageId === messageId) ?? -1;
-    if (!envelope || index < 0) return null;
+    // One that is settled and was not sent has failed here: its bounce is recorded, and a report of ours that comes
+    // back to us says nothing more.
+    if (!envelope || index < 0 || !this.#spool.pending(spoolId, index)) return null;
     const facts = factsFor(envelope, index);
     return {
       messageId,

@@ -75,14 +75,14 @@ type BounceReport = PatternReport<DeliveryReport> & { readonly originator?: stri
 
 export class ReportReader {
   readonly #matcher: Matcher;
-  readonly #spool: Pick<Spool, 'sent' | 'envelope'>;
+  readonly #spool: Pick<Spool, 'sent' | 'envelope' | 'pending'>;
   readonly #forwards = new Forwards();
   readonly #deliveryReport = once(readDeliveryReport);
   readonly #complaint = once(readComplaint);
   /** What is being stored as reported right now. */
   readonly #underWay = new Set<string>();
 
-  constructor(references: ReferenceSigner, spool: Pick<Spool, 'sent' | 'envelope'>) {
+  constructor(references: ReferenceSigner, spool: Pick<Spool, 'sent' | 'envelope' | 'pending'>) {
     this.#matcher = new Matcher(references, spool);
     this.#spool = spool;
   }

@@ -44,6 +44,11 @@ export class Departures {
     return null;
   }
 
+  /** Whether the removal of this one is being written. */
+  isLeaving(spoolId: string, index: number): boolean {
+    return this.#open.get(spoolId)?.removing.has(index) ?? false;
+  }
+
   /** These are being removed in one transaction. Answers which messages it empties. */
   begin(done: readonly Departing[]): { emptied: string[]; settledBy(written: Promise<void>): void } {
     const touched = new Map<string, { open: Open; indexes: number[] }>();

@@ -285,6 +285,11 @@ export class Spool {
     return value && { spoolId, index, ...value };
   }
 
+  /** Whether this recipient is done and that is not on disk yet; `pending` still answers it. */
+  isLeaving(spoolId: string, index: number): boolean {
+    return this.#departures.isLeaving(spoolId, index);
+  }
+
   /** Delay notices due at `now`, earliest first. A recipient that is settled meanwhile may still be among them. */
   delayNotices(now: number, limit: number): DelayNotice[] {
     const due = this.#delays.getKeys({ end: [now + 1] as unknown as DelayKey, limit });

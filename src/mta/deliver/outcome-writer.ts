@@ -232,8 +232,11 @@ export class OutcomeWriter {
   /** Writes down that recipients now wait in another queue (`reroute-to-virtual-mta`, a roll-up). */
   moved(queue: Queue, items: readonly QueuedRecipient[]): void {
     const settlements = items.map((item): Settlement => {
-      const { attempts, holdUntil } = item;
-      return { spoolId: item.spoolId, index: item.index, state: pendingIn(queue, item, attempts, holdUntil) };
+      const { spoolId, index, attempts, holdUntil } = item;
+      // What the last attempt was told stays true, and a report may want it.
+      const lastReply = this.#deps.spool.pending(spoolId, index)?.lastReply;
+      const state = { ...pendingIn(queue, item, attempts, holdUntil), ...(lastReply && { lastReply }) };
+      return { spoolId, index, state };
     });
     void this.#write(settlements, [], NOTHING, () => {});
   }

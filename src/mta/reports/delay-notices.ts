@@ -84,6 +84,11 @@ export class DelayNotices {
     const told: { notice: DelayNotice; next: number | null }[] = [];
     const queues = new Map<string, { envelope: Envelope; item: PendingRecipient }[]>();
     for (const notice of due) {
+      if (spool.isLeaving(notice.spoolId, notice.index)) {
+        // It has its outcome. Looked at once more: the disk may refuse that, and a kill may forget it.
+        told.push({ notice, next: clock.now() + LONGEST_SLEEP_MS });
+        continue;
+      }
       const item = spool.pending(notice.spoolId, notice.index);
       const envelope = item && spool.envelope(notice.spoolId);
       const every = item ? config().queue(item.domain, item.vmta).get('notify-of-delay-every') : Infinity;

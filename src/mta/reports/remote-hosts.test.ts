@@ -3,13 +3,15 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { readDeliveryReport } from '../../mail/delivery-report.ts';
 import { deliveryTo, type RemoteHostOptions, remoteHost } from '../deliver/remote-host.testing.ts';
+import { queuedRecipient } from '../queue/queued-recipient.ts';
 import type { DeliveryUnderTest } from '../testing.ts';
 import { ownMail, stored } from './reports.testing.ts';
 
 /** Mail goes to a host that answers so; reports, to brand.test, wait. */
 async function sendingTo(t: TestContext, host: RemoteHostOptions, settings = '') {
   const remote = await remoteHost(t, host);
-  const config = '<domain brand.test>\nsmtp-hosts [127.0.0.1]:1\nretry-after 30d\n</domain>';
+  const config =
+    '<domain brand.test>\nsmtp-hosts [127.0.0.1]:1\nretry-after 30d\nbounce-after 60d\n</domain>';
   const mta = await deliveryTo(t, [remote], { settings, config, reports: true });
   return { mta, remote };
 }
@@ -164,4 +166,20 @@ test('D7.5: bounce-after: one report of what expired, with the last reply and it
       remoteMta: '127.0.0.1',
     },
   ]);
+});
+
+test('a recipient that was moved to another queue, or in it, keeps its last reply for the report of its expiry', async (t) => {
+  const answer = refuse('450 4.2.1 later');
+  const { mta } = await sendingTo(t, { answer }, 'bounce-after 12m\nretry-recipients-after 30m');
+  const { spoolId } = await mta.submit(['kim@a.test']);
+  await mta.quiet();
+  const queue = mta.scheduler.find('a.test', '{default}')!;
+  mta.outcomes.moved(queue, [queuedRecipient({ ...mta.spool.pending(spoolId, 0)!, size: 70 })]);
+  await mta.outcomes.settled();
+  assert.equal(mta.spool.pending(spoolId, 0)!.size, 70);
+  await mta.advance(40 * 60_000);
+  assert.deepEqual(
+    reports(mta).map(({ read }) => read.recipients.map(({ diagnostic }) => diagnostic)),
+    [['smtp;450 4.2.1 later']],
+  );
 });

@@ -70,7 +70,8 @@ console.log(
 
 const source = path.join(root, 'bin/posthorn.js');
 await measure('from source', 'd0', source);
-await measure('compiled package', 'd1', compiledPackage());
+// The connections of the first run have deferred the heads of the first twenty queues; the next ones are first now.
+await measure('compiled package', 'd20', compiledPackage());
 process.exit(0);
 
 /** Builds what `npm pack` would take, and puts it next to nothing else, so that it runs compiled. */

@@ -34,9 +34,8 @@ export async function prepareSecrets(dataDir: string): Promise<DemoSecrets> {
     const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
     return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   });
-  const password = await madeOnce(path.join(dir, 'password'), async () =>
-    randomBytes(18).toString('base64url'),
-  );
+  // Hexadecimal: a password that begins with a dash would be an option to the programs it is handed to.
+  const password = await madeOnce(path.join(dir, 'password'), async () => randomBytes(16).toString('hex'));
   const der = createPublicKey(dkim).export({ type: 'spki', format: 'der' });
   return { password, dkimPublicKey: der.toString('base64') };
 }

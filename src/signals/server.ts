@@ -17,7 +17,8 @@ import { BATCH_DAYS } from './ingest/outcome.ts';
 import { Processor } from './ingest/processor.ts';
 import { openEmbedded, openServer } from './store/engine.ts';
 import { EventStore } from './store/event-store.ts';
-import { defaultRetention, migrate, type Retention } from './store/schema.ts';
+import { defaultRetention, type Retention } from './store/retention.ts';
+import { migrate } from './store/schema.ts';
 
 export interface SignalsOptions {
   /** Folder for everything this service keeps; made if it is not there. */

@@ -1,7 +1,7 @@
 import { Conditions } from '../search/conditions.ts';
 import { integerOf, type Query } from '../search/parameters.ts';
 import type { Engine } from '../store/engine.ts';
-import type { Dimension } from '../store/schema.ts';
+import type { Dimension } from '../store/tables/dimensions.ts';
 import { metricsWindow } from './window.ts';
 
 /** Path segment after `/metrics/` → the column whose values it lists; `null` where this service has none. */

@@ -1,6 +1,6 @@
 import { RequestError } from '../request-error.ts';
 import type { Conditions } from '../search/conditions.ts';
-import type { Dimension } from '../store/schema.ts';
+import type { Dimension } from '../store/tables/dimensions.ts';
 
 const comparators = ['eq', 'notEq', 'like', 'notLike'] as const;
 type Comparator = (typeof comparators)[number];

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { type ClickHouseClient, type ClickHouseSettings, createClient } from '@clickhouse/client';
 import { reason } from '../../system/durable-file.ts';
 import { UserError } from '../../system/user-error.ts';
+import type { Cluster } from './ddl.ts';
 
 /** Values bound to `{name:Type}` in a statement; never spliced into its text. */
 export type Parameters = Readonly<Record<string, unknown>>;
@@ -12,6 +13,8 @@ export type Parameters = Readonly<Record<string, unknown>>;
 export interface Engine {
   /** A failed write has ended for certain: no connection is between us and the engine. */
   readonly embedded: boolean;
+  /** The cluster that the tables are spread over; `null` if they are in one place. */
+  readonly cluster: Cluster;
   /** Rows of a SELECT. `JSONEachRow` forms: 64-bit integers as numbers. Throws `EngineError`. */
   read<Row>(sql: string, parameters?: Parameters): Promise<Row[]>;
   /** Runs a statement that changes something, in turn with all other writes. */
@@ -126,17 +129,20 @@ const writerSettings: ClickHouseSettings = {
 
 class LaneEngine implements Engine {
   readonly embedded: boolean;
+  readonly cluster: Cluster;
   readonly #writer: Lane;
   readonly #readers: readonly Lane[];
   readonly #afterClose: () => Promise<void>;
 
   constructor(
     embedded: boolean,
+    cluster: Cluster,
     writer: Lane,
     readers: readonly Lane[],
     afterClose: () => Promise<void> = async () => {},
   ) {
     this.embedded = embedded;
+    this.cluster = cluster;
     this.#writer = writer;
     this.#readers = readers;
     this.#afterClose = afterClose;
@@ -220,7 +226,7 @@ export async function openEmbedded(folder: string, limits: EngineLimits = defaul
   const writer = await open(writerSettings);
   const readers: Lane[] = [];
   for (let i = 0; i < READERS; i++) readers.push(await open(readerSettings(limits)));
-  return new LaneEngine(true, writer, readers, drainPending);
+  return new LaneEngine(true, null, writer, readers, drainPending);
 }
 
 function openFailure(folder: string, error: unknown): UserError {
@@ -238,8 +244,15 @@ function openFailure(folder: string, error: unknown): UserError {
   );
 }
 
-/** A ClickHouse server at `url` (`http://user:password@host:8123/database`). Throws `UserError` if it does not answer. */
-export async function openServer(url: string, limits: EngineLimits = defaultLimits): Promise<Engine> {
+/**
+ * A ClickHouse server at `url` (`http://user:password@host:8123/database`), a node of `cluster` if one is named.
+ * Throws `UserError` if it does not answer.
+ */
+export async function openServer(
+  url: string,
+  cluster: Cluster = null,
+  limits: EngineLimits = defaultLimits,
+): Promise<Engine> {
   let parsed: URL;
   try {
     parsed = new URL(url);
@@ -252,7 +265,7 @@ export async function openServer(url: string, limits: EngineLimits = defaultLimi
     new Lane(createClient({ url, clickhouse_settings: settings, max_open_connections: 1 }));
   const writer = open(writerSettings);
   const readers = Array.from({ length: READERS }, () => open(readerSettings(limits)));
-  const engine = new LaneEngine(false, writer, readers);
+  const engine = new LaneEngine(false, cluster, writer, readers);
   try {
     await engine.readForWrite('SELECT 1');
   } catch (error) {

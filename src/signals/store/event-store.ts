@@ -1,13 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { createTable, dropTable, replacePartition } from './ddl.ts';
 import type { Engine } from './engine.ts';
-import {
-  defaultRetention,
-  type EventColumn,
-  eventColumns,
-  type Rollup,
-  rollupSelect,
-  rollups,
-} from './schema.ts';
+import { defaultRetention } from './retention.ts';
+import { type EventColumn, eventColumns } from './tables/events.ts';
+import { lookupSelects } from './tables/lookups.ts';
+import { type Rollup, rollupSelect, rollups, rollupTables } from './tables/metrics.ts';
 
 /** A row of `events`. Text is '' and numbers are 0 where there is nothing; `ts` is milliseconds since the epoch. */
 export type EventRow = {
@@ -170,24 +167,11 @@ export class EventStore {
     if (!span || span.n === 0) return;
     const { from, to } = span;
     const scope = { batches, from, to };
-    const where = `ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Milli({to:Int64}, 'UTC')
-      AND batch_id IN {batches:Array(String)} AND sign = 1`;
-    await this.engine.write(
-      `INSERT INTO event_ids (h, event_id, batch_id)
-       SELECT cityHash64(event_id), event_id, batch_id FROM events WHERE ${where} AND version = 1`,
-      scope,
-    );
-    await this.engine.write(
-      `INSERT INTO messages (h, message_id, subaccount_id, injection, ts, data)
-       SELECT cityHash64(message_id), message_id, subaccount_id, type = 'injection', ts, data FROM events
-       WHERE ${where} AND type IN ('injection', 'delivery') AND message_id != ''`,
-      scope,
-    );
-    await this.engine.write(
-      `INSERT INTO orphans (h, message_id, ts, event_id)
-       SELECT cityHash64(message_id), message_id, ts, event_id FROM events WHERE ${where} AND orphan = 1`,
-      scope,
-    );
+    const where = ` AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Milli({to:Int64}, 'UTC')
+      AND batch_id IN {batches:Array(String)}`;
+    for (const [table, select] of Object.entries(lookupSelects)) {
+      await this.engine.write(`INSERT INTO ${table} ${select('events', where)}`, scope);
+    }
     for (const rollup of rollups) {
       for (const day of await this.#incompleteDays(rollup, from, to)) {
         log(`roll-up ${rollup} of ${day} is incomplete after a break; making it anew`);
@@ -215,17 +199,21 @@ export class EventStore {
   }
 
   async #rebuild(rollup: Rollup, day: number): Promise<void> {
-    const table = `${rollup}_rebuild`;
-    await this.engine.write(`DROP TABLE IF EXISTS ${table} SYNC`);
-    await this.engine.write(`CREATE TABLE ${table} AS ${rollup}`);
-    await this.engine.write(
-      `INSERT INTO ${table} ${rollupSelect(rollup, 'WHERE toYYYYMMDD(ts) = {day:UInt32}')}`,
-      {
-        day,
-      },
+    const { engine } = this;
+    const table = rollupTables.find((t) => t.name === rollup)!;
+    const fresh = { ...table, name: `${rollup}_rebuild` };
+    const drop = async () => {
+      for (const statement of dropTable(fresh, engine.cluster)) await engine.write(statement);
+    };
+    await drop();
+    for (const statement of createTable(fresh, defaultRetention, engine.cluster))
+      await engine.write(statement);
+    await engine.write(
+      `INSERT INTO ${fresh.name} ${rollupSelect(rollup, 'events', 'WHERE toYYYYMMDD(ts) = {day:UInt32}')}`,
+      { day },
     );
-    await this.engine.write(`ALTER TABLE ${rollup} REPLACE PARTITION ${Math.trunc(day)} FROM ${table}`);
-    await this.engine.write(`DROP TABLE ${table} SYNC`);
+    await engine.write(replacePartition(table, String(Math.trunc(day)), fresh, engine.cluster));
+    await drop();
   }
 
   /** Events stored, each once. */

@@ -97,7 +97,7 @@ export class DispatchLine {
     if (hold.kind === 'vmta-connections') this.#waitForCounter(queue, queue.vmtaUse.connections);
     else if (hold.kind === 'server-connections') this.#waitForCounter(queue, this.server);
     else if (hold.freesAt !== null) this.wake(queue, hold.freesAt);
-    this.#wakeForHeld(queue, now);
+    this.#wakeForHeld(queue);
   }
 
   /** Puts a queue into the line of a rate of its VMTA that gives it nothing now; says whether there is one. */
@@ -108,7 +108,7 @@ export class DispatchLine {
     gate.line.add(queue, 0);
     // Only the first of a line looks again by itself; `serve` tells the others when they are.
     if (gate.line.first() === queue) this.wake(queue, gate.freesAt(now));
-    this.#wakeForHeld(queue, now);
+    this.#wakeForHeld(queue);
     return true;
   }
 
@@ -116,7 +116,7 @@ export class DispatchLine {
   rest(queue: Queue, now: number): void {
     this.#passOn(queue);
     this.#leaveLines(queue, now);
-    this.#wakeForHeld(queue, now);
+    this.#wakeForHeld(queue);
   }
 
   /** A queue is dropped: it waits nowhere any more. */
@@ -249,8 +249,8 @@ export class DispatchLine {
     }
   }
 
-  #wakeForHeld(queue: Queue, now: number): void {
-    // A queue in retry is woken for itself; its recipients' own times matter only after that.
-    if (queue.held.size > 0 && queue.retry.retryAt <= now) this.wake(queue, queue.held.earliest);
+  #wakeForHeld(queue: Queue): void {
+    // In retry, a recipient's own time matters only after the queue's; nobody else wakes a queue that has only such.
+    if (queue.held.size > 0) this.wake(queue, Math.max(queue.held.earliest, queue.retry.retryAt));
   }
 }

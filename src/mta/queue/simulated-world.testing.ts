@@ -70,6 +70,8 @@ export interface World {
   readonly deferring: number;
   /** Part of connections that break in the middle of work. */
   readonly breaking: number;
+  /** Part of transactions with a refusal at which a rule puts the queue into retry. */
+  readonly ruled?: number;
   readonly until: number;
 }
 
@@ -254,7 +256,7 @@ export class Simulation {
         this.faults.push(`${item.spoolId} was tried after its time`);
     }
     this.at(this.now + 50 + Math.floor(this.#world.random() * 400), () => {
-      const { random, deferring, breaking } = this.#world;
+      const { random, deferring, breaking, ruled = 0 } = this.#world;
       if (random() < breaking) {
         scheduler.putBack(queue, work.items, this.now);
         this.#close(grant, use);
@@ -271,6 +273,11 @@ export class Simulation {
         scheduler.transferred(id, bytes, this.now);
       }
       this.finish(queue, done, true);
+      if (done.length < work.items.length && random() < ruled) {
+        scheduler.failed(queue, this.now, 'a rule says defer-queue', { id, stopOpen: true });
+        this.#close(grant, use);
+        return;
+      }
       this.#work(grant, use);
     });
   }

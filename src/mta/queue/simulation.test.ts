@@ -103,6 +103,7 @@ function randomWorld(seed: number): World {
     },
     deferring: 0.1,
     breaking: 0.02,
+    ruled: 0.1,
     until: 10 * DAY,
   };
 }
@@ -183,7 +184,7 @@ function unexplained(simulation: Simulation): string[] {
     if (queue.waitingSize === 0) continue;
     const holds = scheduler.explain(queue, now);
     if (holds.length === 0) faults.push(`${queue.name} waits without a reason`);
-    if (queue.ready.size === 0 || queue.connections > 0) continue;
+    if (queue.connections > 0) continue;
     const [first] = holds;
     if (first?.kind === 'next-in-line') faults.push(`${queue.name} could be delivered and is not`);
     for (const { kind, freesAt } of holds) {

@@ -94,7 +94,7 @@ function delivered(outcome: Delivered, options: EventOptions): Fields {
   return {
     type: 'delivery',
     ...ofMessage(outcome.message, outcome.recipient, options),
-    ...ofAttempt(outcome.attempt, options),
+    ...ofAttempt(outcome.attempt, outcome.message, options),
     ...waited(outcome, outcome.attempt.retries),
     outbound_tls: outcome.attempt.tlsProtocol === '' ? '0' : '1',
   };
@@ -104,7 +104,7 @@ function deferred(outcome: Deferred, options: EventOptions): Fields {
   return {
     type: 'tempfail',
     ...ofMessage(outcome.message, outcome.recipient, options),
-    ...ofAttempt(outcome.attempt, options),
+    ...ofAttempt(outcome.attempt, outcome.message, options),
     ...waited(outcome, outcome.attempt.retries),
     outbound_tls: outcome.attempt.tlsProtocol === '' ? '0' : '1',
     ...ofFailure(outcome.result, outcome.recipient.address, options),
@@ -114,7 +114,7 @@ function deferred(outcome: Deferred, options: EventOptions): Fields {
 function bounced(outcome: Bounced, options: EventOptions): Fields {
   const { message } = outcome;
   const attempt = outcome.attempt
-    ? ofAttempt(outcome.attempt, options)
+    ? ofAttempt(outcome.attempt, message, options)
     : {
         binding: message.vmta,
         binding_group: message.pool,
@@ -200,11 +200,13 @@ function ofRecipient(address: string, options: EventOptions): Fields {
   return { rcpt_to: lower, raw_rcpt_to: address === lower ? '' : address, routing_domain: domain };
 }
 
-function ofAttempt(attempt: AttemptFacts, options: EventOptions): Fields {
+function ofAttempt(attempt: AttemptFacts, message: MessageFacts, options: EventOptions): Fields {
+  // An attempt that ended before it had a connection is bound to no address.
+  const bound = attempt.sourceIp !== '' && attempt.sourceIp !== '0.0.0.0';
   return {
     binding: attempt.vmta,
-    binding_group: attempt.pool,
-    sending_ip: attempt.sourceIp || (options.sendingIp?.(attempt.vmta) ?? ''),
+    binding_group: message.pool,
+    sending_ip: bound ? attempt.sourceIp : (options.sendingIp?.(attempt.vmta) ?? ''),
     ip_address: attempt.destinationIp,
     delv_method:
       attempt.transport === 'smtp' ? (attempt.esmtp.length > 0 ? 'esmtp' : 'smtp') : attempt.transport,

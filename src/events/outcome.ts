@@ -71,7 +71,6 @@ export interface AttemptFacts {
   /** `domain/vmta` after queue-to and roll-up. */
   readonly queue: string;
   readonly vmta: string;
-  readonly pool: string;
   readonly transport: 'smtp' | 'pipe' | 'file' | 'discard' | 'http-delivery';
   /** How many tries of this recipient came before: 0 on the first. */
   readonly retries: number;

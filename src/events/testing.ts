@@ -50,7 +50,6 @@ export const sampleRecipient: RecipientFacts = {
 export const sampleAttempt: AttemptFacts = {
   queue: 'mail.example.net/mta-a',
   vmta: 'mta-a',
-  pool: 'pool-a',
   transport: 'smtp',
   retries: 1,
   sourceIp: '192.0.2.80',

@@ -65,7 +65,7 @@ export class SentMail {
         senderDomain: message.senderDomain,
         jobId: message.jobId,
         vmta: attempt.vmta,
-        pool: attempt.pool,
+        pool: message.pool,
         sendingIp: attempt.sourceIp,
         subaccountId: message.subaccountId,
         ...(message.customMessageId === '' ? {} : { customMessageId: message.customMessageId }),

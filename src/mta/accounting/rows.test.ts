@@ -258,6 +258,15 @@ test('accounting 3.4: a bounce without an attempt has empty attempt fields, and 
   assert.equal(row.get('vmta'), 'mta-a');
 });
 
+test('accounting 3.1: EHLO keywords stand without parameters; the pool is the one that the message chose', () => {
+  const outcome = sampleOutcome('delivered') as Extract<Outcome, { kind: 'delivered' }>;
+  const attempt = { ...outcome.attempt, vmta: 'elsewhere', esmtp: ['8BITMIME', 'SIZE 52428800', 'AUTH A B'] };
+  const row = record({ ...outcome, attempt, message: { ...outcome.message, pool: 'chosen' } });
+  assert.equal(row.get('dlvEsmtpAvailable'), '8BITMIME,SIZE,AUTH');
+  assert.equal(row.get('vmta'), 'elsewhere');
+  assert.equal(row.get('vmtaPool'), 'chosen');
+});
+
 test('accounting 9.1: whatever the outcome, its record is strict CSV as wide as the title', () => {
   const options = {
     records: recordTypes,

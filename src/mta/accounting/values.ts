@@ -97,14 +97,13 @@ const getters: ReadonlyMap<string, Getter> = new Map<string, Getter>(
       return p.attempt?.sourceIp || (p.type === 'tq' ? '0.0.0.0' : '');
     },
     dlvDestinationIp: (p) => p.attempt?.destinationIp ?? '',
-    dlvEsmtpAvailable: (p) => (p.type === 'tq' ? '' : (p.attempt?.esmtp.join(',') ?? '')),
+    dlvEsmtpAvailable: (p) => (p.type === 'tq' ? '' : keywords(p.attempt)),
     dlvSize: (p) => (p.outcome.kind === 'delivered' ? String(p.outcome.size) : ''),
     vmta: (p) => {
       if (p.type === 'r') return p.message!.pool || p.message!.vmta;
       return p.attempt?.vmta ?? p.message?.vmta ?? p.report?.matched?.vmta ?? '';
     },
-    vmtaPool: (p) =>
-      p.type === 'tq' ? '' : (p.attempt?.pool ?? p.message?.pool ?? p.report?.matched?.pool ?? ''),
+    vmtaPool: (p) => p.message?.pool ?? p.report?.matched?.pool ?? '',
     jobId: (p) => p.message?.jobId ?? p.report?.matched?.jobId ?? '',
     envId: (p) => p.message?.envId ?? p.report?.envId ?? '',
     queue: (p) => {
@@ -243,6 +242,11 @@ function addressInUnicode(address: string): string {
 
 function unicodeDomain(domain: string): string {
   return /xn--/i.test(domain) ? domainToUnicode(domain) : domain;
+}
+
+/** EHLO keywords without their parameters, as in `8BITMIME,SIZE`. */
+function keywords(attempt: AttemptFacts | null): string {
+  return attempt?.esmtp.map((line) => line.split(' ', 1)[0]).join(',') ?? '';
 }
 
 function hostAndIp(host: string, ip: string): string {

@@ -14,7 +14,6 @@ export function noAttempt(
   return {
     queue: queue.name,
     vmta: vmta.name,
-    pool: vmta.pool?.name ?? '',
     transport,
     sourceIp: '0.0.0.0',
     destinationIp: '',

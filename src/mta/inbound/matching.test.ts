@@ -191,7 +191,6 @@ test('what is delivered is remembered for 14 days and then forgotten, with what 
   const attempt = {
     queue: 'a.test/v',
     vmta: 'v',
-    pool: 'p',
     transport: 'smtp' as const,
     retries: 0,
     sourceIp: '192.0.2.9',
@@ -202,7 +201,7 @@ test('what is delivered is remembered for 14 days and then forgotten, with what 
       {
         kind: 'delivered',
         at: mta.clock.now(),
-        message: envelope.facts,
+        message: { ...envelope.facts, pool: 'p' },
         recipient: recipient!,
         attempt: { ...attempt, destinationIp: '', remoteHost: '', esmtp: [], tlsProtocol: '', tlsCipher: '' },
         result: { status: '2.0.0', statusText: '', diagnostic: '', category: '', bounceClass: 0 },

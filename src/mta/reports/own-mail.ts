@@ -77,7 +77,7 @@ export class OwnMailMaker {
       localIp: '',
       user: '',
       vmta: vmta?.name ?? '{default}',
-      pool: vmta?.pool?.name ?? '',
+      pool: '',
       jobId: mail.like?.jobId ?? '',
       envId: mail.like?.envId ?? '',
       headers: [],

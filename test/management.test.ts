@@ -104,6 +104,23 @@ test('list, set priority and delete find recipients by what they are', async () 
   assert.equal(await done('list', '--jobId=autumn'), '');
 });
 
+test('international names are shown to people as they write them, and may be given so', async () => {
+  assert.equal(await done('pause', 'queue', 'bücher.sink.test'), 'Queue(s) paused.\n');
+  await send('eva@xn--bcher-kva.sink.test');
+  assert.match(
+    await done('list', '--rcpt=eva@bücher.sink.test'),
+    /^bücher\.sink\.test\/vmta1 \S+ eva@bücher\.sink\.test /,
+  );
+  assert.match(await done('--dom', 'show', 'queues', '[*.]bücher.sink.test'), /^queue\[0\]\.name="bücher\./);
+  assert.match(await done('show', 'domains', 'xn--bcher-kva.sink.test'), /^ +bücher\.sink\.test +1 /m);
+  assert.match(await done('inspect', 'bücher.sink.test/vmta1'), /^bücher\.sink\.test\/vmta1 +1 .* P\b/m);
+  assert.equal(
+    await done('delete', '--queue=bücher.sink.test', '--rcpt=eva@bücher.sink.test'),
+    '1 recipient(s) deleted.\n',
+  );
+  assert.equal(await done('resume', 'queue', 'bücher.sink.test'), 'Queue(s) resumed.\n');
+});
+
 test('what senders write is escaped in every format', async () => {
   const xml = await done('--xml', 'list', '--queue=held.sink.test');
   assert.match(xml, /<header_subject>&lt;b&gt;&quot;x&quot;/);

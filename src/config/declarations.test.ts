@@ -16,6 +16,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   limit: '7',
   interval: '5m',
   'interval-list': '5m,10m',
+  'boolean-or-interval': '5m',
   size: '20M',
   rate: '90/5m',
   'data-rate': '2m/90s',

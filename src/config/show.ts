@@ -53,6 +53,8 @@ export function showValue(declaration: Named, value: unknown, text: string | nul
   switch (kind) {
     case 'interval':
       return showInterval(value as number);
+    case 'boolean-or-interval':
+      return value === 0 ? 'yes' : value === Number.POSITIVE_INFINITY ? 'no' : showInterval(value as number);
     case 'interval-list':
       return (value as number[]).map(showInterval).join(',');
     case 'size':

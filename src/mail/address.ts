@@ -118,9 +118,22 @@ export function domainToAscii(domain: string): string | null {
 
 /** The domain in U-labels for people to read; unchanged when it has none or is no domain. */
 export function domainToUnicode(domain: string): string {
+  if (!/xn--/i.test(domain)) return domain;
   const ascii = domainToAscii(domain);
-  if (ascii === null || !ascii.includes('xn--')) return domain;
+  if (ascii === null) return domain;
   return urlDomainToUnicode(ascii) || domain;
+}
+
+/** `domain/vmta` with the domain in U-labels, as records and lists show the name of a queue. */
+export function queueToUnicode(queue: string): string {
+  const slash = queue.lastIndexOf('/');
+  return slash < 0 ? queue : domainToUnicode(queue.slice(0, slash)) + queue.slice(slash);
+}
+
+/** An address with its domain in U-labels, for people to read; its local part is unchanged. */
+export function addressToUnicode(address: string): string {
+  const at = address.lastIndexOf('@') + 1;
+  return at === 0 ? address : address.slice(0, at) + domainToUnicode(address.slice(at));
 }
 
 /** The domain of an address in A-labels and lower case, '' if the text is no address. */

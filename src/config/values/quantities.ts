@@ -211,7 +211,7 @@ export const days: ValueType<number> = wordType(
 
 /** A boolean or a span: how long a message must have waited, in milliseconds; `true` is 0, `false` and `never` Infinity. */
 export const booleanOrInterval: ValueType<number> = {
-  kind: 'compound',
+  kind: 'boolean-or-interval',
   grammar: "{ BOOL | INTERVAL | 'never' }",
   words: ['yes', 'no', 'true', 'false', 'never'],
   parse(input) {

@@ -9,7 +9,7 @@ import type {
   RemoteStatus,
   StatusFacts,
 } from '../../events/outcome.ts';
-import { domainToUnicode } from '../../mail/address.ts';
+import { addressToUnicode, queueToUnicode } from '../../mail/address.ts';
 import { columnKey, type RecordType } from './columns.ts';
 import { csvRow } from './csv.ts';
 import { statusWithText } from './dsn-text.ts';
@@ -106,11 +106,7 @@ const getters: ReadonlyMap<string, Getter> = new Map<string, Getter>(
     vmtaPool: (p) => p.message?.pool ?? p.report?.matched?.pool ?? '',
     jobId: (p) => p.message?.jobId ?? p.report?.matched?.jobId ?? '',
     envId: (p) => p.message?.envId ?? p.report?.envId ?? '',
-    queue: (p) => {
-      const queue = p.outcome.kind === 'bounced' ? p.outcome.queue : (p.attempt?.queue ?? '');
-      const slash = queue.lastIndexOf('/');
-      return slash < 0 ? queue : unicodeDomain(queue.slice(0, slash)) + queue.slice(slash);
-    },
+    queue: (p) => queueToUnicode(p.outcome.kind === 'bounced' ? p.outcome.queue : (p.attempt?.queue ?? '')),
     userString: (p) => (p.message || p.type === 'tq' ? p.options.userString : ''),
     dlvTlsProtocol: (p) => (p.type === 'tq' ? '' : (p.attempt?.tlsProtocol ?? '')),
     dlvTlsCipher: (p) => (p.type === 'tq' ? '' : (p.attempt?.tlsCipher ?? '')),
@@ -215,9 +211,9 @@ export function rowMaker(
 function orig(p: Parts): string {
   // A sender, and the address of a report, may carry the recipient in VERP.
   if (p.outcome.kind === 'complaint') {
-    return addressInUnicode(withoutRecipient(p.outcome.originalSender || p.outcome.sentTo, p));
+    return addressToUnicode(withoutRecipient(p.outcome.originalSender || p.outcome.sentTo, p));
   }
-  return addressInUnicode(withoutRecipient(p.report?.sentTo ?? p.message?.sender ?? '', p));
+  return addressToUnicode(withoutRecipient(p.report?.sentTo ?? p.message?.sender ?? '', p));
 }
 
 /** A text in which the recipient may occur, as the privacy policy wants it. */
@@ -232,16 +228,7 @@ function rcpt(p: Parts): string {
 }
 
 function covered(address: string, p: Parts): string {
-  return addressInUnicode(p.options.hide ? p.options.hide.address(address) : address);
-}
-
-function addressInUnicode(address: string): string {
-  const at = address.lastIndexOf('@');
-  return at < 0 ? address : address.slice(0, at + 1) + unicodeDomain(address.slice(at + 1));
-}
-
-function unicodeDomain(domain: string): string {
-  return /xn--/i.test(domain) ? domainToUnicode(domain) : domain;
+  return addressToUnicode(p.options.hide ? p.options.hide.address(address) : address);
 }
 
 /** EHLO keywords without their parameters, as in `8BITMIME,SIZE`. */

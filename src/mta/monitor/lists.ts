@@ -1,4 +1,5 @@
 /** What waits, summed up by queue, domain, VMTA and job (management guide, sections 4.3 to 4.5). */
+import { addressToUnicode, domainToUnicode, queueToUnicode } from '../../mail/address.ts';
 import { logTime } from '../../system/log.ts';
 import { rateLimitStatus } from '../queue/hold.ts';
 import type { Queue, QueueError } from '../queue/queue.ts';
@@ -103,7 +104,7 @@ function recipientEventsOf(events: QueueEvents, queue: Queue): { rcptEvent: Many
     event,
     time: logTime(at),
     sourceIp,
-    rcpt: recipient,
+    rcpt: addressToUnicode(recipient),
     jobId: job,
     mta,
     diag: diagnosis,
@@ -127,7 +128,7 @@ export function queueList(
   for (const queue of scheduler.queues()) {
     if (queue.size === 0 || !selection.matches(queue)) continue;
     all.push({
-      name: queue.name,
+      name: queueToUnicode(queue.name),
       rcp: queue.size,
       bytes: bytesOf(scheduler, queue),
       conn: queue.connections,
@@ -147,7 +148,7 @@ export function queueTree(
   now: number,
 ): Tree {
   return {
-    name: queue.name,
+    name: queueToUnicode(queue.name),
     rcp: queue.size,
     kb: new Kb(bytesOf(scheduler, queue)),
     conn: queue.connections,
@@ -165,7 +166,13 @@ export function domainList(scheduler: Scheduler, selection: Selection): Tree {
   const domains = new Map<string, Sums & { queues: Queue[] }>();
   for (const queue of scheduler.queues()) {
     if (queue.size === 0 || !selection.matches(queue)) continue;
-    const known = domains.get(queue.domain) ?? { name: queue.domain, rcp: 0, bytes: 0, conn: 0, queues: [] };
+    const known = domains.get(queue.domain) ?? {
+      name: domainToUnicode(queue.domain),
+      rcp: 0,
+      bytes: 0,
+      conn: 0,
+      queues: [],
+    };
     domains.set(queue.domain, known);
     add(known, queue, scheduler);
     known.queues.push(queue);

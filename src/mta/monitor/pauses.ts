@@ -62,7 +62,7 @@ export class Pauses {
   async queue(pattern: string, paused: boolean): Promise<boolean> {
     const matches = queuePattern(pattern);
     // What the new line covers wholly says nothing any more.
-    const kept = this.#queues.filter(({ pattern: older }) => !matches(...halves(older)));
+    const kept = this.#queues.filter(({ pattern: older }) => older !== pattern && !matches(...halves(older)));
     if (paused || kept.length > 0) kept.push({ pattern, paused, matches });
     if (kept.length > MOST) return false;
     this.#queues = kept;

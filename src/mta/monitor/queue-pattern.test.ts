@@ -25,6 +25,9 @@ test('section 2: a queue argument is domain/vmta with * on either side; left out
     ['p.rollup', 'p.rollup', 'v1', true],
     ['bücher.test', 'xn--bcher-kva.test', 'v', true],
     ['*.bücher.test/v', 'a.xn--bcher-kva.test', 'v', true],
+    ['[*.]a.test', 'a.test', 'v', true],
+    ['[*.]bücher.test/v', 'x.xn--bcher-kva.test', 'v', true],
+    ['[*.]a.test/*', 'ba.test', 'v', false],
     ['[192.0.2.1]/*', '[192.0.2.1]', 'v', true],
   ];
   for (const [pattern, domain, vmta, expected] of cases) {

@@ -1,4 +1,5 @@
 /** Single recipients among those that wait, by what an operator knows of them (management guide, 4.7 and 4.8). */
+import { addressToUnicode } from '../../mail/address.ts';
 import type { Envelope } from '../../spool/stored-message.ts';
 import type { Queue, QueuedRecipient } from '../queue/queue.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
@@ -58,7 +59,8 @@ export function envelopeMatches(envelope: Envelope, item: QueuedRecipient, filte
   return filter.rcpt === null || sameAddress(envelope.recipients[item.index]?.address ?? '', filter.rcpt);
 }
 
-/** Addresses as people type them: any case, with or without angle brackets. */
+/** Addresses as people type them: any case, with or without angle brackets, domains in A- or U-labels. */
 function sameAddress(address: string, typed: string): boolean {
-  return address.toLowerCase() === typed.replace(/^<|>$/g, '').toLowerCase();
+  const form = (text: string) => addressToUnicode(text).toLowerCase();
+  return form(address) === form(typed.replace(/^<|>$/g, ''));
 }

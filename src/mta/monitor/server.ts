@@ -114,16 +114,13 @@ async function handle(
     request.resume();
     return metrics(deps, response);
   }
-  if (path === '/getlocalips') {
-    request.resume();
-    return send(response, 200, early, localAddresses(early));
-  }
   if (path === '/configFile') return await takeConfigFile(deps, request, response, access, mayChange, early);
   const fields = await requestFields(request, url);
   if (fields === null) return send(response, 413, early, printFailure('the form is too large', early));
   const named = fields.get('format');
   const format: Format = named === 'xml' || named === 'dom' || named === 'text' ? named : 'json';
   if (request.method !== 'POST' && !access.byKey) issueToken(response);
+  if (path === '/getlocalips') return send(response, 200, format, localAddresses(format));
   await answer(deps, response, { path, fields, format, access, mayChange }, client);
 }
 

@@ -23,7 +23,10 @@ function valuesOf(values: readonly { readonly directive: string; readonly value:
   const sorted = [...values].sort(
     (a, b) => rank(a.directive) - rank(b.directive) || compare(a.directive, b.directive),
   );
-  return Object.fromEntries(sorted.map(({ directive, value }) => [spelled(directive), value]));
+  // Nothing is `""` in the text alone.
+  return Object.fromEntries(
+    sorted.map(({ directive, value }) => [spelled(directive), value === '""' ? '' : value]),
+  );
 }
 
 /** `type` stands first, the rest in the order of the alphabet. */
@@ -44,7 +47,7 @@ export function settingsText(tree: Tree): string {
   const block = (title: string, values: Tree) => [
     title,
     '-'.repeat(title.length),
-    ...Object.entries(values).map(([name, value]) => `${name} ${value}`),
+    ...Object.entries(values).map(([name, value]) => `${name} ${value === '' ? '""' : value}`),
     '',
   ];
   return [

@@ -33,6 +33,11 @@ export interface StatusSources {
   readonly shuttingDown: () => boolean;
 }
 
+/** What stands where PowerMTA names the state of its sources: a release of ours is known by its version. */
+export function revisionOf({ version }: Pick<StatusSources, 'version'>): string {
+  return `release@${version}`;
+}
+
 /** `show status` and `/status`: the elements and their order are what readers of PowerMTA expect (section 4.2). */
 export function statusTree(sources: StatusSources, now: number): Tree {
   const { traffic } = sources;
@@ -59,7 +64,7 @@ export function statusTree(sources: StatusSources, now: number): Tree {
         name: 'Posthorn',
         version: sources.version,
         buildDate: logTime(sources.builtAt),
-        revision: '',
+        revision: revisionOf(sources),
         bits: 64,
       },
       lak: { serial: '0', instances: 1 },

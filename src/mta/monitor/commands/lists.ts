@@ -1,11 +1,12 @@
 /** What waits, by queue, domain, VMTA, job; disabled addresses; one queue in detail (management guide, 4.3 to 4.6). */
+import { queueToUnicode } from '../../../mail/address.ts';
 import { logTime } from '../../../system/log.ts';
 import type { Queue } from '../../queue/queue.ts';
 import { JsonOnly, Many } from '../answer.ts';
 import type { Command, CommandCall, CommandResult } from '../command.ts';
 import type { Control } from '../control.ts';
 import { domainList, jobList, queueList, queueTree, type Selection, type Sort, vmtaList } from '../lists.ts';
-import { queuePattern } from '../queue-pattern.ts';
+import { namedQueue, queuePattern } from '../queue-pattern.ts';
 import { settingsText, settingsTree } from '../settings.ts';
 import { domainsText, jobsText, queuesText, vmtasText } from '../text.ts';
 
@@ -105,7 +106,7 @@ export const listCommands: readonly Command<Control>[] = [
         .flatMap((queue) =>
           [...queue.sources.disabled].map(([ip, { until, why }]) => ({
             ip,
-            queue: queue.name,
+            queue: queueToUnicode(queue.name),
             reenableTime: until === null ? '' : logTime(until),
             reason: why,
           })),
@@ -160,11 +161,7 @@ function showDomains({ scheduler }: Control, { args, options }: CommandCall): Co
 }
 
 function inspect(control: Control, { args: [name], now }: CommandCall): CommandResult {
-  const slash = name!.lastIndexOf('/');
-  const queue =
-    slash < 0
-      ? undefined
-      : control.scheduler.find(name!.slice(0, slash).toLowerCase(), name!.slice(slash + 1));
+  const queue = namedQueue(control.scheduler, name!);
   if (!queue)
     return { failure: `there is no queue "${name!.slice(0, 200)}" with mail; write it as domain/vmta` };
   const data = {

@@ -1,12 +1,13 @@
 /** Commands about single recipients: list, delete, set priority, explain (management guide, 4.7, 4.8 and section 5). */
 import { parseInterval } from '../../../config/index.ts';
+import { addressToUnicode, queueToUnicode } from '../../../mail/address.ts';
 import { logTime, printable } from '../../../system/log.ts';
 import { describeHold, type HoldReason } from '../../queue/hold.ts';
 import type { Queue, QueuedRecipient } from '../../queue/queue.ts';
 import { Many, type Tree } from '../answer.ts';
 import type { Command, CommandResult } from '../command.ts';
 import type { Control } from '../control.ts';
-import { queuePattern } from '../queue-pattern.ts';
+import { namedQueue, queuePattern } from '../queue-pattern.ts';
 import type { RecipientFilter } from '../recipients.ts';
 
 const FILTER_OPTIONS = {
@@ -126,9 +127,9 @@ function listRecipients(
   for (const { queue, item, envelope } of control.recipients.find(filter, now)) {
     if (messages.length >= most) break;
     messages.push({
-      queue: queue.name,
-      orig: envelope.facts.sender,
-      rcpt: envelope.recipients[item.index]!.address,
+      queue: queueToUnicode(queue.name),
+      orig: addressToUnicode(envelope.facts.sender),
+      rcpt: addressToUnicode(envelope.recipients[item.index]!.address),
       file: `${item.spoolId}/${item.index}`,
       timeQueued: logTime(item.receivedAt),
       header_subject: envelope.facts.subject,
@@ -200,8 +201,7 @@ function unknown(name: string): CommandResult {
 }
 
 function explainQueue({ scheduler }: Control, name: string, now: number): CommandResult | null {
-  const slash = name.lastIndexOf('/');
-  const queue = scheduler.find(name.slice(0, slash).toLowerCase(), name.slice(slash + 1));
+  const queue = namedQueue(scheduler, name);
   if (!queue) return null;
   return queueAnswer({ scheduler }, queue, now);
 }

@@ -1,10 +1,11 @@
 /** Commands about the server itself: status, version, reload, counters, log and accounting files, DNS. */
+import { domainToAscii } from '../../../mail/address.ts';
 import { logTime } from '../../../system/log.ts';
 import { Many } from '../answer.ts';
 import type { Command } from '../command.ts';
 import type { Control } from '../control.ts';
 import { domainList } from '../lists.ts';
-import { statusTree } from '../status.ts';
+import { revisionOf, statusTree } from '../status.ts';
 import { domainsText, statusText } from '../text.ts';
 
 /** Of the home page. */
@@ -55,7 +56,7 @@ export const serverCommands: readonly Command<Control>[] = [
     level: 'monitor',
     run: ({ status }) => ({
       data: { product: { name: 'Posthorn', version: status.version } },
-      text: `Posthorn v${status.version} (${logTime(status.builtAt)}, 64-bit).\n`,
+      text: `Posthorn v${status.version} (${logTime(status.builtAt)}, 64-bit; ${revisionOf(status)}).\n`,
     }),
   },
   {
@@ -136,7 +137,7 @@ export const serverCommands: readonly Command<Control>[] = [
     summary: 'forgets what DNS said about a domain',
     level: 'admin',
     run({ clearDns }, { args: [domain] }) {
-      clearDns(domain!.toLowerCase());
+      clearDns(domainToAscii(domain!) ?? domain!.toLowerCase());
       return {
         data: '',
         message: domain === '*' ? 'DNS cache cleared.' : `Cleared ${domain!.slice(0, 255)} from DNS cache.`,

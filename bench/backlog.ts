@@ -24,7 +24,7 @@ import { connectSmtp, createSmtpServer, reply, smtpServerOptions } from '../src/
 import { systemClock } from '../src/system/clock.ts';
 import { silentLog } from '../src/system/log.ts';
 import { freePorts, Program, root, until } from '../test/program.ts';
-import { CONTENT, fillSpool } from './fill-spool.ts';
+import { CONTENT, fillSpool } from './harness/fill-spool.ts';
 
 const total = Number(process.argv[2] ?? 1_000_000);
 const perMessage = Number(process.argv[3] ?? 1);

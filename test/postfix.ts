@@ -26,6 +26,8 @@ export interface Postfix {
   /** Messages in the mailbox of a local part, in no order. */
   mailbox(localPart: string): string[];
   log(): string;
+  /** The master process, whose children do the work. */
+  pid(): number;
   /** Runs a Postfix command on this instance: `sendmail`, `postqueue`. */
   command(name: string, args: readonly string[], input?: string): { status: number | null; output: string };
   stop(): void;
@@ -108,6 +110,7 @@ export async function startPostfix({
       }
     },
     log: () => readFileSync(at('mail.log'), 'utf8'),
+    pid: () => Number(readFileSync(at('queue', 'pid', 'master.pid'), 'utf8')),
     command(name, args, input) {
       const done = spawnSync(name, [...args], {
         env: { ...process.env, MAIL_CONFIG: at('conf') },

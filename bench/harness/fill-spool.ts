@@ -1,7 +1,7 @@
 /** Puts recipients into a spool through its own interface, as many to a message as asked; each message is 1 kB. */
-import { openSpool } from '../src/spool/spool.ts';
-import { spoolIdMaker } from '../src/spool/spool-id.ts';
-import type { Envelope, PendingRecipient } from '../src/spool/stored-message.ts';
+import { openSpool } from '../../src/spool/spool.ts';
+import { spoolIdMaker } from '../../src/spool/spool-id.ts';
+import type { Envelope, PendingRecipient } from '../../src/spool/stored-message.ts';
 
 export const CONTENT = Buffer.from(`Subject: x\r\n\r\n${'x'.repeat(1000)}\r\n`);
 

@@ -15,6 +15,7 @@ import { BatchFiles } from './ingest/batch-files.ts';
 import { type BatchLimits, defaultBatchLimits } from './ingest/batch-reader.ts';
 import { BATCH_DAYS } from './ingest/outcome.ts';
 import { Processor } from './ingest/processor.ts';
+import { Traps, watchTraps } from './score/traps/traps.ts';
 import { openEmbedded, openServer } from './store/engine.ts';
 import { EventStore } from './store/event-store.ts';
 import { defaultRetention, type Retention } from './store/retention.ts';
@@ -36,6 +37,8 @@ export interface SignalsOptions {
   readonly retention?: Partial<Retention> | undefined;
   readonly ingestLimits?: Partial<IngestLimits> | undefined;
   readonly batchLimits?: Partial<BatchLimits> | undefined;
+  /** The operator's list of spam traps (`docs/signals.md`); read again when it changes. */
+  readonly trapsFile?: string | undefined;
   /** The web interface's files; by default those built with this program. */
   readonly ui?: StaticFiles | undefined;
 }
@@ -78,6 +81,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     await migrate(engine, retention);
     const store = new EventStore(engine, retention.events);
 
+    const traps = await openTraps(options, closers);
     const { files, left } = await BatchFiles.open(path.join(dataDir, 'ingest'), clock.now);
     const [before] = await engine.read<{ n: number }>('SELECT count() AS n FROM ingest_events FINAL');
     if (left.length > 0) log.info('batches of an earlier run are processed now', { batches: left.length });
@@ -89,6 +93,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       log: log.named('ingest'),
       limits: { ...defaultBatchLimits, ...options.batchLimits },
       maxAgeMs: (options.eventAgeHours ?? 24) * HOUR,
+      traps,
     });
     closers.push(() => processor.close());
     closers.push(every(clock, HOUR, () => files.expire(BATCH_DAYS), log));
@@ -123,6 +128,13 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     await close();
     throw error;
   }
+}
+
+async function openTraps(options: SignalsOptions, closers: (() => void)[]): Promise<Traps> {
+  if (options.trapsFile === undefined) return new Traps();
+  const { traps, close } = await watchTraps(options.trapsFile, options.clock, options.log.named('traps'));
+  closers.push(close);
+  return traps;
 }
 
 function every(clock: Clock, ms: number, work: () => Promise<void>, log: Log): () => void {

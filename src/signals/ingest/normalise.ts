@@ -1,5 +1,7 @@
 import type { CheckedEvent } from '../../events/check.ts';
 import { type Field, fields } from '../../events/fields.ts';
+import { marksOf } from '../score/marks.ts';
+import type { Traps } from '../score/traps/traps.ts';
 import type { EventRow } from '../store/event-store.ts';
 import { bounceClass } from './bounce-classes.ts';
 import { mailboxProvider } from './mailbox-providers.ts';
@@ -15,6 +17,8 @@ export interface NormalEvent {
   /** Milliseconds since the epoch. */
   readonly at: number;
   readonly shown: ShownEvent;
+  /** What the scores must know of it (`score/marks.ts`); events that are enriched have none. */
+  readonly marks: number;
 }
 
 const LONGEST_TEXT = 16_384;
@@ -119,7 +123,7 @@ function domainOf(address: unknown): string | undefined {
 }
 
 /** The event in search's words: SparkPost's rules of normalisation that need nothing but the event itself. */
-export function normalise(checked: CheckedEvent): NormalEvent {
+export function normalise(checked: CheckedEvent, traps: Traps): NormalEvent {
   const { event } = checked;
   const shown: ShownEvent = {
     type: checked.publicType,
@@ -153,6 +157,7 @@ export function normalise(checked: CheckedEvent): NormalEvent {
     type: checked.publicType,
     at: checked.at,
     shown,
+    marks: marksOf(shown, recipientHash(shown.rcpt_hash), traps),
   };
 }
 
@@ -249,7 +254,7 @@ function isPrefetched(shown: ShownEvent): boolean {
 
 /** The row of an event after enrichment; applies the rules that may only come then. */
 export function rowOf(
-  event: Pick<NormalEvent, 'at' | 'shown'>,
+  event: Pick<NormalEvent, 'at' | 'shown'> & { readonly marks?: number },
   batchId: string,
   version: number,
   orphan: boolean,
@@ -300,6 +305,7 @@ export function rowOf(
     queue_time: numberOf(shown.queue_time),
     msg_size: numberOf(shown.msg_size),
     prefetched: isPrefetched(shown) ? 1 : 0,
+    marks: event.marks ?? 0,
     data: JSON.stringify(shown),
   };
 }

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises';
 import { checkIngestLine } from '../../events/check.ts';
 import type { Clock } from '../../system/clock.ts';
 import { type Log, printable } from '../../system/log.ts';
+import type { Traps } from '../score/traps/traps.ts';
 import { EngineError } from '../store/engine.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { BatchFiles, PendingBatch } from './batch-files.ts';
@@ -21,6 +22,7 @@ export interface ProcessorOptions {
   readonly limits: BatchLimits;
   /** Events that were this old (milliseconds) when they arrived are refused. */
   readonly maxAgeMs: number;
+  readonly traps: Traps;
 }
 
 /** A batch in hand: read, perhaps with events that wait to be stored. */
@@ -173,7 +175,7 @@ export class Processor {
 
   /** Reads a batch to its end and hands its valid events on. */
   async #read(work: Work, stream: StoreStream): Promise<void> {
-    const { limits, maxAgeMs, log } = this.#options;
+    const { limits, maxAgeMs, log, traps } = this.#options;
     const { batch } = work;
     try {
       await requireReadable(batch.file, batch.size, limits);
@@ -201,7 +203,7 @@ export class Processor {
         continue;
       }
       seen.add(checked.eventId);
-      await stream.add({ batchId: batch.id, event: normalise(checked) });
+      await stream.add({ batchId: batch.id, event: normalise(checked, traps) });
     }
   }
 

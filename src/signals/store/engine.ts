@@ -26,7 +26,17 @@ export interface Engine {
    * `token` into the same table does nothing, there and in the views behind it.
    */
   insert(table: string, columns: readonly string[], lines: readonly string[], token: string): Promise<void>;
+  /**
+   * Statements that may take long, one after the other in a lane of their own: for tables that ingest does not write
+   * to. A read sees what was written here before it.
+   */
+  readonly background: Background;
   close(): Promise<void>;
+}
+
+export interface Background {
+  read<Row>(sql: string, parameters?: Parameters): Promise<Row[]>;
+  write(sql: string, parameters?: Parameters): Promise<void>;
 }
 
 /** The engine refused or failed. `code` is ClickHouse's number (159 timeout, 241 memory, …), 0 if there is none. */
@@ -127,11 +137,22 @@ const writerSettings: ClickHouseSettings = {
   max_query_size: String(16 * 2 ** 20),
 };
 
+const backgroundSettings: ClickHouseSettings = {
+  output_format_json_quote_64bit_integers: 0,
+  max_partitions_per_insert_block: '0',
+  async_insert: 0,
+  max_memory_usage: String(2 * 2 ** 30),
+  max_threads: 2,
+  max_insert_threads: '1',
+};
+
 class LaneEngine implements Engine {
   readonly embedded: boolean;
   readonly cluster: Cluster;
   readonly #writer: Lane;
   readonly #readers: readonly Lane[];
+  readonly #aside: Lane;
+  readonly background: Background;
   readonly #afterClose: () => Promise<void>;
 
   constructor(
@@ -139,12 +160,18 @@ class LaneEngine implements Engine {
     cluster: Cluster,
     writer: Lane,
     readers: readonly Lane[],
+    aside: Lane,
     afterClose: () => Promise<void> = async () => {},
   ) {
     this.embedded = embedded;
     this.cluster = cluster;
     this.#writer = writer;
     this.#readers = readers;
+    this.#aside = aside;
+    this.background = {
+      read: (sql, parameters) => aside.run((client) => select(client, sql, parameters)),
+      write: (sql, parameters) => aside.run((client) => command(client, sql, parameters)),
+    };
     this.#afterClose = afterClose;
   }
 
@@ -158,12 +185,7 @@ class LaneEngine implements Engine {
   }
 
   async write(sql: string, parameters?: Parameters): Promise<void> {
-    await this.#writer.run((client) =>
-      client.command({
-        query: sql,
-        query_params: { ...parameters },
-      }),
-    );
+    await this.#writer.run((client) => command(client, sql, parameters));
   }
 
   async insert(
@@ -184,7 +206,7 @@ class LaneEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#writer, ...this.#readers].map((lane) => lane.close()));
+    await Promise.all([this.#writer, this.#aside, ...this.#readers].map((lane) => lane.close()));
     await this.#afterClose();
   }
 }
@@ -196,6 +218,10 @@ async function select<Row>(client: ClickHouseClient, sql: string, parameters?: P
     query_params: { ...parameters },
   });
   return result.json<Row>();
+}
+
+async function command(client: ClickHouseClient, sql: string, parameters?: Parameters): Promise<void> {
+  await client.command({ query: sql, query_params: { ...parameters } });
 }
 
 const require = createRequire(import.meta.url);
@@ -226,7 +252,8 @@ export async function openEmbedded(folder: string, limits: EngineLimits = defaul
   const writer = await open(writerSettings);
   const readers: Lane[] = [];
   for (let i = 0; i < READERS; i++) readers.push(await open(readerSettings(limits)));
-  return new LaneEngine(true, null, writer, readers, drainPending);
+  const aside = await open(backgroundSettings);
+  return new LaneEngine(true, null, writer, readers, aside, drainPending);
 }
 
 function openFailure(folder: string, error: unknown): UserError {
@@ -265,7 +292,7 @@ export async function openServer(
     new Lane(createClient({ url, clickhouse_settings: settings, max_open_connections: 1 }));
   const writer = open(writerSettings);
   const readers = Array.from({ length: READERS }, () => open(readerSettings(limits)));
-  const engine = new LaneEngine(false, cluster, writer, readers);
+  const engine = new LaneEngine(false, cluster, writer, readers, open(backgroundSettings));
   try {
     await engine.readForWrite('SELECT 1');
   } catch (error) {

@@ -18,6 +18,8 @@ export type EventRow = {
   queue_time: number;
   msg_size: number;
   prefetched: 0 | 1;
+  /** Bits for the scores (`score/marks.ts`). */
+  marks: number;
 } & {
   [C in Exclude<
     EventColumn,
@@ -31,6 +33,7 @@ export type EventRow = {
     | 'queue_time'
     | 'msg_size'
     | 'prefetched'
+    | 'marks'
   >]: string;
 };
 

@@ -29,6 +29,7 @@ const columns = {
   queue_time: 'UInt64',
   msg_size: 'UInt64',
   prefetched: 'UInt8',
+  marks: 'UInt16',
   data: 'String CODEC(ZSTD(3))',
 } as const;
 

@@ -38,6 +38,8 @@ export interface Connection {
   readonly run: number;
   readonly priority: number;
   opened: boolean;
+  /** When it was: it has its turn from then on. */
+  openedAt: number;
   messages: number;
   /** Local address in use; null: not reserved yet. */
   source: SourceUse | null;
@@ -63,6 +65,7 @@ export function newConnection(grant: ConnectionGrant): Connection {
     run: grant.queue.retry.run,
     priority: grant.queue.limits.priority,
     opened: false,
+    openedAt: Number.POSITIVE_INFINITY,
     messages: 0,
     source: null,
     counted: [],

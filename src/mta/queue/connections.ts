@@ -105,6 +105,7 @@ export class Connections {
 
   opened(connection: Connection, now: number): void {
     connection.opened = true;
+    connection.openedAt = now;
     connection.grant.queue.opening--;
     this.#countConnect(connection, now);
   }

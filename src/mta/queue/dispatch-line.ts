@@ -6,7 +6,7 @@
 import type { Connection } from './connection.ts';
 import type { ConnectionCounter } from './connection-limits.ts';
 import type { HoldReason } from './hold.ts';
-import { connectionsToTake } from './interruption.ts';
+import { connectionsToTake, turnGoesTo } from './interruption.ts';
 import type { SchedulerOwner } from './owner.ts';
 import { PriorityLine } from './priority-line.ts';
 import type { Block, Queue } from './queue.ts';
@@ -208,6 +208,15 @@ export class DispatchLine {
         this.#owner.resume(id);
       }
     }
+  }
+
+  /** An open connection that has had its turn ends for a queue that waits for its place. */
+  endTurn(connection: Connection, now: number): void {
+    if (connection.endsFor) return;
+    const next = turnGoesTo(connection, this.server, now);
+    if (!next) return;
+    connection.endsFor = next;
+    next.claims++;
   }
 
   /** Connections of a queue that have no work now ask again: the answer may be another now. */

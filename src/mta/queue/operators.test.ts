@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { TURN_MS } from './interruption.ts';
 import type { QueuedRecipient } from './queued-recipient.ts';
 import { type ConnectionGrant, Scheduler } from './scheduler.ts';
 import { grants, limit, limitSource, modeLimits, queueLimits, recipient, silentOwner } from './testing.ts';
@@ -89,6 +90,28 @@ test('section 12: same, B allow-priority-interruption no ⇒ A waits; A(50) and 
       assert.equal(scheduler.take(id, 0).kind, 'deliver');
     }
     assert.equal(scheduler.explain(scheduler.find('a', 'v')!, 0)[0]?.kind, 'server-connections');
+  }
+});
+
+test('section 12: A(50) and B(50): B keeps its connections for a turn, then one ends after its current message', () => {
+  for (const [allowed, expected] of [
+    [true, ['close', 'deliver']],
+    [false, ['deliver', 'deliver']],
+  ] as const) {
+    const scheduler = start(priorities({ a: 50, b: 50 }, allowed));
+    for (let i = 0; i < 9; i++) add(scheduler, `b${i}`, {}, 'b');
+    const held = grants(scheduler, 0);
+    for (const { id } of held) scheduler.opened(id, 0);
+    add(scheduler, 'a0');
+    grants(scheduler, 0);
+    const next = (now: number) =>
+      held.map(({ id, queue }) => {
+        const { kind } = scheduler.take(id, now);
+        if (kind === 'deliver') scheduler.done(queue, true, now);
+        return kind;
+      });
+    assert.deepEqual(next(TURN_MS - 1), ['deliver', 'deliver']);
+    assert.deepEqual(next(TURN_MS), expected);
   }
 });
 

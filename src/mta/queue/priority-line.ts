@@ -41,6 +41,12 @@ export class PriorityLine<T> {
     return first;
   }
 
+  /** From the highest priority down, those not below `priority`. */
+  *notBelow(priority: number): Generator<T> {
+    const higher = [...this.#levels.keys()].filter((one) => one >= priority).sort((a, b) => b - a);
+    for (const one of higher) yield* this.#levels.get(one)!;
+  }
+
   /** From the lowest priority up, those below `priority`. */
   *below(priority: number): Generator<T> {
     const lower = [...this.#levels.keys()].filter((one) => one < priority).sort((a, b) => a - b);

@@ -153,6 +153,7 @@ export class Scheduler {
     const expired = this.takeExpired(queue, now);
     if (expired.length > 0) return { kind: 'expired', items: expired };
     this.#mail.putAside(queue, now);
+    this.#line.endTurn(connection, now);
     const close = this.#stopping || queue.pausedBy !== null || queue.stopUntil > now;
     const work = close ? { kind: 'close' as const } : takeWork(connection, atMost, now);
     // What was claimed is taken now: how long others wait can be told.

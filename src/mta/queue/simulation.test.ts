@@ -300,6 +300,46 @@ test('the checker objects to a whole trace in which one connection too many was 
   assert.notDeepEqual(exceeded([...slipped, ...simulation.trace], world.limits), []);
 });
 
+for (const [what, scarce] of [
+  ['connections of the server', { server: 10 }],
+  ['connections of the VMTA', { vmta: vmtaLimits({ connections: limit('max-smtp-out', 10) }) }],
+  ['connections to an address that all share', { address: () => 10 }],
+] as const) {
+  test(`no starvation: one queue that could use all ${what} for hours gives way to those that have a little`, () => {
+    const simulation = new Simulation({
+      limits: limitSource({
+        queue: queueLimits({ normal: modeLimits({ maxConnections: limit('max-smtp-out', 20) }) }),
+        ...scarce,
+      }),
+      random: randomBy(4),
+      hosts: (domain) => [{ host: `mx.${domain}`, address: '203.0.113.1' }],
+      sources: () => [],
+      alive: () => true,
+      deferring: 0,
+      breaking: 0,
+      until: 10 * MINUTE,
+    });
+    simulation.at(0, () => {
+      for (let i = 0; i < 100_000; i++) simulation.add('long.example', 'v');
+    });
+    simulation.at(10 * SECOND, () => {
+      for (let i = 0; i < 200; i++) simulation.add(`d${i}.example`, 'v');
+    });
+    let longAt = 0;
+    let othersAt = 0;
+    simulation.at(2 * MINUTE, () => {
+      longAt = simulation.deliveredBy.get('long.example')!;
+      othersAt = simulation.delivered - longAt;
+    });
+    simulation.run();
+    assert.equal(othersAt, 200, `${othersAt} of 200 were delivered after two minutes`);
+    // Nor does the long queue starve, and what it can have it gets.
+    assert.ok(longAt > 2000, `${longAt} of the long queue`);
+    const later = simulation.deliveredBy.get('long.example')! - longAt;
+    assert.ok(later > 3.5 * longAt, `${later} in eight minutes, ${longAt} in the two before`);
+  });
+}
+
 test('one dead destination among 1,000: the other 999 keep their rate', () => {
   const run = (dead: string) => {
     const simulation = new Simulation({

@@ -121,10 +121,14 @@ test('what the server can not do is said before anything is sent', async (t) => 
     (await client.send({ from: 'a@b', recipients: to('x@y'), content, ...message })).needs;
   assert.equal(await needs({ from: 'jörg@b' }), 'SMTPUTF8');
   assert.equal(await needs({ recipients: to('jörg@b') }), 'SMTPUTF8');
-  assert.equal(await needs({ params: { smtputf8: true } }), 'SMTPUTF8');
+  const smtputf8 = { params: { smtputf8: true } };
+  assert.equal(await needs({ ...smtputf8, content: Buffer.from('Subject: é\r\n\r\nx\r\n') }), 'SMTPUTF8');
   assert.equal(await needs({ params: { body: '8BITMIME' }, require8BitMime: true }), '8BITMIME');
   assert.equal(await needs({ content: Buffer.alloc(11, 'x') }), 'SIZE');
   assert.equal(client.transactions, 0);
+  // Asked for, and not needed: the header is ASCII.
+  assert.equal(await needs({ ...smtputf8, content: Buffer.from('S: e\r\n\r\n') }), null);
+  assert.equal(server.messages.pop()!.envelope.from.params.smtputf8, undefined);
   assert.equal(await needs({ from: 'a@bücher.example', recipients: to('x@пример.example') }), null);
   const envelope = server.messages[0]?.envelope;
   assert.equal(envelope?.from.address, 'a@xn--bcher-kva.example');

@@ -72,8 +72,7 @@ export class SmtpClient {
 
   /** What of the message this server can not do; null when nothing stands in the way. */
   needs(message: OutgoingMessage): SendResult['needs'] {
-    const beyondAscii = needsSmtpUtf8(message);
-    if (beyondAscii && !this.offers('SMTPUTF8')) return 'SMTPUTF8';
+    if (!this.offers('SMTPUTF8') && isInternationalized(message)) return 'SMTPUTF8';
     if (message.require8BitMime && message.params?.body === '8BITMIME' && !this.offers('8BITMIME')) {
       return '8BITMIME';
     }
@@ -135,7 +134,8 @@ export class SmtpClient {
     let out = '';
     if (this.offers('SIZE')) out += ` SIZE=${message.content.length}`;
     if (params.body && this.offers('8BITMIME')) out += ` BODY=${params.body}`;
-    if (this.offers('SMTPUTF8') && needsSmtpUtf8(message)) out += ' SMTPUTF8';
+    if (this.offers('SMTPUTF8') && (message.params?.smtputf8 || isInternationalized(message)))
+      out += ' SMTPUTF8';
     if (this.offers('DSN')) {
       if (params.ret) out += ` RET=${params.ret}`;
       if (params.envid) out += ` ENVID=${encodeXtext(params.envid)}`;
@@ -400,12 +400,21 @@ function wireAddress(address: string): string {
   return domain === null ? address : address.slice(0, at + 1) + domain;
 }
 
-function needsSmtpUtf8({ params, from, recipients }: OutgoingMessage): boolean {
+/**
+ * Whether a server without SMTPUTF8 cannot have it. Many clients ask for SMTPUTF8 wherever it is offered; what is ASCII
+ * in envelope and header all the same is an ordinary message (RFC 6531 section 3.2, RFC 6532 section 3).
+ */
+function isInternationalized({ params, from, recipients, content }: OutgoingMessage): boolean {
   return (
-    params?.smtputf8 === true ||
     NON_ASCII.test(wireAddress(from)) ||
-    recipients.some(({ address }) => NON_ASCII.test(wireAddress(address)))
+    recipients.some(({ address }) => NON_ASCII.test(wireAddress(address))) ||
+    (params?.smtputf8 === true && hasHeaderBeyondAscii(content))
   );
+}
+
+function hasHeaderBeyondAscii(content: Buffer): boolean {
+  const end = content.indexOf('\r\n\r\n');
+  return content.subarray(0, end === -1 ? content.length : end).some((octet) => octet > 0x7f);
 }
 
 /** A line end in an address would be a command of its own; nothing that read the address may have let it through. */

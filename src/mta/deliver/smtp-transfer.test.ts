@@ -244,6 +244,15 @@ test('SMTPUTF8 needed but not offered: that recipient bounces, the others get th
   assert.deepEqual(mta.story(), ['bounced jürgen@a.test 5.6.7', 'delivered kim@a.test 2.0.0']);
 });
 
+test('section 13, SMTPUTF8 asked for but not needed: an ordinary message goes to a host without it', async (t) => {
+  const remote = await remoteHost(t, { keywords: ['8BITMIME'] });
+  const mta = await deliveryTo(t, [remote]);
+  await mta.submit(['kim@a.test'], { envelope: { smtpUtf8: true } });
+  await mta.quiet();
+  assert.deepEqual(mta.story(), ['delivered kim@a.test 2.0.0']);
+  assert.ok(!remote.seen.some((line) => line.includes('SMTPUTF8')));
+});
+
 test('a message above the SIZE that is offered bounces before DATA', async (t) => {
   const remote = await remoteHost(t, { keywords: ['SIZE 20'] });
   const mta = await deliveryTo(t, [remote]);

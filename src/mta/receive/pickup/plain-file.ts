@@ -57,8 +57,6 @@ export function parsePlainFile(content: Buffer, rules: FileRules): PickupContent
   if (envId.length > LONGEST_ENVID || !/^[ -~]*$/.test(envId)) {
     return bad(`x-envid: at most ${LONGEST_ENVID} printable ASCII characters`);
   }
-  const jobId = single.get('x-job') ?? '';
-  if (!/^[!-~]{0,200}$/.test(jobId)) return bad('x-job: printable ASCII characters without blanks');
   if (recipients.length === 0) return bad('there is no x-receiver line');
   for (const { address } of recipients) {
     const fault = rules.suppressed?.(address);
@@ -78,7 +76,8 @@ export function parsePlainFile(content: Buffer, rules: FileRules): PickupContent
       smtpUtf8: utf8,
       verp: false,
     },
-    jobId,
+    // Whatever it holds, it becomes a job name later, as that of the header does: no mail waits in the bad folder for it.
+    jobId: single.get('x-job') ?? '',
     recipients,
     merge: false,
     parts: [{ number: 1, content: message }],

@@ -7,7 +7,7 @@
  *                       [--size BYTES] [--latency] [--profile FOLDER]
  */
 import { parseArgs } from 'node:util';
-import { pacedLatencies } from './harness/paced.ts';
+import { submit } from './harness/paced.ts';
 import { cpuSeconds, watchMemory } from './harness/processes.ts';
 import { median, percentile, Report } from './harness/report.ts';
 import {
@@ -152,7 +152,13 @@ if (given.latency) {
     const server = await starters[who]!({ sinkPort: sink.port, sessions });
     await sendLoad(server.port, { messages: Math.round(most), sessions, size, kept: true });
     const what = `time to 250 at ${Math.round(most / 2)} messages/s`;
-    const times = await pacedLatencies(server.port, { rate: most / 2, seconds: 15, sessions, size });
+    const times = await submit(server.port, {
+      rate: most / 2,
+      messages: Math.round((most / 2) * 15),
+      sessions,
+      content: size,
+      login: null,
+    });
     for (const share of [0.5, 0.95, 0.99, 1]) {
       report.figure(share === 1 ? `${what}, most` : `${what}, p${share * 100}`, who, 'ms', [
         percentile(times, share),

@@ -1,58 +1,74 @@
-/** Messages at a steady rate over kept sessions, and how long each waited for its `250`. */
+/** Messages over kept sessions, at a steady rate or as fast as they are taken, sent by a process of its own. */
 import { fork } from 'node:child_process';
 import { connectSmtp } from '../../src/smtp/index.ts';
+import { newsletter, plainMessage } from './messages.ts';
 
-export interface Pace {
-  /** Messages a second, all sessions together. */
-  readonly rate: number;
-  readonly seconds: number;
+export interface Submission {
+  /** Messages a second, all sessions together; null for as many as the server takes. */
+  readonly rate: number | null;
+  readonly messages: number;
   readonly sessions: number;
-  /** Bytes of a message. */
-  readonly size: number;
+  /** A text of that many bytes, or a newsletter of 20 kB with 25 links. */
+  readonly content: number | 'newsletter';
+  /** STARTTLS, then AUTH as this user; null for neither. */
+  readonly login: { readonly user: string; readonly password: string } | null;
 }
 
 /**
- * Milliseconds from the moment at which each message was due to its `250`, measured in a process of its own. Counted
- * from when it was due and not from when it was sent, a server that stalls does not hide the messages that it keeps
- * from being sent.
+ * Sends, and answers how many milliseconds each message waited for its `250`. At a steady rate that is counted from
+ * when the message was due and not from when it was sent, so a server that stalls does not hide the messages that it
+ * keeps from being sent.
  */
-export function pacedLatencies(port: number, pace: Pace): Promise<number[]> {
-  const child = fork(import.meta.filename, [JSON.stringify({ port, pace })]);
+export function submit(port: number, submission: Submission): Promise<number[]> {
+  const child = fork(import.meta.filename, [JSON.stringify({ port, submission })]);
   return new Promise((resolve, reject) => {
     child.once('message', (times) => resolve(times as number[]));
-    child.once('exit', (code) => reject(new Error(`the paced sender ended with ${code}`)));
+    child.once('exit', (code) => reject(new Error(`the sender ended with ${code}`)));
   });
 }
 
-async function send(port: number, { rate, seconds, sessions, size }: Pace): Promise<number[]> {
-  const line = `${'x'.repeat(74)}\r\n`;
-  const content = Buffer.from(`Subject: x\r\n\r\n${line.repeat(Math.ceil(size / 76))}`);
+async function send(port: number, submission: Submission): Promise<number[]> {
+  const { rate, messages, sessions, login } = submission;
+  const content = submission.content === 'newsletter' ? newsletter() : plainMessage(submission.content);
   const times: number[] = [];
-  const gap = (1000 * sessions) / rate;
-  const begun = performance.now() + 200;
-  const session = async (index: number) => {
-    const connected = await connectSmtp({ host: '127.0.0.1', port, heloName: 'bench.test' });
-    if (!connected.ok) throw new Error(connected.error);
-    for (let n = 0; ; n++) {
-      const due = begun + (n + index / sessions) * gap;
-      if (due > begun + seconds * 1000) break;
-      const early = due - performance.now();
-      if (early > 1) await new Promise((resolve) => setTimeout(resolve, early));
-      const result = await connected.client.send({
-        from: 'news@brand.test',
-        recipients: [{ address: 'reader@far.test' }],
-        content,
+  const clients = await Promise.all(
+    Array.from({ length: sessions }, async () => {
+      const connected = await connectSmtp({
+        host: '127.0.0.1',
+        port,
+        heloName: 'bench.test',
+        ...(login && {
+          tls: { mode: 'require' as const, verify: 'no' as const },
+          auth: { ...login, mechanisms: ['PLAIN'] as const },
+        }),
       });
-      if (result.data?.code !== 250) throw new Error(JSON.stringify(result));
-      times.push(performance.now() - due);
-    }
-    await connected.client.quit();
-  };
-  await Promise.all(Array.from({ length: sessions }, (_, i) => session(i)));
+      if (!connected.ok) throw new Error(connected.error);
+      return connected.client;
+    }),
+  );
+  let next = 0;
+  const begun = performance.now();
+  await Promise.all(
+    clients.map(async (client) => {
+      for (let n = next++; n < messages; n = next++) {
+        const due = rate === null ? performance.now() : begun + (n * 1000) / rate;
+        const early = due - performance.now();
+        if (early > 1) await new Promise((resolve) => setTimeout(resolve, early));
+        const result = await client.send({
+          from: 'news@brand.test',
+          recipients: [{ address: `reader${n}@far.test` }],
+          content,
+        });
+        if (result.data?.code !== 250) throw new Error(JSON.stringify(result));
+        times.push(performance.now() - due);
+      }
+      await client.quit();
+    }),
+  );
   return times;
 }
 
 if (process.argv[1] === import.meta.filename && process.send) {
-  const { port, pace } = JSON.parse(process.argv[2]!);
-  process.send(await send(port, pace), () => process.exit(0));
+  const { port, submission } = JSON.parse(process.argv[2]!);
+  process.send(await send(port, submission), () => process.exit(0));
 }

@@ -1,19 +1,26 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { endpoints } from '../signals/api/endpoints.ts';
+import { openApiDocument } from '../signals/api/openapi.ts';
 import { startSignals } from '../signals/server.ts';
 import { systemClock } from '../system/clock.ts';
 import { createLog } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
+import { version } from './version.ts';
 
 export const help = `posthorn signals: takes events, stores them, answers searches and reports, serves the web interface
 
 Usage: posthorn signals --data DIR [--listen HOST:PORT] [--clickhouse URL]
+       posthorn signals openapi
 
   --data DIR            folder for everything the service keeps
   --listen HOST:PORT    where it answers (default 127.0.0.1:7700)
   --clickhouse URL      a ClickHouse server for events; default is the engine in this process, its data in DIR
   --accounts URL        a database for accounts; not supported yet, they are in DIR/accounts.db
   --event-age HOURS     events older than this are refused (default 24)
+
+"posthorn signals openapi" prints the API's OpenAPI 3.1 document; a running service answers it at
+/api/v1/openapi.json.
 
 The first API key is taken from POSTHORN_ADMIN_KEY (40 hexadecimal digits); without that, one is made into
 DIR/admin.key. SIGTERM and SIGINT end what is in hand and stop.
@@ -23,6 +30,11 @@ const STOP_MS = 5000;
 
 /** Serves until a signal; 0 then. */
 export async function run(args: string[]): Promise<number> {
+  if (args[0] === 'openapi') {
+    parseArgs({ args: args.slice(1), options: {} });
+    process.stdout.write(`${JSON.stringify(openApiDocument(endpoints, version()), null, 2)}\n`);
+    return 0;
+  }
   const { values } = parseArgs({
     args,
     options: {
@@ -60,6 +72,7 @@ export async function run(args: string[]): Promise<number> {
     eventAgeHours: hours,
     log,
     clock: systemClock,
+    version: version(),
   });
   log.info('ready', { url: signals.url, key: signals.adminKeyFile });
   const signal = await stop;

@@ -17,7 +17,7 @@ export class RequestError extends Error {
   }
 }
 
-/** A parameter that makes no sense (400). */
-export function badParameter(name: string, why: string): RequestError {
-  return new RequestError(400, `'${name}' ${why}`, { details: { param: name } });
+/** A parameter or field that makes no sense (400); SparkPost's code 1200 is "invalid params". */
+export function badParameter(name: string, why: string, code = '1200'): RequestError {
+  return new RequestError(400, `'${name}' ${why}`, { code, details: { param: name } });
 }

@@ -11,6 +11,7 @@ import { openSqlite } from './accounts/document-store.ts';
 import { createApp } from './api/app.ts';
 import { defaultIngestLimits, type IngestLimits } from './api/context.ts';
 import { type StaticFiles, staticFiles } from './api/static-files.ts';
+import { Throttle } from './api/throttle.ts';
 import { BatchFiles } from './ingest/batch-files.ts';
 import { type BatchLimits, defaultBatchLimits } from './ingest/batch-reader.ts';
 import { BATCH_DAYS } from './ingest/outcome.ts';
@@ -39,6 +40,8 @@ export interface SignalsOptions {
   readonly batchLimits?: Partial<BatchLimits> | undefined;
   /** The operator's list of spam traps (`docs/signals.md`); read again when it changes. */
   readonly trapsFile?: string | undefined;
+  /** Of the program, for its descriptions of itself. */
+  readonly version?: string | undefined;
   /** The web interface's files; by default those built with this program. */
   readonly ui?: StaticFiles | undefined;
 }
@@ -108,6 +111,10 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
         log: log.named('api'),
         processedBefore: before?.n ?? 0,
         ingest: { ...defaultIngestLimits, ...options.ingestLimits },
+        receiving: { now: 0 },
+        eventsStored: remembered(clock, 500, () => store.count()),
+        signInFailures: new Throttle({ most: 10, windowMs: 60_000, now: clock.now }),
+        version: options.version ?? 'unknown',
       },
       options.ui ?? staticFiles(),
     );
@@ -151,6 +158,22 @@ function every(clock: Clock, ms: number, work: () => Promise<void>, log: Log): (
   return () => {
     cancel();
     cancel = stopped;
+  };
+}
+
+/** What `work` gave, for so long without asking again. */
+function remembered<T>(clock: Clock, ms: number, work: () => Promise<T>): () => Promise<T> {
+  let known: { at: number; value: Promise<T> } | null = null;
+  return () => {
+    const now = clock.now();
+    if (!known || now - known.at > ms || known.at > now) {
+      const value = work();
+      known = { at: now, value };
+      value.catch(() => {
+        known = null;
+      });
+    }
+    return known.value;
   };
 }
 

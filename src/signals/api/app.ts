@@ -3,12 +3,10 @@ import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } f
 import { printable } from '../../system/log.ts';
 import { RequestError } from '../request-error.ts';
 import { EngineBusy, EngineError } from '../store/engine.ts';
-import { accountRoutes } from './account-routes.ts';
 import type { Services } from './context.ts';
-import { documentationRoutes } from './documentation-routes.ts';
-import { ingestRoutes } from './ingest-routes.ts';
-import { metricsRoutes } from './metrics-routes.ts';
-import { searchRoutes } from './search-routes.ts';
+import type { Endpoint } from './endpoint.ts';
+import { endpoints } from './endpoints.ts';
+import { register } from './register.ts';
 import { type StaticFiles, staticRoutes } from './static-files.ts';
 
 const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
@@ -40,24 +38,6 @@ export async function createApp(services: Services, ui: StaticFiles): Promise<Fa
     return503OnClosing: true,
   });
   app.decorateRequest('caller', null);
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser(
-    'application/json',
-    { parseAs: 'string' },
-    async (_request: unknown, body: string) => {
-      if (body.trim() === '') return undefined;
-      try {
-        return JSON.parse(body) as unknown;
-      } catch {
-        throw new RequestError(400, 'Request body parsing failed: it is not valid JSON', { code: '1300' });
-      }
-    },
-  );
-  app.addContentTypeParser(
-    'application/x-www-form-urlencoded',
-    { parseAs: 'string' },
-    async (_request: unknown, body: string) => new Map(new URLSearchParams(body)),
-  );
 
   // Before the routes: a scope takes the handler that is there when it is made.
   app.setErrorHandler((error, request, reply) => {
@@ -102,17 +82,19 @@ export async function createApp(services: Services, ui: StaticFiles): Promise<Fa
   });
 
   const known = new Map<string, Set<string>>();
-  app.addHook('onRoute', ({ url, method }) => {
+  let completed = false;
+  app.addHook('onRoute', ({ url, method, config }) => {
+    // So that nothing under /api is missing from the OpenAPI document.
+    if (isApi(url) && !(config as { endpoint?: Endpoint } | undefined)?.endpoint && !completed) {
+      throw new Error(`${url} is registered without a declaration (endpoint.ts)`);
+    }
     const set = known.get(url) ?? new Set();
     for (const m of Array.isArray(method) ? method : [method]) set.add(m);
     known.set(url, set);
   });
-  accountRoutes(app, services);
-  await ingestRoutes(app, services);
-  searchRoutes(app, services);
-  metricsRoutes(app, services);
-  documentationRoutes(app);
+  for (const endpoint of endpoints) await register(app, services, endpoint);
   app.get('/health', async () => ({ status: 'ok' }));
+  completed = true;
   for (const [url, have] of [...known]) {
     const missing = methods.filter((m) => !have.has(m));
     const allow = [...have].join(', ');

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { type Accounts, type Caller, isValidIp } from '../accounts/accounts.ts';
 import { RequestError } from '../request-error.ts';
 
@@ -30,13 +30,7 @@ export async function authenticate(accounts: Accounts, request: FastifyRequest):
   return caller;
 }
 
-/** A hook that lets only callers with one of these grants pass; with none given, any known caller. */
-export function requireGrant(accounts: Accounts, ...grants: readonly string[]) {
-  return async (request: FastifyRequest, _reply: FastifyReply): Promise<void> => {
-    const caller = await authenticate(accounts, request);
-    if (grants.length > 0 && !grants.some((g) => caller.grants.has(g))) {
-      throw new RequestError(403, 'Forbidden.');
-    }
-    request.caller = caller;
-  };
+/** Throws `RequestError` 403 if the caller holds none of these grants. */
+export function requireGrant(caller: Caller, grants: readonly string[]): void {
+  if (!grants.some((grant) => caller.grants.has(grant))) throw new RequestError(403, 'Forbidden.');
 }

@@ -4,6 +4,7 @@ import type { Accounts, Caller } from '../accounts/accounts.ts';
 import type { BatchFiles } from '../ingest/batch-files.ts';
 import type { Processor } from '../ingest/processor.ts';
 import type { EventStore } from '../store/event-store.ts';
+import type { Throttle } from './throttle.ts';
 
 /** What the end points work with. */
 export interface Services {
@@ -16,6 +17,14 @@ export interface Services {
   /** Batches processed before this run, as far as their outcomes are still kept. */
   readonly processedBefore: number;
   readonly ingest: IngestLimits;
+  /** Ingest requests whose bodies are being received now. */
+  readonly receiving: { now: number };
+  /** How many events are stored; counted at most twice a second. */
+  readonly eventsStored: () => Promise<number>;
+  /** Failed sign-ins, by address. */
+  readonly signInFailures: Throttle;
+  /** Of the program. */
+  readonly version: string;
 }
 
 export interface IngestLimits {

@@ -1,9 +1,9 @@
-import type { FastifyInstance } from 'fastify';
 import { type EventType, eventTypes } from '../../events/catalogue.ts';
 import type { Field } from '../../events/fields.ts';
+import { delimiter, list } from '../parameter.ts';
 import { badParameter } from '../request-error.ts';
 import { listOf, type Query } from '../search/parameters.ts';
-import { queryOf } from './search-routes.ts';
+import { arrayOf, type Endpoint, endpoint, objectSchema, results } from './endpoint.ts';
 
 const onlyInWebhooks = new Set(['relay_event', 'ab_test_event', 'ingest_event']);
 
@@ -65,45 +65,87 @@ function chosen(types: readonly EventType[], query: Query): readonly EventType[]
   });
 }
 
-/** The end points that describe the events; all answer without a key, as public clients ask without one. */
-export function documentationRoutes(app: FastifyInstance): void {
-  const messages = eventTypes.filter((t) => !onlyInWebhooks.has(t.class));
-  const ingested = eventTypes.filter((t) => t.ingestType !== null && !onlyInWebhooks.has(t.class));
+const messages = eventTypes.filter((t) => !onlyInWebhooks.has(t.class));
+const ingested = eventTypes.filter((t) => t.ingestType !== null && !onlyInWebhooks.has(t.class));
 
-  app.get('/api/v1/events/message/documentation', async () => ({
-    results: messages.map((t) => documented(t, 'search')),
-  }));
-  app.get('/api/v1/events/message/samples', async (request) => ({
-    results: chosen(messages, queryOf(request)).map((t) => sample(t, 'search')),
-  }));
-  app.get('/api/v1/ingest/events/documentation', async () => ({
-    results: ingested.map((t) => documented(t, 'ingest')),
-  }));
-  app.get('/api/v1/ingest/events/samples', async (request) => ({
-    results: chosen(ingested, queryOf(request)).map((t) => ({ msys: { [t.class]: sample(t, 'ingest') } })),
-  }));
-  app.get('/api/v1/webhooks/events/documentation', async () => ({
-    results: Object.fromEntries(
-      Object.entries(classNames).map(([cls, [display_name, description]]) => [
-        cls,
-        {
-          display_name,
-          description,
-          events: Object.fromEntries(
-            eventTypes
-              .filter((t) => t.class === cls)
-              .map((t) => [
-                t.publicType,
-                { display_name: t.displayName, description: t.summary, event: described(t, 'search') },
-              ]),
-          ),
-        },
-      ]),
-    ),
-  }));
-  app.get('/api/v1/webhooks/events/samples', async (request) => ({
-    results: chosen(eventTypes, queryOf(request)).map((t) => ({
-      msys: { [t.class]: { ...sample(t, 'search'), timestamp: '1704067201' } },
-    })),
-  }));
-}
+const documentation = (id: string, path: string, summary: string, body: () => unknown, many: boolean) =>
+  endpoint({
+    id,
+    method: 'GET',
+    path: `/api/v1/${path}/documentation`,
+    tag: path.startsWith('ingest') ? 'Ingest' : 'Events',
+    summary,
+    access: 'anyone',
+    good: results('By field: description and sample value.', many ? arrayOf(objectSchema()) : objectSchema()),
+    handle: async () => ({ results: body() }),
+  });
+
+const samples = (
+  id: string,
+  path: string,
+  summary: string,
+  types: readonly EventType[],
+  sampleOf: (type: EventType) => unknown,
+) =>
+  endpoint({
+    id,
+    method: 'GET',
+    path: `/api/v1/${path}/samples`,
+    tag: path.startsWith('ingest') ? 'Ingest' : 'Events',
+    summary,
+    access: 'anyone',
+    parameters: [delimiter, list('events', 'Names of events. Default: all.', types[0]!.publicType)],
+    good: results('One sample of each event, in the order asked.', arrayOf(objectSchema())),
+    handle: async ({ query }) => ({ results: chosen(types, query).map(sampleOf) }),
+  });
+
+/** The end points that describe the events; all answer without a key, as public clients ask without one. */
+export const documentationEndpoints: readonly Endpoint[] = [
+  documentation(
+    'describeMessageEvents',
+    'events/message',
+    'What the search answers',
+    () => messages.map((t) => documented(t, 'search')),
+    true,
+  ),
+  samples('sampleMessageEvents', 'events/message', 'Samples of what the search answers', messages, (t) =>
+    sample(t, 'search'),
+  ),
+  documentation(
+    'describeIngestEvents',
+    'ingest/events',
+    'What may be sent',
+    () => ingested.map((t) => documented(t, 'ingest')),
+    true,
+  ),
+  samples('sampleIngestEvents', 'ingest/events', 'Samples of what may be sent', ingested, (t) => ({
+    msys: { [t.class]: sample(t, 'ingest') },
+  })),
+  documentation(
+    'describeWebhookEvents',
+    'webhooks/events',
+    'What webhooks send',
+    () =>
+      Object.fromEntries(
+        Object.entries(classNames).map(([cls, [display_name, description]]) => [
+          cls,
+          {
+            display_name,
+            description,
+            events: Object.fromEntries(
+              eventTypes
+                .filter((t) => t.class === cls)
+                .map((t) => [
+                  t.publicType,
+                  { display_name: t.displayName, description: t.summary, event: described(t, 'search') },
+                ]),
+            ),
+          },
+        ]),
+      ),
+    false,
+  ),
+  samples('sampleWebhookEvents', 'webhooks/events', 'Samples of what webhooks send', eventTypes, (t) => ({
+    msys: { [t.class]: { ...sample(t, 'search'), timestamp: '1704067201' } },
+  })),
+];

@@ -1,89 +1,134 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { text } from '../parameter.ts';
 import { RequestError } from '../request-error.ts';
-import { requireGrant } from './authentication.ts';
-import type { Services } from './context.ts';
+import { type Endpoint, endpoint, objectSchema, results } from './endpoint.ts';
 
-/** `POST /v1/ingest/events` and what belongs to it (SparkPost API documentation, Events Ingest). */
-export async function ingestRoutes(app: FastifyInstance, services: Services): Promise<void> {
-  const { accounts, files, processor, store, clock, ingest } = services;
-  const grant = requireGrant(accounts, 'events/ingest');
-  let receiving = 0;
+const access = ['events/ingest'];
+const exampleId = '7f0f0c1e-5a6b-4a57-9d55-0c6f7d2c9b10';
+const count = { type: 'integer', minimum: 0 } as const;
 
-  // A scope of its own, because here a body is taken as it comes, whatever its type says.
-  await app.register(async (scope) => {
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
-    scope.post(
-      '/api/v1/ingest/events',
-      {
-        bodyLimit: Number.MAX_SAFE_INTEGER,
-        onRequest: [
-          grant,
-          async (request, reply) => {
-            requireBatchHeaders(request, reply, ingest.body);
-            if (receiving >= ingest.concurrent) refuse(reply, 429, 'Too many requests');
-            if (processor.pendingBytes > ingest.pendingBytes) {
-              refuse(reply, 503, 'Too many batches wait to be processed; try again later');
-            }
-          },
-        ],
-      },
-      async (request, reply) => {
-        receiving++;
-        try {
-          const chunks = await receive(request.body as Readable | undefined, ingest.body, reply);
-          const batch = await files.accept(chunks);
-          processor.add(batch);
-          return { results: { id: batch.id } };
-        } finally {
-          receiving--;
-        }
-      },
-    );
-  });
-
-  for (const [url, what, name] of [
-    ['/api/v1/ingest/events/:id', 'batch', ''],
-    ['/api/v1/ingest/events/failures/:id', 'failures', '-failures'],
-  ] as const) {
-    app.get<{ Params: { id: string } }>(url, { onRequest: grant }, async (request, reply) => {
-      const { id } = request.params;
-      const file = await files.find(id.toLowerCase(), what);
-      if (file === null) {
-        throw new RequestError(
-          404,
-          what === 'batch' ? 'Batch not found or expired' : 'No failures are stored for this batch',
-          { code: '1600' },
-        );
-      }
+function download(
+  id: string,
+  url: string,
+  what: 'batch' | 'failures',
+  summary: string,
+  missing: string,
+): Endpoint {
+  return endpoint({
+    id,
+    method: 'GET',
+    path: url,
+    tag: 'Ingest',
+    summary,
+    description: 'Kept for ten days.',
+    access,
+    parameters: [text('id', 'Id that ingest answered.', exampleId, { in: 'path' })],
+    good: {
+      status: 200,
+      description: 'Lines of JSON, compressed.',
+      type: 'application/gzip',
+      schema: { type: 'string', format: 'binary' },
+    },
+    faults: [404],
+    async handle({ services, reply, path }) {
+      const batch = path('id').toLowerCase();
+      const file = await services.files.find(batch, what);
+      if (file === null) throw new RequestError(404, missing, { code: '1600' });
       return reply
         .header('content-type', 'application/gzip')
-        .header('content-disposition', `attachment; filename="${id.toLowerCase()}${name}.gz"`)
+        .header(
+          'content-disposition',
+          `attachment; filename="${batch}${what === 'batch' ? '' : '-failures'}.gz"`,
+        )
         .header('content-length', (await stat(file)).size)
         .send(createReadStream(file));
-    });
-  }
-
-  let counted = { at: Number.NEGATIVE_INFINITY, events: 0 };
-  app.get('/api/v1/ingest/status', { onRequest: requireGrant(accounts) }, async () => {
-    if (clock.now() - counted.at > 500 || counted.at > clock.now()) {
-      counted = { at: clock.now(), events: await store.count() };
-    }
-    const processed = services.processedBefore + processor.processed;
-    const pending = processor.pending;
-    return {
-      results: {
-        batches_received: processed + pending,
-        batches_processed: processed,
-        batches_pending: pending,
-        events_stored: counted.events,
-      },
-    };
+    },
   });
 }
+
+/** `POST /v1/ingest/events` and what belongs to it (SparkPost API documentation, Events Ingest). */
+export const ingestEndpoints: readonly Endpoint[] = [
+  endpoint({
+    id: 'ingestEvents',
+    method: 'POST',
+    path: '/api/v1/ingest/events',
+    tag: 'Ingest',
+    summary: 'Send a batch of events',
+    description:
+      'The batch is on disk when 200 is answered; what became of it is an event of `/api/v1/events/ingest`. Sending the same events again does no harm: each counts once.',
+    access,
+    body: { stream: 'Lines of JSON, one event each, at most 5 MiB compressed.', encoding: 'gzip' },
+    good: results('The batch is stored.', objectSchema({ id: { type: 'string' } }), { id: exampleId }),
+    bodyLimit: Number.MAX_SAFE_INTEGER,
+    // The uploaders of the field drop a batch that is refused, so no key is held to a rate here.
+    limited: false,
+    before({ services: { ingest, processor, receiving }, request, reply }) {
+      requireBatchHeaders(request, reply, ingest.body);
+      if (receiving.now >= ingest.concurrent) refuse(reply, 429, 'Too many requests');
+      if (processor.pendingBytes > ingest.pendingBytes) {
+        refuse(reply, 503, 'Too many batches wait to be processed; try again later');
+      }
+    },
+    async handle({ services: { ingest, files, processor, receiving }, request, reply }) {
+      receiving.now++;
+      try {
+        const chunks = await receive(request.body as Readable | undefined, ingest.body, reply);
+        const batch = await files.accept(chunks);
+        processor.add(batch);
+        return { results: { id: batch.id } };
+      } finally {
+        receiving.now--;
+      }
+    },
+  }),
+  download(
+    'getIngestBatch',
+    '/api/v1/ingest/events/{id}',
+    'batch',
+    'Download a batch',
+    'Batch not found or expired',
+  ),
+  download(
+    'getIngestFailures',
+    '/api/v1/ingest/events/failures/{id}',
+    'failures',
+    'Download the events of a batch that failed',
+    'No failures are stored for this batch',
+  ),
+  endpoint({
+    id: 'getIngestStatus',
+    method: 'GET',
+    path: '/api/v1/ingest/status',
+    tag: 'Ingest',
+    summary: 'How far ingest has come',
+    access: 'caller',
+    good: results(
+      'Counts.',
+      objectSchema({
+        batches_received: count,
+        batches_processed: count,
+        batches_pending: count,
+        events_stored: count,
+      }),
+    ),
+    async handle({ services }) {
+      const { processor } = services;
+      const processed = services.processedBefore + processor.processed;
+      const pending = processor.pending;
+      return {
+        results: {
+          batches_received: processed + pending,
+          batches_processed: processed,
+          batches_pending: pending,
+          events_stored: await services.eventsStored(),
+        },
+      };
+    },
+  }),
+];
 
 /** Refuses before the body has been read, so the connection cannot be used again. */
 function refuse(reply: FastifyReply, status: number, message: string, code?: string): never {

@@ -5,9 +5,10 @@ import type { Engine } from '../store/engine.ts';
 import type { Dimension } from '../store/tables/dimensions.ts';
 import type { Rollup } from '../store/tables/metrics.ts';
 import { type Metric, metric } from './definitions.ts';
+import { rowLimit } from './parameters.ts';
 import { addQueryFilters } from './query-filters.ts';
 import { watchedDomains } from './watched-domains.ts';
-import { bucketsOf, type MetricsWindow, metricsWindow, precisions } from './window.ts';
+import { aggregatePrecisions, bucketsOf, type MetricsWindow, metricsWindow, precisions } from './window.ts';
 
 type Row = Record<string, number | string>;
 
@@ -39,8 +40,6 @@ export const filterColumns: ReadonlyMap<string, Dimension> = new Map([
   ['mailbox_provider_regions', 'mailbox_provider_region'],
 ]);
 
-const aggregatePrecisions = precisions.filter((p) => p !== '12hr' && p !== 'week' && p !== 'month');
-
 function metricsOf(query: Query): Metric[] {
   const names = listOf(query, 'metrics');
   if (!names) throw new RequestError(400, 'metrics is required', { details: { param: 'metrics' } });
@@ -62,6 +61,8 @@ export function addFilters(conditions: Conditions, query: Query): void {
     const values = listOf(query, parameter);
     if (values) conditions.in(column, values);
   }
+  // There are no subject campaigns, so nothing belongs to one.
+  if (listOf(query, 'subject_campaigns')) conditions.add('0');
   const subaccounts = numbersOf(query, 'subaccounts');
   if (subaccounts) conditions.numberIn('subaccount_id', subaccounts);
 }
@@ -173,7 +174,7 @@ export async function grouped(engine: Engine, path: string, query: Query, now: n
   const grouping = groupings.get(path)!;
   const metrics = metricsOf(query);
   const window = metricsWindow(query, now, aggregatePrecisions);
-  const limit = integerOf(query, 'limit', 1000, 1, 10_000);
+  const limit = integerOf(query, 'limit', rowLimit);
   const orderBy = query.get('order_by') ?? metrics[0]!.name;
   const order = metrics.find((m) => m.name === orderBy);
   if (!order) throw badParameter('order_by', 'must be one of the requested metrics');

@@ -1,7 +1,8 @@
 import { Conditions } from '../search/conditions.ts';
-import { integerOf, type Query } from '../search/parameters.ts';
+import { altered, integerOf, type Query } from '../search/parameters.ts';
 import type { Engine } from '../store/engine.ts';
 import type { Dimension } from '../store/tables/dimensions.ts';
+import { rowLimit } from './parameters.ts';
 import { metricsWindow } from './window.ts';
 
 /** Path segment after `/metrics/` → the column whose values it lists; `null` where this service has none. */
@@ -23,11 +24,9 @@ const DEFAULT_DAYS = 31;
 export async function listValues(engine: Engine, list: string, query: Query, now: number): Promise<string[]> {
   const column = lists.get(list);
   if (!column) return [];
-  const limit = integerOf(query, 'limit', 1000, 1, 10_000);
+  const limit = integerOf(query, 'limit', rowLimit);
   const from = query.get('from') ?? new Date(now - DEFAULT_DAYS * 86_400_000).toISOString().slice(0, 16);
-  const whole = new Map([...query, ['from', from], ['precision', '']]);
-  whole.delete('precision');
-  const window = metricsWindow(whole, now, []);
+  const window = metricsWindow(altered(altered(query, 'from', from), 'precision', undefined), now, []);
   const conditions = new Conditions();
   // Whole hours on both sides: a name more does no harm in a list of suggestions.
   conditions.add(

@@ -1,9 +1,11 @@
 import { type BounceCategory, bounceClasses } from '../ingest/bounce-classes.ts';
+import type { Parameter } from '../parameter.ts';
 import { badParameter } from '../request-error.ts';
 import { Conditions } from '../search/conditions.ts';
-import { integerOf, listOf, type Query } from '../search/parameters.ts';
+import { altered, integerOf, listOf, type Query } from '../search/parameters.ts';
 import type { Engine } from '../store/engine.ts';
 import { addFilters } from './deliverability.ts';
+import { reportParameters, rowLimit } from './parameters.ts';
 import { metricsWindow } from './window.ts';
 
 type Row = Record<string, string | number>;
@@ -38,9 +40,7 @@ const rejections: Readonly<Record<string, readonly [id: number, name: string]>> 
 
 /** Events of these types in the request's window and filters. */
 function scope(query: Query, now: number, types: readonly string[]): Conditions {
-  const asked = new Map(query);
-  asked.delete('precision');
-  const window = metricsWindow(asked, now, []);
+  const window = metricsWindow(altered(query, 'precision', undefined), now, []);
   const conditions = new Conditions();
   conditions.within('ts', window.from, window.to);
   conditions.in('type', types);
@@ -58,7 +58,7 @@ function chosen<T>(query: Query, all: Readonly<Record<string, T>>): [string, T][
   });
 }
 
-const limitOf = (query: Query) => integerOf(query, 'limit', 1000, 1, 10_000);
+const limitOf = (query: Query) => integerOf(query, 'limit', rowLimit);
 
 const bounces =
   (keys: readonly ('reason' | 'domain')[]): Report =>
@@ -152,14 +152,32 @@ const attempts: Report = async (engine, query, now) => {
  * Reports on reasons, links and attempts, by path after `/deliverability/`. They read events themselves, so they
  * reach back only as far as events are kept.
  */
-export const reports: ReadonlyMap<string, Report> = new Map([
-  ['bounce-reason', bounces(['reason'])],
-  ['bounce-reason/domain', bounces(['reason', 'domain'])],
-  ['bounce-classification', bounces([])],
-  ['rejection-reason', rejected(false)],
-  ['rejection-reason/domain', rejected(true)],
-  ['delay-reason', delayed(false)],
-  ['delay-reason/domain', delayed(true)],
-  ['link-name', links],
-  ['attempt', attempts],
+export const reports: ReadonlyMap<
+  string,
+  { readonly run: Report; readonly summary: string; readonly parameters: readonly Parameter[] }
+> = new Map([
+  report('bounce-reason', 'Bounces by reason', bounces(['reason']), bounceMetrics),
+  report(
+    'bounce-reason/domain',
+    'Bounces by reason and domain of the recipient',
+    bounces(['reason', 'domain']),
+    bounceMetrics,
+  ),
+  report('bounce-classification', 'Bounces by class', bounces([]), bounceMetrics),
+  report('rejection-reason', 'Rejections by reason', rejected(false)),
+  report('rejection-reason/domain', 'Rejections by reason and domain of the recipient', rejected(true)),
+  report('delay-reason', 'Delays by reason', delayed(false)),
+  report('delay-reason/domain', 'Delays by reason and domain of the recipient', delayed(true)),
+  report('link-name', 'Clicks by link', links, linkMetrics),
+  report('attempt', 'Deliveries by attempt', attempts, {}, false),
 ]);
+
+function report(
+  path: string,
+  summary: string,
+  run: Report,
+  metrics: Readonly<Record<string, string>> = {},
+  limited = true,
+) {
+  return [path, { run, summary, parameters: reportParameters(Object.keys(metrics), limited) }] as const;
+}

@@ -5,6 +5,11 @@ import { TimeZone } from './time-zone.ts';
 export const precisions = ['1min', '5min', '15min', 'hour', '12hr', 'day', 'week', 'month'] as const;
 export type Precision = (typeof precisions)[number];
 
+/** Precisions of reports that are no time series. */
+export const aggregatePrecisions = precisions.filter(
+  (p): p is Precision => p !== '12hr' && p !== 'week' && p !== 'month',
+);
+
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;

@@ -2,10 +2,20 @@ import { badParameter } from '../request-error.ts';
 import type { Engine } from '../store/engine.ts';
 import { Conditions } from './conditions.ts';
 import type { Page } from './message-search.ts';
-import { cursorOf, eventWindow, integerOf, listOf, nextLink, numbersOf, type Query } from './parameters.ts';
+import {
+  altered,
+  cursorOf,
+  eventWindow,
+  integerOf,
+  listOf,
+  nextLink,
+  numbersOf,
+  type Query,
+} from './parameters.ts';
+import { outcomeErrors, outcomeTypes, perPage as perPageBounds } from './search-parameters.ts';
 
-const outcomes = new Set(['success', 'error']);
-const errorTypes = new Set(['validation', 'system', 'decompress', 'duplicate_batch', 'empty_batch']);
+const outcomes = new Set(outcomeTypes);
+const errorTypes = new Set(outcomeErrors);
 
 function known(query: Query, name: string, values: ReadonlySet<string>): string[] | null {
   const list = listOf(query, name);
@@ -47,10 +57,10 @@ export async function searchOutcomes(
   now: number,
   origin: string,
 ): Promise<Page> {
-  const perPage = integerOf(query, 'per_page', 1000, 1, 10_000);
+  const perPage = integerOf(query, 'per_page', perPageBounds);
   const cursor = cursorOf(query);
   // A batch is processed at once, so the last minute is part of the default window here.
-  const window = eventWindow(query.has('to') ? query : new Map([...query, ['to', iso(now + 1000)]]), now);
+  const window = eventWindow(query.has('to') ? query : altered(query, 'to', iso(now + 1000)), now);
   const counting = conditionsOf(query);
   counting.within('ts', window.from, window.to);
   const paging = conditionsOf(query);

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { eventTypes } from '../../events/catalogue.ts';
 import { recipientHash } from '../ingest/normalise.ts';
 import { badParameter } from '../request-error.ts';
 import type { Engine } from '../store/engine.ts';
 import { Conditions } from './conditions.ts';
 import { cursorOf, eventWindow, integerOf, listOf, nextLink, numbersOf, type Query } from './parameters.ts';
+import { pageNumber, perPage as perPageBounds, searchableEvents } from './search-parameters.ts';
 
 /** A page of events; `events` are JSON texts, ready to be joined into the answer. */
 export interface Page {
@@ -36,7 +36,7 @@ const keywordLists: readonly (readonly [parameter: string, columns: readonly str
     ['ab_tests', ['ab_test_id'], false],
   ];
 
-const searchable = new Set(eventTypes.filter((t) => t.class !== 'ingest_event').map((t) => t.publicType));
+const searchable = new Set(searchableEvents);
 
 /** What a key of a subaccount may see is added by the caller as `onlySubaccount`. */
 function conditionsOf(query: Query, onlySubaccount: number): Conditions {
@@ -102,8 +102,8 @@ export async function searchMessages(
   now: number,
   onlySubaccount = 0,
 ): Promise<Page> {
-  const perPage = integerOf(query, 'per_page', 1000, 1, 10_000);
-  const page = integerOf(query, 'page', 1, 1, 10_000);
+  const perPage = integerOf(query, 'per_page', perPageBounds);
+  const page = integerOf(query, 'page', pageNumber);
   const cursor = cursorOf(query);
   const window = eventWindow(query, now);
   if (!cursor && page > 1 && page * perPage > 10_000) {

@@ -1,7 +1,24 @@
+import type { WholeNumber } from '../parameter.ts';
 import { badParameter } from '../request-error.ts';
 
-/** A request's query: one text per name; of a repeated name the values joined by the delimiter. */
-export type Query = ReadonlyMap<string, string>;
+/** A request's query: one text per name; of a repeated name the values joined by the delimiter. A `Map` is one. */
+export interface Query {
+  get(name: string): string | undefined;
+  has(name: string): boolean;
+  [Symbol.iterator](): Iterator<[name: string, value: string]>;
+}
+
+/** The same query with one value put in another's place; `undefined` takes it away. */
+export function altered(query: Query, name: string, value: string | undefined): Query {
+  return {
+    get: (asked) => (asked === name ? value : query.get(asked)),
+    has: (asked) => (asked === name ? value !== undefined : query.has(asked)),
+    *[Symbol.iterator]() {
+      for (const entry of query) if (entry[0] !== name) yield entry;
+      if (value !== undefined) yield [name, value];
+    },
+  };
+}
 
 const MOST_VALUES = 5000;
 
@@ -42,10 +59,11 @@ export function numbersOf(query: Query, name: string): number[] | null {
   );
 }
 
-/** A whole number within bounds; `fallback` when absent. */
-export function integerOf(query: Query, name: string, fallback: number, least: number, most: number): number {
+/** A whole number within bounds; the default when absent. */
+export function integerOf(query: Query, name: string, bounds: WholeNumber): number {
   const text = query.get(name);
-  if (text === undefined) return fallback;
+  const { minimum: least, maximum: most } = bounds;
+  if (text === undefined) return bounds.default;
   const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
   if (!(number >= least && number <= most)) {
     throw badParameter(name, `must be a whole number from ${least} to ${most}`);

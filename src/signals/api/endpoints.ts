@@ -1,0 +1,31 @@
+import { accountEndpoints } from './account-routes.ts';
+import { documentationEndpoints } from './documentation-routes.ts';
+import type { Endpoint } from './endpoint.ts';
+import { ingestEndpoints } from './ingest-routes.ts';
+import { metricsEndpoints } from './metrics-routes.ts';
+import { openApiDocument } from './openapi.ts';
+import { searchEndpoints } from './search-routes.ts';
+
+const openApi: Endpoint = {
+  id: 'getOpenApi',
+  method: 'GET',
+  path: '/api/v1/openapi.json',
+  tag: 'Service',
+  summary: 'This description, as OpenAPI 3.1',
+  access: 'anyone',
+  parameters: [],
+  body: null,
+  good: { status: 200, description: 'The document.', schema: { type: 'object' } },
+  faults: [],
+  handle: async ({ services }) => openApiDocument(endpoints, services.version),
+};
+
+/** Everything under `/api/v1`. A new end point is declared in the file of its resource and listed here. */
+export const endpoints: readonly Endpoint[] = [
+  ...searchEndpoints,
+  ...ingestEndpoints,
+  ...documentationEndpoints,
+  ...metricsEndpoints,
+  ...accountEndpoints,
+  openApi,
+];

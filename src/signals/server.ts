@@ -59,6 +59,7 @@ export interface Signals {
 }
 
 const HOUR = 3_600_000;
+const SEAL_MS = 300_000;
 
 /** Starts the service. Throws `UserError` for a folder, port or store that cannot be used. */
 export async function startSignals(options: SignalsOptions): Promise<Signals> {
@@ -82,7 +83,9 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     closers.push(() => engine.close());
     const retention: Retention = { ...defaultRetention, ...options.retention };
     await migrate(engine, retention);
-    const store = new EventStore(engine, retention.events);
+    const store = await EventStore.open(engine, { eventDays: retention.events, now: clock.now });
+    closers.push(() => store.seals.settled());
+    closers.push(every(clock, SEAL_MS, () => store.seals.sealQuietDays(log), log));
 
     const traps = await openTraps(options, closers);
     const { files, left } = await BatchFiles.open(path.join(dataDir, 'ingest'), clock.now);
@@ -144,11 +147,13 @@ async function openTraps(options: SignalsOptions, closers: (() => void)[]): Prom
   return traps;
 }
 
-function every(clock: Clock, ms: number, work: () => Promise<void>, log: Log): () => void {
+function every(clock: Clock, ms: number, work: () => Promise<unknown>, log: Log): () => void {
   let cancel = () => {};
   const run = () => {
     work()
-      .catch((error) => log.warn('old batches could not be removed', { because: String(error) }))
+      .catch((error) =>
+        log.warn('work in the background failed and will be tried again', { because: String(error) }),
+      )
       .finally(() => {
         if (cancel !== stopped) cancel = clock.after(ms, run);
       });

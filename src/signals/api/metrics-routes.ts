@@ -80,7 +80,7 @@ export const metricsEndpoints: readonly Endpoint[] = [
     summaryParameters,
     withLinks(rows('One row.', {})),
     async ({ services: { store, clock }, query }) => ({
-      results: [await summary(store.engine, query, clock.now())],
+      results: [await summary(store, query, clock.now())],
       links: children.map((path) => link(`deliverability/${path}`, path.slice(path.lastIndexOf('/') + 1))),
     }),
   ),
@@ -90,7 +90,7 @@ export const metricsEndpoints: readonly Endpoint[] = [
     timeSeriesParameters,
     rows('A row for each bucket of the window, ascending.', { ts: { type: 'string' } }),
     async ({ services: { store, clock }, query }) => ({
-      results: await timeSeries(store.engine, query, clock.now()),
+      results: await timeSeries(store, query, clock.now()),
     }),
   ),
   report(
@@ -114,7 +114,7 @@ export const metricsEndpoints: readonly Endpoint[] = [
       groupedParameters,
       rows(`A row for each ${words(path)} with events.`, { [key]: { type: ['string', 'integer'] } }),
       async ({ services: { store, clock }, query }) => ({
-        results: await grouped(store.engine, path, query, clock.now()),
+        results: await grouped(store, path, query, clock.now()),
       }),
     ),
   ),
@@ -125,7 +125,7 @@ export const metricsEndpoints: readonly Endpoint[] = [
       parameters,
       rows('Rows, most frequent first.', {}),
       async ({ services: { store, clock }, query }) => ({
-        results: await run(store.engine, query, clock.now()),
+        results: await run(store, query, clock.now()),
       }),
     ),
   ),
@@ -136,7 +136,7 @@ export const metricsEndpoints: readonly Endpoint[] = [
       lists.get(list) === null ? [] : listParameters,
       results('The names, in alphabetical order.', objectSchema({ [list]: arrayOf({ type: 'string' }) })),
       async ({ services: { store, clock }, query }) => ({
-        results: { [list]: await listValues(store.engine, list, query, clock.now()) },
+        results: { [list]: await listValues(store, list, query, clock.now()) },
       }),
     ),
   ),

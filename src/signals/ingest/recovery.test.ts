@@ -69,13 +69,20 @@ async function stateOf(engine: Engine): Promise<unknown> {
     ),
     minute: await engine.read(
       `SELECT t, campaign_id, sum(row_count) AS c, sum(injected) AS i, sum(rendered) AS r,
-         uniqExactMerge(unique_rendered) AS u, length(sumMapMerge(unique_rendered_orphans).1) AS o
+         sum(clicked) AS u
        FROM metrics_minute GROUP BY t, campaign_id ORDER BY t, campaign_id`,
     ),
     hour: await engine.read(
       `SELECT t, campaign_id, sum(row_count) AS c, sum(injected) AS i, sum(rendered) AS r,
-         uniqExactMerge(unique_rendered) AS u, length(sumMapMerge(unique_rendered_orphans).1) AS o
+         sum(clicked) AS u
        FROM metrics_hour GROUP BY t, campaign_id ORDER BY t, campaign_id`,
+    ),
+    engagement: await engine.read(
+      `SELECT t, campaign_id, message, sum(row_count) AS c, sum(rendered) AS r
+       FROM engagement GROUP BY t, campaign_id, message ORDER BY t, message, campaign_id`,
+    ),
+    reasons: await engine.read(
+      `SELECT t, reason, sum(row_count) AS c, sum(events) AS n FROM reasons GROUP BY t, reason ORDER BY t, reason`,
     ),
     ids: await engine.read('SELECT DISTINCT event_id FROM event_ids ORDER BY event_id'),
     messages: await engine.read('SELECT DISTINCT message_id FROM messages ORDER BY message_id'),
@@ -113,6 +120,7 @@ test('whatever part of a batch had been written when the program was killed, the
     const message = { message_id: `m${i}`, timestamp };
     lines.push(line('reception', { ...message, campaign_id: `c${i % 3}` }));
     lines.push(line('open', { ...message, rcpt_to: '' }));
+    if (i % 5 === 0) lines.push(line('inband', { ...message, bounce_class: '10', reason: `no ${i}` }));
   }
   const orphans = line('open', { message_id: 'm4', rcpt_to: '', timestamp: String(yesterday) });
   let signals = await start();
@@ -142,6 +150,10 @@ test('whatever part of a batch had been written when the program was killed, the
     ['no outcome', [`ALTER TABLE ingest_events DELETE WHERE type = 'error' SETTINGS mutations_sync = 2`]],
     ['one roll-up is missing', ['TRUNCATE TABLE metrics_hour']],
     ['both roll-ups are missing', ['TRUNCATE TABLE metrics_hour', 'TRUNCATE TABLE metrics_minute']],
+    [
+      'the roll-ups of messages and reasons are missing',
+      ['TRUNCATE TABLE engagement', 'TRUNCATE TABLE reasons'],
+    ],
     ['a roll-up was written twice', ['INSERT INTO metrics_minute SELECT * FROM metrics_minute']],
     [
       'half of the events are missing',

@@ -1,14 +1,14 @@
 import { badParameter, RequestError } from '../request-error.ts';
 import { Conditions } from '../search/conditions.ts';
 import { integerOf, listOf, numbersOf, type Query } from '../search/parameters.ts';
-import type { Engine } from '../store/engine.ts';
+import type { EventStore } from '../store/event-store.ts';
 import type { Dimension } from '../store/tables/dimensions.ts';
-import type { Rollup } from '../store/tables/metrics.ts';
 import { type Metric, metric } from './definitions.ts';
 import { rowLimit } from './parameters.ts';
 import { addQueryFilters } from './query-filters.ts';
+import { rollupQuery } from './rollup-query.ts';
 import { watchedDomains } from './watched-domains.ts';
-import { aggregatePrecisions, bucketsOf, type MetricsWindow, metricsWindow, precisions } from './window.ts';
+import { aggregatePrecisions, bucketsOf, metricsWindow, precisions } from './window.ts';
 
 type Row = Record<string, number | string>;
 
@@ -67,93 +67,25 @@ export function addFilters(conditions: Conditions, query: Query): void {
   if (subaccounts) conditions.numberIn('subaccount_id', subaccounts);
 }
 
-const HOUR = 3_600_000;
-
-/** The coarser roll-up serves where nothing finer than a UTC hour is asked for. */
-function rollupOf(window: MetricsWindow): Rollup {
-  if (window.unit === 'minute' || window.from % HOUR !== 0 || window.to % HOUR !== 0) return 'metrics_minute';
-  // Zones a quarter or half an hour off change hours in the middle of UTC's.
-  for (let at = window.from; at < window.to; at += 24 * HOUR) {
-    if (window.zone.offsetAt(at) % HOUR !== 0) return 'metrics_minute';
-  }
-  return 'metrics_hour';
-}
-
-/** The beginning of the unit that a roll-up's row is in, as an expression. */
-function unitStart(window: MetricsWindow, conditions: Conditions): string {
-  if (window.unit === 'minute') return 't';
-  if (window.unit === 'day') return `toStartOfDay(t, 'UTC')`;
-  const shift = ((window.zone.offsetAt(window.from) % HOUR) + HOUR) % HOUR;
-  if (shift === 0) return `toStartOfHour(t, 'UTC')`;
-  const seconds = conditions.bind('UInt32', shift / 1000);
-  return `toStartOfHour(t + ${seconds}, 'UTC') - ${seconds}`;
-}
-
-interface Request {
-  readonly window: MetricsWindow;
-  readonly metrics: readonly Metric[];
-  readonly query: Query;
-}
-
-function windowCondition(conditions: Conditions, window: MetricsWindow): void {
-  conditions.add(`t >= toDateTime(${conditions.bind('UInt32', window.from / 1000)}, 'UTC')`);
-  conditions.add(`t < toDateTime(${conditions.bind('UInt32', window.to / 1000)}, 'UTC')`);
-}
-
-/** SELECT of the metrics by `key` (a column or ''), or by unit of time. */
-function select(request: Request, by: 'unit' | Dimension | null, conditions: Conditions): string {
-  const { window, metrics } = request;
-  const table = rollupOf(window);
-  windowCondition(conditions, window);
-  addFilters(conditions, request.query);
-  const unit = unitStart(window, conditions);
-  const hasUniques = metrics.some((m) => m.kind === 'unique');
-  const key = by === 'unit' ? null : by;
-  const additive = metrics.filter((m) => m.kind !== 'unique');
-  const inner = [
-    'sum(events) AS n',
-    ...additive.map((m, i) => `sum(${m.expression}) AS a${i}`),
-    ...metrics
-      .filter((m) => m.kind === 'unique')
-      .map(
-        (m, i) =>
-          `toInt64(uniqExactMerge(${m.expression}) + length(sumMapMerge(${m.expression}_orphans).1)) AS u${i}`,
-      ),
-  ];
-  const name = new Map<string, string>();
-  let [a, u] = [0, 0];
-  for (const m of metrics) name.set(m.name, m.kind === 'unique' ? `u${u++}` : `a${a++}`);
-  const keys = [by === 'unit' || hasUniques ? `${unit} AS unit` : '', key ? `${key} AS k` : ''].filter(
-    (k) => k !== '',
-  );
-  const groups = keys.map((k) => k.slice(k.lastIndexOf(' ') + 1));
-  const innerSelect = `SELECT ${[...keys, ...inner].join(', ')} FROM ${table} ${conditions.where}
-    ${groups.length > 0 ? `GROUP BY ${groups.join(', ')}` : ''}`;
-  const sums = metrics.map((m) => `sum(${name.get(m.name)}) AS ${m.name}`).join(', ');
-  if (by === 'unit') {
-    return `SELECT toUnixTimestamp(unit) AS unit_start, ${sums} FROM (${innerSelect}) GROUP BY unit ORDER BY unit`;
-  }
-  if (key) return `SELECT k, ${sums} FROM (${innerSelect}) GROUP BY k HAVING sum(n) > 0`;
-  return `SELECT ${sums} FROM (${innerSelect})`;
-}
-
 /** `GET /v1/metrics/deliverability`: one row over the whole window. */
-export async function summary(engine: Engine, query: Query, now: number): Promise<Row> {
+export async function summary(store: EventStore, query: Query, now: number): Promise<Row> {
   const metrics = metricsOf(query);
   const window = metricsWindow(query, now, aggregatePrecisions);
   const conditions = new Conditions();
-  const sql = select({ window, metrics, query }, null, conditions);
-  const [row] = await engine.read<Row>(sql, conditions.parameters);
+  addFilters(conditions, query);
+  const sql = rollupQuery(store, window, metrics, null, conditions);
+  const [row] = await store.read<Row>(sql, conditions.parameters);
   return Object.fromEntries(metrics.map((m) => [m.name, Number(row?.[m.name] ?? 0)]));
 }
 
 /** `GET /v1/metrics/deliverability/time-series`: a row per bucket, ascending, none left out. */
-export async function timeSeries(engine: Engine, query: Query, now: number): Promise<Row[]> {
+export async function timeSeries(store: EventStore, query: Query, now: number): Promise<Row[]> {
   const metrics = metricsOf(query);
   const window = metricsWindow(query, now, precisions);
   const conditions = new Conditions();
-  const sql = select({ window, metrics, query }, 'unit', conditions);
-  const rows = await engine.read<Row>(sql, conditions.parameters);
+  addFilters(conditions, query);
+  const sql = rollupQuery(store, window, metrics, 'unit', conditions);
+  const rows = await store.read<Row>(sql, conditions.parameters);
   const buckets = bucketsOf(window);
   const sums = buckets.map(() => metrics.map(() => 0));
   let bucket = 0;
@@ -170,7 +102,7 @@ export async function timeSeries(engine: Engine, query: Query, now: number): Pro
 }
 
 /** `GET /v1/metrics/deliverability/<grouping>`: a row per value, those without the dimension left out. */
-export async function grouped(engine: Engine, path: string, query: Query, now: number): Promise<Row[]> {
+export async function grouped(store: EventStore, path: string, query: Query, now: number): Promise<Row[]> {
   const grouping = groupings.get(path)!;
   const metrics = metricsOf(query);
   const window = metricsWindow(query, now, aggregatePrecisions);
@@ -181,8 +113,9 @@ export async function grouped(engine: Engine, path: string, query: Query, now: n
   const conditions = new Conditions();
   if (grouping.column !== 'subaccount_id') conditions.add(`${grouping.column} != ''`);
   if (path === 'watched-domain') conditions.in('recipient_domain', watchedDomains);
-  const sql = select({ window, metrics, query }, grouping.column, conditions);
-  const rows = await engine.read<Row>(
+  addFilters(conditions, query);
+  const sql = rollupQuery(store, window, metrics, grouping.column, conditions);
+  const rows = await store.read<Row>(
     `SELECT * FROM (${sql}) ORDER BY ${order.name} DESC, k ASC LIMIT ${limit}`,
     conditions.parameters,
   );

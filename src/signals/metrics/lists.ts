@@ -1,8 +1,9 @@
 import { Conditions } from '../search/conditions.ts';
 import { altered, integerOf, type Query } from '../search/parameters.ts';
-import type { Engine } from '../store/engine.ts';
+import type { EventStore } from '../store/event-store.ts';
 import type { Dimension } from '../store/tables/dimensions.ts';
 import { rowLimit } from './parameters.ts';
+import { sealedSums, within } from './rollup-query.ts';
 import { metricsWindow } from './window.ts';
 
 /** Path segment after `/metrics/` → the column whose values it lists; `null` where this service has none. */
@@ -19,27 +20,42 @@ export const lists: ReadonlyMap<string, Dimension | null> = new Map([
 ]);
 
 const DEFAULT_DAYS = 31;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 
 /** `GET /v1/metrics/<list>`: values seen in the window that contain `match`, in alphabetical order. */
-export async function listValues(engine: Engine, list: string, query: Query, now: number): Promise<string[]> {
+export async function listValues(
+  store: EventStore,
+  list: string,
+  query: Query,
+  now: number,
+): Promise<string[]> {
   const column = lists.get(list);
   if (!column) return [];
   const limit = integerOf(query, 'limit', rowLimit);
-  const from = query.get('from') ?? new Date(now - DEFAULT_DAYS * 86_400_000).toISOString().slice(0, 16);
-  const window = metricsWindow(altered(altered(query, 'from', from), 'precision', undefined), now, []);
+  const start = query.get('from') ?? new Date(now - DEFAULT_DAYS * DAY).toISOString().slice(0, 16);
+  const window = metricsWindow(altered(altered(query, 'from', start), 'precision', undefined), now, []);
   const conditions = new Conditions();
-  // Whole hours on both sides: a name more does no harm in a list of suggestions.
-  conditions.add(
-    `t >= toStartOfHour(toDateTime(${conditions.bind('UInt32', window.from / 1000)}, 'UTC'), 'UTC')`,
-  );
-  conditions.add(`t < toDateTime(${conditions.bind('UInt32', window.to / 1000)}, 'UTC')`);
   conditions.add(`${column} != ''`);
   const match = query.get('match');
   if (match !== undefined) {
     conditions.add(`positionCaseInsensitiveUTF8(${column}, ${conditions.bind('String', match)}) > 0`);
   }
-  const rows = await engine.read<{ v: string }>(
-    `SELECT ${column} AS v FROM metrics_hour ${conditions.where} GROUP BY v ORDER BY v LIMIT ${limit}`,
+  // Whole hours on both sides: a name more does no harm in a list of suggestions.
+  const from = Math.floor(window.from / HOUR) * HOUR;
+  const { hours, sealed } = store.spans({ from, to: Math.ceil(window.to / HOUR) * HOUR }, 'hour');
+  const days = sealed.map((span) => ({ from: Math.floor(span.from / DAY) * DAY, to: span.to }));
+  const parts = [
+    { from: 'metrics_hour', spans: hours },
+    { from: sealedSums('day', new Set([column]))!, spans: days },
+  ].filter((part) => part.spans.length > 0);
+  if (parts.length === 0) return [];
+  const selects = parts.map(
+    (part) =>
+      `SELECT DISTINCT ${column} AS v FROM ${part.from} WHERE ${within(conditions, part.spans)} AND ${conditions.all}`,
+  );
+  const rows = await store.read<{ v: string }>(
+    `SELECT DISTINCT v FROM (${selects.join(' UNION ALL ')}) ORDER BY v LIMIT ${limit}`,
     conditions.parameters,
   );
   return rows.map((row) => row.v);

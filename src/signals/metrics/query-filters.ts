@@ -93,6 +93,7 @@ function comparison(
   }
   const column = columns.get(filter);
   if (!column) throw invalid(path, 'is no known filter');
+  conditions.uses(column);
   const texts = values.map((v) => {
     if (typeof v !== 'string' || v.length > 1024) throw invalid(path, 'must be texts');
     if (alike && v.length < 3) throw invalid(path, 'values must have at least 3 characters');

@@ -3,13 +3,15 @@ import type { Parameter } from '../parameter.ts';
 import { badParameter } from '../request-error.ts';
 import { Conditions } from '../search/conditions.ts';
 import { altered, integerOf, listOf, type Query } from '../search/parameters.ts';
-import type { Engine } from '../store/engine.ts';
+import type { EventStore } from '../store/event-store.ts';
+import type { Metric } from './definitions.ts';
 import { addFilters } from './deliverability.ts';
 import { reportParameters, rowLimit } from './parameters.ts';
-import { metricsWindow } from './window.ts';
+import { rollupQuery, within } from './rollup-query.ts';
+import { type MetricsWindow, metricsWindow } from './window.ts';
 
 type Row = Record<string, string | number>;
-type Report = (engine: Engine, query: Query, now: number) => Promise<Row[]>;
+type Report = (store: EventStore, query: Query, now: number) => Promise<Row[]>;
 
 const categoryIds: Readonly<Record<BounceCategory, number>> = {
   Undetermined: 0,
@@ -27,9 +29,9 @@ const bounceMetrics: Readonly<Record<string, string>> = {
 };
 
 const linkMetrics: Readonly<Record<string, string>> = {
-  count_clicked: `toInt64(sum(sign))`,
-  count_raw_clicked: `toInt64(uniqExactIf(message_id, sign = 1))`,
-  count_raw_clicked_approx: `toInt64(uniqExactIf(message_id, sign = 1))`,
+  count_clicked: 'sum(clicks)',
+  count_raw_clicked: 'toInt64(countIf(clicks > 0))',
+  count_raw_clicked_approx: 'toInt64(countIf(clicks > 0))',
 };
 
 const rejections: Readonly<Record<string, readonly [id: number, name: string]>> = {
@@ -38,12 +40,16 @@ const rejections: Readonly<Record<string, readonly [id: number, name: string]>> 
   generation_failure: [3, 'Generation Failure'],
 };
 
-/** Events of these types in the request's window and filters. */
+/** The request's window, which these reports round to minutes. */
+function windowOf(query: Query, now: number): MetricsWindow {
+  return metricsWindow(altered(query, 'precision', undefined), now, []);
+}
+
+/** Rows of the roll-up of reasons, of these types in the request's window and filters. */
 function scope(query: Query, now: number, types: readonly string[]): Conditions {
-  const window = metricsWindow(altered(query, 'precision', undefined), now, []);
   const conditions = new Conditions();
-  conditions.within('ts', window.from, window.to);
   conditions.in('type', types);
+  conditions.add(within(conditions, [windowOf(query, now)]));
   addFilters(conditions, query);
   return conditions;
 }
@@ -62,15 +68,15 @@ const limitOf = (query: Query) => integerOf(query, 'limit', rowLimit);
 
 const bounces =
   (keys: readonly ('reason' | 'domain')[]): Report =>
-  async (engine, query, now) => {
+  async (store, query, now) => {
     const metrics = chosen(query, bounceMetrics);
     const conditions = scope(query, now, ['bounce', 'out_of_band']);
     const columns = keys.map((k) => (k === 'domain' ? 'recipient_domain AS domain' : 'reason'));
     const group = [...keys, 'bounce_class'].join(', ');
-    const rows = await engine.read<Row>(
+    const rows = await store.read<Row>(
       `SELECT ${[...columns, 'bounce_class'].join(', ')},
-         ${metrics.map(([name, which]) => `toInt64(sumIf(sign, ${which})) AS ${name}`).join(', ')}
-       FROM events ${conditions.where} GROUP BY ${group}
+         ${metrics.map(([name, which]) => `sumIf(events, ${which}) AS ${name}`).join(', ')}
+       FROM reasons ${conditions.where} GROUP BY ${group}
        HAVING ${metrics.map(([name]) => `${name} != 0`).join(' OR ')}
        ORDER BY ${metrics[0]![0]} DESC, ${group} LIMIT ${limitOf(query)}`,
       conditions.parameters,
@@ -92,11 +98,11 @@ const bounces =
 
 const rejected =
   (byDomain: boolean): Report =>
-  async (engine, query, now) => {
+  async (store, query, now) => {
     const conditions = scope(query, now, Object.keys(rejections));
     const domain = byDomain ? 'recipient_domain AS domain, ' : '';
-    const rows = await engine.read<Row>(
-      `SELECT reason, ${domain}type, toInt64(sum(sign)) AS n FROM events ${conditions.where}
+    const rows = await store.read<Row>(
+      `SELECT reason, ${domain}type, sum(events) AS n FROM reasons ${conditions.where}
        GROUP BY reason, ${byDomain ? 'domain, ' : ''}type ORDER BY n DESC, reason, type LIMIT ${limitOf(query)}`,
       conditions.parameters,
     );
@@ -115,43 +121,57 @@ const rejected =
 
 const delayed =
   (byDomain: boolean): Report =>
-  async (engine, query, now) => {
+  async (store, query, now) => {
     const conditions = scope(query, now, ['delay']);
     const domain = byDomain ? 'recipient_domain AS domain, ' : '';
-    return await engine.read<Row>(
-      `SELECT reason, ${domain}toInt64(sum(sign)) AS count_delayed,
-         toInt64(sumIf(sign, num_retries = 0)) AS count_delayed_first
-       FROM events ${conditions.where} GROUP BY reason${byDomain ? ', domain' : ''}
+    return await store.read<Row>(
+      `SELECT reason, ${domain}sum(events) AS count_delayed, sum(first) AS count_delayed_first
+       FROM reasons ${conditions.where} GROUP BY reason${byDomain ? ', domain' : ''}
        ORDER BY count_delayed DESC, reason LIMIT ${limitOf(query)}`,
       conditions.parameters,
     );
   };
 
-const links: Report = async (engine, query, now) => {
+const links: Report = async (store, query, now) => {
   const metrics = chosen(query, linkMetrics);
-  const conditions = scope(query, now, ['click', 'amp_click']);
+  const conditions = new Conditions();
   conditions.add(`link_name != ''`);
-  return await engine.read<Row>(
+  conditions.add(within(conditions, [windowOf(query, now)]));
+  addFilters(conditions, query);
+  return await store.read<Row>(
     `SELECT link_name, ${metrics.map(([name, sql]) => `${sql} AS ${name}`).join(', ')}
-     FROM events ${conditions.where} GROUP BY link_name
+     FROM (SELECT link_name, message, sum(clicked) AS clicks FROM engagement ${conditions.where}
+       GROUP BY link_name, message)
+     GROUP BY link_name HAVING sum(clicks) > 0
      ORDER BY ${metrics[0]![0]} DESC, link_name LIMIT ${limitOf(query)}`,
     conditions.parameters,
   );
 };
 
-const attempts: Report = async (engine, query, now) => {
-  const conditions = scope(query, now, ['delivery']);
-  return await engine.read<Row>(
-    `SELECT if(num_retries >= 2, '3+', toString(num_retries + 1)) AS attempt, toInt64(sum(sign)) AS count_delivered
-     FROM events ${conditions.where} GROUP BY attempt ORDER BY attempt`,
+/** Attempt → which deliveries were made at it. */
+const byAttempt: readonly (readonly [attempt: string, expression: string])[] = [
+  ['1', 'delivered_first'],
+  ['2', 'delivered_second'],
+  ['3+', 'delivered_subsequent - delivered_second'],
+];
+
+const attempts: Report = async (store, query, now) => {
+  const conditions = new Conditions();
+  addFilters(conditions, query);
+  const metrics = byAttempt.map(
+    ([, expression], i): Metric => ({ name: `attempt_${i}`, kind: 'additive', expression }),
+  );
+  const [row] = await store.read<Row>(
+    rollupQuery(store, windowOf(query, now), metrics, null, conditions),
     conditions.parameters,
   );
+  return byAttempt.flatMap(([attempt], i) => {
+    const count = Number(row?.[`attempt_${i}`] ?? 0);
+    return count === 0 ? [] : [{ attempt, count_delivered: count }];
+  });
 };
 
-/**
- * Reports on reasons, links and attempts, by path after `/deliverability/`. They read events themselves, so they
- * reach back only as far as events are kept.
- */
+/** Reports on reasons, links and attempts, by path after `/deliverability/`. */
 export const reports: ReadonlyMap<
   string,
   { readonly run: Report; readonly summary: string; readonly parameters: readonly Parameter[] }

@@ -4,6 +4,7 @@ import type { Parameters } from '../store/engine.ts';
 export class Conditions {
   readonly #texts: string[] = [];
   readonly #parameters: Record<string, unknown> = {};
+  readonly #columns = new Set<string>();
   #count = 0;
 
   /** Binds a value; returns the placeholder. `type` is ClickHouse's. */
@@ -17,12 +18,24 @@ export class Conditions {
     this.#texts.push(text);
   }
 
+  /** Notes that a condition looks at this column. */
+  uses(column: string): void {
+    this.#columns.add(column);
+  }
+
+  /** Columns that conditions look at, as far as `uses` was told. */
+  get columns(): ReadonlySet<string> {
+    return this.#columns;
+  }
+
   /** `column` is one of these texts. */
   in(column: string, values: readonly string[]): void {
+    this.uses(column);
     this.add(`${column} IN ${this.bind('Array(String)', values)}`);
   }
 
   numberIn(column: string, values: readonly number[]): void {
+    this.uses(column);
     this.add(`${column} IN ${this.bind('Array(UInt32)', values)}`);
   }
 
@@ -57,7 +70,12 @@ export class Conditions {
 
   /** The clause with its leading WHERE; empty if there are no conditions. */
   get where(): string {
-    return this.#texts.length > 0 ? `WHERE ${this.#texts.join('\n AND ')}` : '';
+    return this.#texts.length > 0 ? `WHERE ${this.all}` : '';
+  }
+
+  /** All conditions as one. */
+  get all(): string {
+    return this.#texts.length > 0 ? this.#texts.join('\n AND ') : '1';
   }
 
   get parameters(): Parameters {

@@ -142,8 +142,12 @@ const backgroundSettings: ClickHouseSettings = {
   max_partitions_per_insert_block: '0',
   async_insert: 0,
   max_memory_usage: String(2 * 2 ** 30),
-  max_threads: 2,
+  // One, so that readers have another core.
+  max_threads: 1,
   max_insert_threads: '1',
+  // A day of a large sender has a million combinations of dimensions.
+  max_bytes_before_external_group_by: String(2 ** 29),
+  max_bytes_ratio_before_external_group_by: 0,
 };
 
 class LaneEngine implements Engine {

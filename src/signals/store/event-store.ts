@@ -1,10 +1,12 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createTable, dropTable, replacePartition } from './ddl.ts';
-import type { Engine } from './engine.ts';
+import type { Engine, Parameters } from './engine.ts';
 import { defaultRetention } from './retention.ts';
+import { dayOf, Seals } from './seals.ts';
+import { type Span, type Spans, spansOf } from './spans.ts';
 import { type EventColumn, eventColumns } from './tables/events.ts';
 import { lookupSelects } from './tables/lookups.ts';
-import { type Rollup, rollupSelect, rollups, rollupTables } from './tables/metrics.ts';
+import { type Rollup, rollups } from './tables/metrics.ts';
 
 /** A row of `events`. Text is '' and numbers are 0 where there is nothing; `ts` is milliseconds since the epoch. */
 export type EventRow = {
@@ -59,15 +61,35 @@ function* slices<T>(all: readonly T[], size: number): Generator<T[]> {
 /** The tables of events and what hangs on them; all writing goes through one caller at a time. */
 export class EventStore {
   readonly engine: Engine;
+  readonly seals: Seals;
   readonly #eventDays: number;
   /** Differs between runs of the program: see `token`. */
   readonly #run = randomUUID();
   #attempt = 0;
 
-  /** `eventDays`: how long `events` keeps them. */
-  constructor(engine: Engine, eventDays = defaultRetention.events) {
+  private constructor(engine: Engine, seals: Seals, eventDays: number) {
     this.engine = engine;
+    this.seals = seals;
     this.#eventDays = eventDays;
+  }
+
+  /** Opens a store whose tables are there. `eventDays`: how long `events` keeps them. */
+  static async open(
+    engine: Engine,
+    options: { readonly eventDays?: number; readonly now?: () => number } = {},
+  ): Promise<EventStore> {
+    const seals = await Seals.load(engine, options.now ?? Date.now);
+    return new EventStore(engine, seals, options.eventDays ?? defaultRetention.events);
+  }
+
+  /** SELECT for a report. */
+  read<Row>(sql: string, parameters?: Parameters): Promise<Row[]> {
+    return this.engine.read<Row>(sql, parameters);
+  }
+
+  /** The roll-ups that together tell of a window; see `spansOf`. */
+  spans(window: Span, finest: 'minute' | 'hour' | 'day'): Spans {
+    return spansOf(window, finest, (day) => this.seals.has(day));
   }
 
   /** Of these event ids, those stored within the time of remembrance (at least 48 h) → the batch that brought them. */
@@ -142,7 +164,9 @@ export class EventStore {
   /** Stores rows in `events`; the views carry them into the roll-ups and lookups. May have been done in part if it throws. */
   async insert(rows: readonly EventRow[]): Promise<void> {
     const lines = rows.map(lineOf);
-    await this.engine.insert('events', eventColumns, lines, this.#token(lines));
+    await this.seals.changing(new Set(rows.map((row) => dayOf(row.ts))), () =>
+      this.engine.insert('events', eventColumns, lines, this.#token(lines)),
+    );
   }
 
   /**
@@ -177,8 +201,8 @@ export class EventStore {
     }
     for (const rollup of rollups) {
       for (const day of await this.#incompleteDays(rollup, from, to)) {
-        log(`roll-up ${rollup} of ${day} is incomplete after a break; making it anew`);
-        await this.#rebuild(rollup, day);
+        log(`roll-up ${rollup.table.name} of ${day} is incomplete after a break; making it anew`);
+        await this.seals.changing([day], () => this.#rebuild(rollup, day));
       }
     }
   }
@@ -192,9 +216,9 @@ export class EventStore {
        AND ${column} < toStartOfDay(fromUnixTimestamp64Milli({last:Int64}, 'UTC')) + INTERVAL 1 DAY`;
     const rows = await this.engine.readForWrite<{ day: number }>(
       `SELECT day FROM (
-         SELECT toYYYYMMDD(ts) AS day, toInt64(count()) AS n FROM events WHERE ${range('ts')} GROUP BY day
+         SELECT toYYYYMMDD(ts) AS day, toInt64(count()) AS n FROM events WHERE ${range('ts')} AND ${rollup.which} GROUP BY day
          UNION ALL
-         SELECT toYYYYMMDD(t) AS day, -toInt64(sum(row_count)) AS n FROM ${rollup} WHERE ${range('t')} GROUP BY day)
+         SELECT toYYYYMMDD(t) AS day, -toInt64(sum(row_count)) AS n FROM ${rollup.table.name} WHERE ${range('t')} GROUP BY day)
        GROUP BY day HAVING sum(n) != 0 ORDER BY day`,
       days,
     );
@@ -203,8 +227,8 @@ export class EventStore {
 
   async #rebuild(rollup: Rollup, day: number): Promise<void> {
     const { engine } = this;
-    const table = rollupTables.find((t) => t.name === rollup)!;
-    const fresh = { ...table, name: `${rollup}_rebuild` };
+    const { table } = rollup;
+    const fresh = { ...table, name: `${table.name}_rebuild` };
     const drop = async () => {
       for (const statement of dropTable(fresh, engine.cluster)) await engine.write(statement);
     };
@@ -212,7 +236,7 @@ export class EventStore {
     for (const statement of createTable(fresh, defaultRetention, engine.cluster))
       await engine.write(statement);
     await engine.write(
-      `INSERT INTO ${fresh.name} ${rollupSelect(rollup, 'events', 'WHERE toYYYYMMDD(ts) = {day:UInt32}')}`,
+      `INSERT INTO ${fresh.name} ${rollup.select(rollup.from, `toYYYYMMDD(${rollup.time}) = {day:UInt32}`)}`,
       { day },
     );
     await engine.write(replacePartition(table, String(Math.trunc(day)), fresh, engine.cluster));

@@ -13,8 +13,9 @@ import type { Engine } from './engine.ts';
 import type { Retention } from './retention.ts';
 import { eventsTable } from './tables/events.ts';
 import { lookupTables, lookupViews } from './tables/lookups.ts';
-import { rollupTables, rollupViews } from './tables/metrics.ts';
+import { rollups, rollupViews } from './tables/metrics.ts';
 import { outcomesTable } from './tables/outcomes.ts';
+import { sealedTables } from './tables/sealed.ts';
 
 /** Brings tables from one version to the next. Every statement may run twice. */
 export interface Step {
@@ -37,7 +38,7 @@ export interface Schema {
 export const schema: Schema = {
   version: 2,
   oldest: 2,
-  tables: [eventsTable, ...lookupTables, ...rollupTables, outcomesTable],
+  tables: [eventsTable, ...lookupTables, ...rollups.map((r) => r.table), ...sealedTables, outcomesTable],
   views: [...lookupViews, ...rollupViews],
   steps: [],
 };

@@ -1,5 +1,5 @@
 import type { Table, View } from '../ddl.ts';
-import { dimensionColumns, dimensions } from './dimensions.ts';
+import { dimensionColumns, dimensions, lowCardinality } from './dimensions.ts';
 
 /** Column of the roll-ups → the amount that one row of `events` adds to it (times its sign). */
 export const counters: Readonly<Record<string, string>> = {
@@ -9,6 +9,7 @@ export const counters: Readonly<Record<string, string>> = {
   generation_failed: `type = 'generation_failure'`,
   generation_rejection: `type = 'generation_rejection'`,
   delivered_first: `type = 'delivery' AND num_retries = 0`,
+  delivered_second: `type = 'delivery' AND num_retries = 1`,
   delivered_subsequent: `type = 'delivery' AND num_retries > 0`,
   delivery_time_first: `if(type = 'delivery' AND num_retries = 0, queue_time, 0)`,
   delivery_time_subsequent: `if(type = 'delivery' AND num_retries > 0, queue_time, 0)`,
@@ -31,72 +32,159 @@ export const counters: Readonly<Record<string, string>> = {
   nonprefetched_initial_rendered: `type IN ('initial_open', 'amp_initial_open') AND NOT prefetched`,
 };
 
-/**
- * Column of the roll-ups → which events make a message count there, once per unit of time. Events that have found no
- * message yet are kept apart, in a column `…_orphans` that can be taken back from: message → how many such events.
- */
+/** What is counted per message, to tell how many messages were opened or clicked. */
+const engagementCounters = [
+  'rendered',
+  'initial_rendered',
+  'clicked',
+  'nonprefetched_rendered',
+  'nonprefetched_initial_rendered',
+] as const;
+
+/** Unique metric → when a message counts, over the sums of its events in one unit of time. */
 export const uniques: Readonly<Record<string, string>> = {
-  unique_rendered: counters.rendered!,
-  unique_initial_rendered: counters.initial_rendered!,
-  unique_confirmed_opened: `(${counters.rendered}) OR (${counters.initial_rendered}) OR (${counters.clicked})`,
-  unique_clicked: counters.clicked!,
-  nonprefetched_unique_rendered: counters.nonprefetched_rendered!,
-  nonprefetched_unique_initial_rendered: counters.nonprefetched_initial_rendered!,
-  nonprefetched_unique_confirmed_opened: `(${counters.nonprefetched_rendered}) OR (${counters.nonprefetched_initial_rendered}) OR (${counters.clicked})`,
+  unique_rendered: 'rendered > 0',
+  unique_initial_rendered: 'initial_rendered > 0',
+  unique_confirmed_opened: 'rendered > 0 OR initial_rendered > 0 OR clicked > 0',
+  unique_clicked: 'clicked > 0',
+  nonprefetched_unique_rendered: 'nonprefetched_rendered > 0',
+  nonprefetched_unique_initial_rendered: 'nonprefetched_initial_rendered > 0',
+  nonprefetched_unique_confirmed_opened:
+    'nonprefetched_rendered > 0 OR nonprefetched_initial_rendered > 0 OR clicked > 0',
 };
 
-export const rollups = ['metrics_minute', 'metrics_hour'] as const;
-export type Rollup = (typeof rollups)[number];
+/** A table that every insert into another adds to; what is in it follows from `events` alone. */
+export interface Rollup {
+  readonly table: Table;
+  /** The table whose inserts feed it. */
+  readonly from: string;
+  /** Condition on `events`: the rows that are counted in its `row_count`. */
+  readonly which: string;
+  /** The column of `from` that says when. */
+  readonly time: string;
+  /** What it keeps of the rows of `source`, a table like `from`, for which `only` holds. */
+  select(source: string, only?: string): string;
+}
 
-/** `row_count` counts rows of `events` whatever their sign: the check that a roll-up is complete. */
-const columns: Readonly<Record<string, string>> = {
-  t: "DateTime('UTC') CODEC(Delta, ZSTD(1))",
-  ...dimensionColumns,
-  row_count: 'SimpleAggregateFunction(sum, UInt64)',
-  ...Object.fromEntries(Object.keys(counters).map((name) => [name, 'SimpleAggregateFunction(sum, Int64)'])),
-  ...Object.fromEntries(
-    Object.keys(uniques).flatMap((name) => [
-      [name, 'AggregateFunction(uniqExact, UInt64)'],
-      [`${name}_orphans`, 'AggregateFunction(sumMap, Array(UInt64), Array(Int64))'],
-    ]),
-  ),
-};
-
-export const rollupTables: readonly Table[] = rollups.map((name) => ({
-  name,
-  columns,
+const kept = {
   engine: 'AggregatingMergeTree',
   partitionBy: 'toYYYYMMDD(t)',
-  orderBy: ['t', ...dimensions],
   ttl: { from: 't', keep: 'metrics' },
   settings: { ttl_only_drop_parts: 1, fsync_after_insert: 1, fsync_part_directory: 1 },
   deduplicationWindow: 1000,
+} as const;
+
+/** `row_count` counts rows of `events` whatever their sign: the check that a roll-up is complete. */
+const rowCount = { row_count: 'SimpleAggregateFunction(sum, UInt64)' };
+const sums = (names: readonly string[]) =>
+  Object.fromEntries(names.map((name) => [name, 'SimpleAggregateFunction(sum, Int64)']));
+const time = { t: "DateTime('UTC') CODEC(Delta, ZSTD(1))" };
+const minute = "toDateTime(toStartOfMinute(ts), 'UTC') AS t";
+const dimensionList = dimensions.join(', ');
+const signed = (names: readonly string[]) =>
+  names.map((name) => `sum(toInt64(sign) * toInt64(${counters[name]})) AS ${name}`).join(',\n  ');
+
+const counterNames = Object.keys(counters);
+const counterColumns = { ...time, ...dimensionColumns, ...rowCount, ...sums(counterNames) };
+const orderBy = ['t', ...dimensions];
+
+const minuteTable: Table = {
+  ...kept,
+  name: 'metrics_minute',
+  columns: counterColumns,
+  orderBy,
   shardingKey: 'cityHash64(t, recipient_domain)',
-}));
+};
+
+/** Counts may be negative in a row: they take back what a late injection moved elsewhere. */
+export const metricsMinute: Rollup = {
+  table: minuteTable,
+  from: 'events',
+  which: '1',
+  time: 'ts',
+  select: (source, only = '1') => `SELECT ${minute}, ${dimensionList}, count() AS row_count,
+  ${signed(counterNames)}
+FROM ${source} WHERE ${only}
+GROUP BY t, ${dimensionList}`,
+};
+
+/** Made from the minutes: an insert has far fewer of these than events. */
+export const metricsHour: Rollup = {
+  table: { ...minuteTable, name: 'metrics_hour' },
+  from: 'metrics_minute',
+  which: '1',
+  time: 'minutes.t',
+  select: (source, only = '1') => `SELECT toDateTime(toStartOfHour(minutes.t), 'UTC') AS t, ${dimensionList},
+  sum(minutes.row_count) AS row_count,
+  ${counterNames.map((name) => `sum(minutes.${name}) AS ${name}`).join(',\n  ')}
+FROM ${source} AS minutes WHERE ${only}
+GROUP BY t, ${dimensionList}`,
+};
 
 /**
- * The roll-up of a set of events. A message is its id within its subaccount, as ids of a sender's own choice may come
- * twice. Negative counts can be: they take back what a late injection moved elsewhere. */
-export function rollupSelect(rollup: Rollup, events: string, where = ''): string {
-  const unit = rollup === 'metrics_minute' ? 'toStartOfMinute' : 'toStartOfHour';
-  return `SELECT toDateTime(${unit}(ts), 'UTC') AS t, ${dimensions.join(', ')},
-  count() AS row_count,
-  ${Object.entries(counters)
-    .map(([name, amount]) => `sum(toInt64(sign) * toInt64(${amount})) AS ${name}`)
-    .join(',\n  ')},
-  ${Object.entries(uniques)
-    .map(
-      ([name, which]) =>
-        `uniqExactStateIf(cityHash64(message_id, subaccount_id), orphan = 0 AND message_id != '' AND (${which})) AS ${name},
-  sumMapStateIf([cityHash64(message_id, subaccount_id)], [toInt64(sign)], orphan = 1 AND (${which})) AS ${name}_orphans`,
-    )
-    .join(',\n  ')}
-FROM ${events} ${where}
-GROUP BY t, ${dimensions.join(', ')}`;
-}
+ * Opens and clicks by message. A message is its id within its subaccount, as ids of a sender's own choice may come
+ * twice. It counts in a unit of time if the sum of its events there is positive; events of it that stood under other
+ * dimensions before its injection was known are taken back by negative ones.
+ */
+export const engagement: Rollup = {
+  table: {
+    ...kept,
+    name: 'engagement',
+    columns: {
+      ...time,
+      ...dimensionColumns,
+      message: 'UInt64',
+      link_name: 'String CODEC(ZSTD(1))',
+      ...rowCount,
+      ...sums(engagementCounters),
+    },
+    orderBy: ['toStartOfHour(t)', ...dimensions, 'message', 't', 'link_name'],
+    shardingKey: 'message',
+  },
+  from: 'events',
+  which: `type IN ('open', 'amp_open', 'initial_open', 'amp_initial_open', 'click', 'amp_click') AND message_id != ''`,
+  time: 'ts',
+  select: (source, only = '1') => `SELECT ${minute}, ${dimensionList},
+  cityHash64(message_id, subaccount_id) AS message, link_name, count() AS row_count,
+  ${signed(engagementCounters)}
+FROM ${source} WHERE ${engagement.which} AND ${only}
+GROUP BY t, ${dimensionList}, message, link_name`,
+};
 
-export const rollupViews: readonly View[] = rollupTables.map((to) => ({
+/** Bounces, delays and rejections by what the other side, or a rule, said. */
+export const reasons: Rollup = {
+  table: {
+    ...kept,
+    name: 'reasons',
+    columns: {
+      ...time,
+      type: lowCardinality,
+      ...dimensionColumns,
+      bounce_class: 'UInt16',
+      bounce_category: lowCardinality,
+      reason: 'String CODEC(ZSTD(1))',
+      ...rowCount,
+      ...sums(['events', 'first']),
+    },
+    orderBy: ['type', 'toStartOfHour(t)', ...dimensions, 'bounce_class', 'bounce_category', 'reason', 't'],
+    shardingKey: 'cityHash64(reason)',
+  },
+  from: 'events',
+  which: `type IN ('bounce', 'out_of_band', 'delay', 'policy_rejection', 'generation_rejection', 'generation_failure')`,
+  time: 'ts',
+  select: (
+    source,
+    only = '1',
+  ) => `SELECT ${minute}, type, ${dimensionList}, bounce_class, bounce_category, reason,
+  count() AS row_count, sum(toInt64(sign)) AS events, sumIf(toInt64(sign), num_retries = 0) AS first
+FROM ${source} WHERE ${reasons.which} AND ${only}
+GROUP BY t, type, ${dimensionList}, bounce_class, bounce_category, reason`,
+};
+
+export const rollups: readonly Rollup[] = [metricsMinute, metricsHour, engagement, reasons];
+
+export const rollupViews: readonly View[] = rollups.map(({ table: to, from, select }) => ({
   name: `${to.name}_view`,
   to,
-  select: (table) => rollupSelect(to.name as Rollup, table('events')),
+  select: (table) => select(table(from)),
 }));

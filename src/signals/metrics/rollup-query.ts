@@ -1,0 +1,130 @@
+import type { Conditions } from '../search/conditions.ts';
+import type { EventStore } from '../store/event-store.ts';
+import type { Span } from '../store/spans.ts';
+import { type Dimension, dimensions } from '../store/tables/dimensions.ts';
+import { uniques } from '../store/tables/metrics.ts';
+import type { Metric } from './definitions.ts';
+import type { MetricsWindow } from './window.ts';
+
+const HOUR = 3_600_000;
+
+/**
+ * Whether hours of this window's zone are hours of UTC: zones a quarter or half an hour off change hours in the middle
+ * of UTC's.
+ */
+function hasWholeHours({ zone, from, to }: MetricsWindow): boolean {
+  for (let at = from; at < to; at += 24 * HOUR) if (zone.offsetAt(at) % HOUR !== 0) return false;
+  return zone.offsetAt(to) % HOUR === 0;
+}
+
+/** The beginning of the unit that a roll-up's row is in, as an expression. */
+function unitStart(window: MetricsWindow, conditions: Conditions): string {
+  if (window.unit === 'minute') return 't';
+  if (window.unit === 'day') return `toStartOfDay(t, 'UTC')`;
+  const shift = ((window.zone.offsetAt(window.from) % HOUR) + HOUR) % HOUR;
+  if (shift === 0) return `toStartOfHour(t, 'UTC')`;
+  const seconds = conditions.bind('UInt32', shift / 1000);
+  return `toStartOfHour(t + ${seconds}, 'UTC') - ${seconds}`;
+}
+
+/** Times within one of these spans. */
+export function within(conditions: Conditions, spans: readonly Span[]): string {
+  const one = ({ from, to }: Span) =>
+    `(t >= toDateTime(${conditions.bind('UInt32', from / 1000)}, 'UTC') AND t < toDateTime(${conditions.bind('UInt32', to / 1000)}, 'UTC'))`;
+  return `(${spans.map(one).join(' OR ')})`;
+}
+
+/**
+ * The sealed sums that have these dimensions, as something to select from; `null` where none have them: only by the
+ * day all dimensions are kept together.
+ */
+export function sealedSums(unit: 'hour' | 'day', used: ReadonlySet<string>): string | null {
+  const columns = dimensions.filter((name) => name !== 'subaccount_id' && used.has(name));
+  const [first] = columns;
+  if (columns.length > 1) return unit === 'day' ? 'metrics_day' : null;
+  if (!first) return `(SELECT * FROM slices_${unit} WHERE dimension = '')`;
+  return `(SELECT *, value AS ${first} FROM slices_${unit} WHERE dimension = '${first}')`;
+}
+
+/**
+ * SELECT of the metrics over a window under `conditions`: by unit of time (column `unit_start`), by a dimension (`k`),
+ * or in one row. Counters are added up from minutes, hours and sealed days, whichever are the fewest rows; messages
+ * that count once per unit are told apart where the day is not sealed.
+ */
+export function rollupQuery(
+  store: EventStore,
+  window: MetricsWindow,
+  metrics: readonly Metric[],
+  by: 'unit' | Dimension | null,
+  conditions: Conditions,
+): string {
+  const used = new Set(conditions.columns);
+  const key = by === 'unit' ? null : by;
+  if (key) used.add(key);
+  const sums = sealedSums(window.unit === 'day' ? 'day' : 'hour', used);
+  const finest = window.unit === 'minute' || !hasWholeHours(window) ? 'minute' : window.unit;
+  const all = store.spans(window, finest);
+  const spans = sums ? all : { ...all, hours: [...all.hours, ...all.sealed], sealed: [] };
+
+  const filters = conditions.all;
+  const unit = unitStart(window, conditions);
+  const keys = [by === 'unit' ? `${unit} AS unit_start` : '', key ? `${key} AS k` : ''].filter(
+    (k) => k !== '',
+  );
+  const names = [by === 'unit' ? 'unit_start' : '', key ? 'k' : ''].filter((n) => n !== '');
+  const groupBy = (columns: readonly string[]) =>
+    columns.length > 0 ? ` GROUP BY ${columns.join(', ')}` : '';
+  const isUnique = (m: Metric) => m.kind === 'unique';
+
+  const parts: string[] = [];
+  const add = (from: string, over: readonly Span[], isSealed: boolean) => {
+    if (over.length === 0) return;
+    const columns = metrics.map((m, i) =>
+      isUnique(m) && !isSealed ? `toInt64(0) AS m${i}` : `toInt64(sum(${m.expression})) AS m${i}`,
+    );
+    parts.push(
+      `SELECT ${[...keys, 'toInt64(sum(events)) AS n', ...columns].join(', ')} FROM ${from}
+       WHERE ${within(conditions, over)} AND ${filters}${groupBy(names)}`,
+    );
+  };
+  add('metrics_minute', spans.minutes, false);
+  add('metrics_hour', spans.hours, false);
+  if (sums) add(sums, spans.sealed, true);
+
+  const counted = metrics.filter(isUnique).map((m) => uniques[m.expression]!);
+  const looked = [...new Set(counted.flatMap((condition) => condition.match(/\b[a-z_]+(?= > 0)/g) ?? []))];
+  const messages = (from: string, over: readonly Span[]) => {
+    if (over.length === 0 || looked.length === 0) return;
+    const columns = metrics.map((m, i) =>
+      isUnique(m)
+        ? `toInt64(countIf(${uniques[m.expression]!.replace(/\b[a-z_]+(?= > 0)/g, (name) => `sum_${name}`)})) AS m${i}`
+        : `toInt64(0) AS m${i}`,
+    );
+    parts.push(
+      `SELECT ${[...names, 'toInt64(0) AS n', ...columns].join(', ')} FROM (
+         SELECT ${[by === 'unit' ? '' : `${unit} AS unit_start`, ...keys].filter((k) => k !== '').join(', ')}, message,
+           ${looked.map((name) => `sum(${name}) AS sum_${name}`).join(', ')}
+         FROM ${from} WHERE ${within(conditions, over)} AND ${filters}
+         GROUP BY ${[...new Set(['unit_start', ...names])].join(', ')}, message)${groupBy(names)}`,
+    );
+  };
+  messages('engagement', [...spans.minutes, ...spans.hours]);
+  messages('strays', spans.sealed);
+
+  const totals = metrics.map((m, i) => `sum(m${i}) AS ${m.name}`).join(', ');
+  const from = `(${parts.join('\nUNION ALL\n') || nothing(names, metrics)})`;
+  if (by === 'unit') {
+    return `SELECT toUnixTimestamp(unit_start) AS unit_start, ${totals} FROM ${from} AS p GROUP BY p.unit_start ORDER BY p.unit_start`;
+  }
+  if (key) return `SELECT k, ${totals} FROM ${from} GROUP BY k HAVING sum(n) > 0`;
+  return `SELECT ${totals} FROM ${from}`;
+}
+
+/** An empty window has no parts to add up. */
+function nothing(names: readonly string[], metrics: readonly Metric[]): string {
+  const columns = [
+    ...names.map((n) => (n === 'k' ? "'' AS k" : 'toDateTime(0) AS unit_start')),
+    'toInt64(0) AS n',
+  ];
+  return `SELECT ${[...columns, ...metrics.map((_, i) => `toInt64(0) AS m${i}`)].join(', ')} WHERE 0`;
+}

@@ -1,0 +1,124 @@
+import type { Table } from '../ddl.ts';
+import { dimensionColumns, dimensions, lowCardinality } from './dimensions.ts';
+import { counters, engagement, metricsHour, uniques } from './metrics.ts';
+
+/**
+ * A day that nothing is added to any more is sealed: its sums, and how many messages were opened and clicked in it, are
+ * stored as plain numbers, over all dimensions and over each alone. All of it follows from the roll-ups of that day;
+ * readers use it only while the day stands in `sealed_days`.
+ */
+const numbers = Object.fromEntries(
+  [...Object.keys(counters), ...Object.keys(uniques)].map((name) => [name, 'Int64']),
+);
+const names = Object.keys(numbers);
+const time = { t: "DateTime('UTC') CODEC(Delta, ZSTD(1))" };
+const kept = {
+  engine: 'MergeTree',
+  partitionBy: 'toYYYYMMDD(t)',
+  ttl: { from: 't', keep: 'metrics' },
+  settings: { ttl_only_drop_parts: 1, fsync_after_insert: 1, fsync_part_directory: 1 },
+} as const;
+
+const dayTable: Table = {
+  ...kept,
+  name: 'metrics_day',
+  columns: { ...time, ...dimensionColumns, ...numbers },
+  orderBy: ['t', ...dimensions],
+  shardingKey: 'cityHash64(t, recipient_domain)',
+};
+
+/** Sums by subaccount and one other dimension; by no other where `dimension` is ''. */
+const sliceTable = (name: string): Table => ({
+  ...kept,
+  name,
+  columns: { ...time, dimension: lowCardinality, value: lowCardinality, subaccount_id: 'UInt32', ...numbers },
+  orderBy: ['dimension', 't', 'value', 'subaccount_id'],
+  shardingKey: 'cityHash64(value)',
+});
+
+/**
+ * Engagement of messages that stand under more than one set of dimensions in a day. They are in no unique count of
+ * the sealed tables, so that all those counts may be added up, and are counted when asked for.
+ */
+const straysTable: Table = { ...engagement.table, name: 'strays' };
+
+/** The latest row of a day counts. */
+export const sealedDaysTable: Table = {
+  name: 'sealed_days',
+  columns: { day: 'UInt32', sealed: 'UInt8', at: "DateTime64(6, 'UTC') DEFAULT now64(6)" },
+  engine: 'ReplacingMergeTree(at)',
+  orderBy: ['day'],
+  settings: { fsync_after_insert: 1, fsync_part_directory: 1 },
+  shardingKey: 'day',
+};
+
+/** A table of sealed days, and its rows of the day `{day:UInt32}`; `fresh` names the tables made for it before. */
+export interface Sealed {
+  readonly table: Table;
+  select(fresh: (table: string) => string): string;
+}
+
+const ofDay = 'toYYYYMMDD(t) = {day:UInt32}';
+const dimensionList = dimensions.join(', ');
+const sumAll = names.map((name) => `sum(${name}) AS ${name}`).join(', ');
+
+/** Counters and unique counts of the day by all dimensions and `t`, which `unit` makes of a time. */
+function whole(unit: 'toStartOfHour' | 'toStartOfDay', strays: string): string {
+  const inUnit = (t: string) => `toDateTime(${unit}(${t}), 'UTC')`;
+  const sums = Object.keys(engagement.table.columns).filter(
+    (name) => name.endsWith('rendered') || name === 'clicked',
+  );
+  return `SELECT t, ${dimensionList}, ${sumAll} FROM (
+  SELECT ${inUnit('h.t')} AS t, ${dimensionList},
+    ${Object.keys(counters).join(', ')}, ${Object.keys(uniques)
+      .map((name) => `toInt64(0) AS ${name}`)
+      .join(', ')}
+  FROM ${metricsHour.table.name} AS h WHERE toYYYYMMDD(h.t) = {day:UInt32}
+  UNION ALL
+  SELECT u AS t, ${dimensionList}, ${Object.keys(counters)
+    .map((name) => `toInt64(0) AS ${name}`)
+    .join(', ')},
+    ${Object.entries(uniques)
+      .map(([name, which]) => `toInt64(countIf(${prefixed(which)})) AS ${name}`)
+      .join(', ')}
+  FROM (
+    SELECT ${inUnit('e.t')} AS u, ${dimensionList}, message, ${sums.map((name) => `sum(e.${name}) AS sum_${name}`).join(', ')}
+    FROM ${engagement.table.name} AS e
+    WHERE toYYYYMMDD(e.t) = {day:UInt32} AND message GLOBAL NOT IN (SELECT message FROM ${strays})
+    GROUP BY u, ${dimensionList}, message)
+  GROUP BY t, ${dimensionList})
+GROUP BY t, ${dimensionList}`;
+}
+
+/** A condition of `uniques` over columns of sums. */
+function prefixed(condition: string): string {
+  return condition.replace(/\b[a-z_]+(?= > 0)/g, (name) => `sum_${name}`);
+}
+
+function sliced(from: string): string {
+  const slices = dimensions
+    .filter((name) => name !== 'subaccount_id')
+    .map((name) => `('${name}', toString(${name}))`);
+  return `SELECT t, slice.1 AS dimension, slice.2 AS value, subaccount_id, ${sumAll}
+FROM ${from} ARRAY JOIN [('', ''), ${slices.join(', ')}] AS slice
+GROUP BY t, dimension, value, subaccount_id`;
+}
+
+export const sealed: readonly Sealed[] = [
+  {
+    table: straysTable,
+    select: () => `SELECT * FROM ${engagement.table.name} WHERE ${ofDay} AND message GLOBAL IN (
+  SELECT message FROM (
+    SELECT message FROM ${engagement.table.name} WHERE ${ofDay} GROUP BY message, ${dimensionList}
+    HAVING sum(rendered) != 0 OR sum(initial_rendered) != 0 OR sum(clicked) != 0)
+  GROUP BY message HAVING count() > 1)`,
+  },
+  { table: dayTable, select: (fresh) => whole('toStartOfDay', fresh(straysTable.name)) },
+  { table: sliceTable('slices_day'), select: (fresh) => sliced(fresh(dayTable.name)) },
+  {
+    table: sliceTable('slices_hour'),
+    select: (fresh) => sliced(`(${whole('toStartOfHour', fresh(straysTable.name))})`),
+  },
+];
+
+export const sealedTables: readonly Table[] = [...sealed.map((s) => s.table), sealedDaysTable];

@@ -618,3 +618,15 @@ test('a port that is taken is named in the error; closing one server leaves anot
   const [reply] = (await once(socket, 'data')) as [Buffer];
   assert.equal(dnsPacket.streamDecode(reply).id, 3);
 });
+
+test('localhost is this machine, and no server is asked (RFC 6761)', async (t) => {
+  const { port, asked } = await startDns(t, () => ok(a('localhost', '192.0.2.1')));
+  const resolver = resolverFor(t, port);
+  const records = async (type: 'A' | 'AAAA') => {
+    const found = await resolver.query('LocalHost.', type);
+    return found.kind === 'answer' ? found.records : found.kind;
+  };
+  assert.deepEqual([await records('A'), await records('AAAA')], [['127.0.0.1'], ['::1']]);
+  assert.equal((await resolver.query('localhost', 'MX')).kind, 'nodata');
+  assert.deepEqual(asked, []);
+});

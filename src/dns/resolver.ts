@@ -106,6 +106,13 @@ export function createResolver(options: ResolverOptions): Resolver {
   return new StubResolver(options);
 }
 
+/** RFC 6761 section 6.3: nobody is asked about this name, and nobody may answer that it is elsewhere. */
+function loopback(type: QueryType): Found {
+  const address = { A: '127.0.0.1', AAAA: '::1' }[type as string];
+  if (address === undefined) return { kind: 'nodata', authenticated: false };
+  return { kind: 'answer', name: 'localhost', records: [address], ttl: MOST_TTL, authenticated: false };
+}
+
 class StubResolver implements Resolver {
   readonly #servers: NameServers;
   readonly #clock: Clock;
@@ -148,6 +155,7 @@ class StubResolver implements Resolver {
   async query(name: string, type: QueryType): Promise<Found> {
     const ascii = queryName(name);
     if (ascii === null) return noName(name);
+    if (ascii === 'localhost') return loopback(type);
     const known = this.#cache.get(`${type} ${ascii}`, this.#clock.now());
     return known ?? (await this.#askOnce(ascii, type));
   }

@@ -119,6 +119,7 @@ test('a bounce without an attempt says why in our words', () => {
   const bounce = event({
     ...outcome,
     attempt: null,
+    queue: 'example.net/cold-a',
     result: {
       status: '5.4.7',
       statusText: 'message expired',
@@ -130,7 +131,7 @@ test('a bounce without an attempt says why in our words', () => {
   assert.equal(bounce.raw_reason, '5.4.7 message expired');
   assert.equal(bounce.bounce_class, '24');
   assert.ok(!('error_code' in bounce) && !('ip_address' in bounce) && !('delv_method' in bounce));
-  assert.equal(bounce.binding, 'mta-a');
+  assert.equal(bounce.binding, 'cold-a');
 });
 
 test('a custom message id goes along', () => {

@@ -113,12 +113,14 @@ function deferred(outcome: Deferred, options: EventOptions): Fields {
 
 function bounced(outcome: Bounced, options: EventOptions): Fields {
   const { message } = outcome;
+  // The queue that it waited in at last: a cold VMTA or a reroute may have had it.
+  const vmta = outcome.queue.slice(outcome.queue.lastIndexOf('/') + 1);
   const attempt = outcome.attempt
     ? ofAttempt(outcome.attempt, message, options)
     : {
-        binding: message.vmta,
+        binding: vmta,
         binding_group: message.pool,
-        sending_ip: options.sendingIp?.(message.vmta) ?? '',
+        sending_ip: options.sendingIp?.(vmta) ?? '',
       };
   return {
     type: 'inband',

@@ -241,9 +241,9 @@ test('accounting 3.4: names stand in U-labels, the remote host as DNS gave it', 
   assert.equal(row.get('dsnMta'), 'mx.xn--mller-kva.example (198.51.100.25)');
 });
 
-test('accounting 3.4: a bounce without an attempt has empty attempt fields, and its queue', () => {
+test('accounting 3.4, D6.10: a bounce without an attempt has empty attempt fields, its queue, and the VMTA that had it last', () => {
   const outcome = sampleOutcome('bounced') as Extract<Outcome, { kind: 'bounced' }>;
-  const row = record({ ...outcome, attempt: null, queue: 'old.rollup/mta-a' });
+  const row = record({ ...outcome, attempt: null, queue: 'old.rollup/cold-a' });
   for (const name of [
     'dsnMta',
     'dlvType',
@@ -254,8 +254,8 @@ test('accounting 3.4: a bounce without an attempt has empty attempt fields, and 
   ]) {
     assert.equal(row.get(name), '', name);
   }
-  assert.equal(row.get('queue'), 'old.rollup/mta-a');
-  assert.equal(row.get('vmta'), 'mta-a');
+  assert.equal(row.get('queue'), 'old.rollup/cold-a');
+  assert.equal(row.get('vmta'), 'cold-a');
 });
 
 test('accounting 3.1: EHLO keywords stand without parameters; the pool is the one that the message chose', () => {

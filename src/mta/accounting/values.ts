@@ -101,6 +101,8 @@ const getters: ReadonlyMap<string, Getter> = new Map<string, Getter>(
     dlvSize: (p) => (p.outcome.kind === 'delivered' ? String(p.outcome.size) : ''),
     vmta: (p) => {
       if (p.type === 'r') return p.message!.pool || p.message!.vmta;
+      // Mail that a cold VMTA or a reroute got bounces there, tried or not.
+      if (p.outcome.kind === 'bounced') return p.outcome.queue.slice(p.outcome.queue.lastIndexOf('/') + 1);
       return p.attempt?.vmta ?? p.message?.vmta ?? p.report?.matched?.vmta ?? '';
     },
     vmtaPool: (p) => p.message?.pool ?? p.report?.matched?.pool ?? '',

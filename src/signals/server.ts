@@ -54,6 +54,8 @@ export interface Signals {
   readonly adminKeyFile: string | null;
   /** Resolves when every batch taken so far has been processed. */
   idle(): Promise<void>;
+  /** Stores the sums of all days that have ended, now and not when they have been quiet for a while; how many days. */
+  sealDays(): Promise<number>;
   /** Takes no more requests, ends those and the batches in hand, and closes everything. */
   close(): Promise<void>;
 }
@@ -132,6 +134,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       port,
       adminKeyFile: first.file,
       idle: () => processor.idle(),
+      sealDays: () => store.seals.sealQuietDays(log, 0),
       close,
     };
   } catch (error) {

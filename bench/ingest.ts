@@ -69,7 +69,9 @@ function sizeOf(dir: string): number {
 }
 
 async function start(dir: string): Promise<{ child: ChildProcess; url: URL }> {
-  const profile = process.env.BENCH_CPU_PROF ? ['--cpu-prof', `--cpu-prof-dir=${process.env.BENCH_CPU_PROF}`] : [];
+  const profile = process.env.BENCH_CPU_PROF
+    ? ['--cpu-prof', `--cpu-prof-dir=${process.env.BENCH_CPU_PROF}`]
+    : [];
   const command = path.join(import.meta.dirname, '../bin/posthorn.js');
   const child = spawn(
     process.execPath,
@@ -88,18 +90,15 @@ async function start(dir: string): Promise<{ child: ChildProcess; url: URL }> {
 
 function ask(agent: Agent, url: URL, method: string, where: string, body?: Buffer): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const asked = request(
-      { agent, host: url.hostname, port: url.port, method, path: where },
-      (response) => {
-        const parts: Buffer[] = [];
-        response.on('data', (part) => parts.push(part));
-        response.on('end', () => {
-          const text = Buffer.concat(parts).toString();
-          if (response.statusCode === 200) resolve(JSON.parse(text));
-          else reject(new Error(`${response.statusCode} ${text}`));
-        });
-      },
-    );
+    const asked = request({ agent, host: url.hostname, port: url.port, method, path: where }, (response) => {
+      const parts: Buffer[] = [];
+      response.on('data', (part) => parts.push(part));
+      response.on('end', () => {
+        const text = Buffer.concat(parts).toString();
+        if (response.statusCode === 200) resolve(JSON.parse(text));
+        else reject(new Error(`${response.statusCode} ${text}`));
+      });
+    });
     asked.on('error', reject);
     asked.setHeader('authorization', KEY);
     if (body) {
@@ -142,7 +141,8 @@ async function ours(all: readonly Batch[]): Promise<Figures & { answer: number }
     };
     const { events_stored, batches_pending } = status.results;
     if (batches_pending === 0 && events_stored === expected) break;
-    if (batches_pending === 0 && events_stored > expected) throw new Error(`${events_stored} of ${expected} events`);
+    if (batches_pending === 0 && events_stored > expected)
+      throw new Error(`${events_stored} of ${expected} events`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   const seconds = (performance.now() - begun) / 1000;
@@ -158,9 +158,13 @@ async function ours(all: readonly Batch[]): Promise<Figures & { answer: number }
 
 function engines(files: readonly string[]): Figures {
   const dir = path.join(folder, 'bulk');
-  const done = spawnSync(process.execPath, [path.join(import.meta.dirname, 'ingest-bulk.ts'), dir, ...files], {
-    encoding: 'utf8',
-  });
+  const done = spawnSync(
+    process.execPath,
+    [path.join(import.meta.dirname, 'ingest-bulk.ts'), dir, ...files],
+    {
+      encoding: 'utf8',
+    },
+  );
   if (done.status !== 0) throw new Error(done.stderr);
   const figures = JSON.parse(done.stdout) as Figures;
   const disk = sizeOf(path.join(dir, 'store'));
@@ -168,7 +172,8 @@ function engines(files: readonly string[]): Figures {
   return { ...figures, disk };
 }
 
-const middle = (values: readonly number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+const middle = (values: readonly number[]) =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 function tell(name: string, runs: readonly Figures[], events: number): { rate: number; cpu: number } {
   const rate = events / middle(runs.map((run) => run.seconds));
@@ -185,7 +190,9 @@ const results: Record<string, unknown> = {};
 
 async function compare(name: string, events: number, most: number): Promise<void> {
   const lines = [...batches(mix(events), most)];
-  const all = lines.map((batch): Batch => ({ events: batch.length, body: gzipSync(`${batch.join('\n')}\n`) }));
+  const all = lines.map(
+    (batch): Batch => ({ events: batch.length, body: gzipSync(`${batch.join('\n')}\n`) }),
+  );
   // The engine gets the lines in files of 5 MB either way: many small files are no duty of a bulk load.
   const files: string[] = [];
   const input = path.join(folder, 'lines');

@@ -2,10 +2,11 @@
  * The peer of bench/ingest.ts: the engine alone loads the same lines into the same tables with the same views, all
  * work in its own SQL. A process of its own: `ingest-bulk.ts FOLDER FILE.ndjson…`; prints one line of JSON.
  */
-import { openEmbedded } from '../src/signals/store/engine.ts';
-import { migrate, defaultRetention } from '../src/signals/store/schema.ts';
-import { bounceClasses } from '../src/signals/ingest/bounce-classes.ts';
-import { eventTypes } from '../src/events/catalogue.ts';
+
+import { eventTypes } from '../../src/events/catalogue.ts';
+import { bounceClasses } from '../../src/signals/ingest/bounce-classes.ts';
+import { openEmbedded } from '../../src/signals/store/engine.ts';
+import { defaultRetention, migrate } from '../../src/signals/store/schema.ts';
 
 const [folder, ...files] = process.argv.slice(2) as [string, ...string[]];
 
@@ -14,7 +15,8 @@ const list = (values: readonly (string | number)[]) =>
   `[${values.map((v) => (typeof v === 'number' ? v : text(v))).join(', ')}]`;
 const ingested = eventTypes.filter((type) => type.ingestType !== null);
 
-const fieldNames = `type event_id timestamp message_id custom_message_id rcpt_to rcpt_hash rcpt_domain routing_domain msg_from
+const fieldNames =
+  `type event_id timestamp message_id custom_message_id rcpt_to rcpt_hash rcpt_domain routing_domain msg_from
   friendly_from subject campaign_id template_id transmission_id binding binding_group sending_ip ip_pool msg_size
   subaccount_id num_retries queue_time bounce_class reason raw_reason ab_test_id ab_test_version target_link_name
   target_link_url user_agent`.split(/\s+/);

@@ -135,7 +135,11 @@ export function* eventLines({ count, seed, from, span }: LineMix): Generator<str
           add('track_event', 'click', { ...track, target_link_url: page, target_link_name: 'offer' });
         }
         if (random() < 0.01) {
-          add('unsubscribe_event', 'list', { message_id: messageId, rcpt_to: recipient, recv_method: 'esmtp' });
+          add('unsubscribe_event', 'list', {
+            message_id: messageId,
+            rcpt_to: recipient,
+            recv_method: 'esmtp',
+          });
         }
       }
       if (random() < 0.001) {

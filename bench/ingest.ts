@@ -15,7 +15,7 @@ import { availableParallelism, loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { gzipSync } from 'node:zlib';
-import { eventLines } from './ingest-lines.ts';
+import { eventLines } from './harness/ingest-lines.ts';
 
 const EVENTS = Number(process.argv[2] ?? 300_000);
 const REPEATS = Number(process.argv[3] ?? 3);
@@ -160,7 +160,7 @@ function engines(files: readonly string[]): Figures {
   const dir = path.join(folder, 'bulk');
   const done = spawnSync(
     process.execPath,
-    [path.join(import.meta.dirname, 'ingest-bulk.ts'), dir, ...files],
+    [path.join(import.meta.dirname, 'harness/ingest-bulk.ts'), dir, ...files],
     {
       encoding: 'utf8',
     },

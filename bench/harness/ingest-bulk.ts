@@ -6,7 +6,8 @@
 import { eventTypes } from '../../src/events/catalogue.ts';
 import { bounceClasses } from '../../src/signals/ingest/bounce-classes.ts';
 import { openEmbedded } from '../../src/signals/store/engine.ts';
-import { defaultRetention, migrate } from '../../src/signals/store/schema.ts';
+import { defaultRetention } from '../../src/signals/store/retention.ts';
+import { migrate } from '../../src/signals/store/schema.ts';
 
 const [folder, ...files] = process.argv.slice(2) as [string, ...string[]];
 

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { openEmbedded } from './engine.ts';
 import { type BlockRow, nativeBlock } from './native-block.ts';
-import { eventColumns, eventColumnTypes } from './tables/events.ts';
+import { type EventColumn, eventColumns, eventColumnTypes } from './tables/events.ts';
 
 const odd = [
   '',
@@ -57,7 +57,8 @@ test('the engine reads back what was written, with dictionaries of every width',
       );
       for (const [i, row] of back.entries())
         assert.deepEqual({ ...row }, { ...rows[i] }, `row ${i} of ${count}`);
-      const names = eventColumns.filter((name) => eventColumnTypes[name].includes('String'));
+      // Of the large block only what has a dictionary of its own width, and what has none.
+      const names: EventColumn[] = ['campaign_id', 'type', 'data'];
       const [sums] = await engine.readForWrite<Record<string, number>>(
         `SELECT ${names.map((name) => `uniqExact(${name}) AS ${name}`).join(', ')} FROM file('${file}', Native)`,
       );

@@ -2,6 +2,9 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { endpoints } from '../signals/api/endpoints.ts';
 import { openApiDocument } from '../signals/api/openapi.ts';
+import { describeAddress } from '../signals/score/describe-address.ts';
+import { readTrapList } from '../signals/score/traps/trap-list.ts';
+import { Traps } from '../signals/score/traps/traps.ts';
 import { startSignals } from '../signals/server.ts';
 import { systemClock } from '../system/clock.ts';
 import { createLog } from '../system/log.ts';
@@ -12,15 +15,21 @@ export const help = `posthorn signals: takes events, stores them, answers search
 
 Usage: posthorn signals --data DIR [--listen HOST:PORT] [--clickhouse URL]
        posthorn signals openapi
+       posthorn signals address [--traps FILE] ADDRESS...
 
   --data DIR            folder for everything the service keeps
   --listen HOST:PORT    where it answers (default 127.0.0.1:7700)
   --clickhouse URL      a ClickHouse server for events; default is the engine in this process, its data in DIR
   --accounts URL        a database for accounts; not supported yet, they are in DIR/accounts.db
   --event-age HOURS     events older than this are refused (default 24)
+  --traps FILE          spam traps: a hash, domain or address a line, "recycled", "typo" or "parked" before it;
+                        read again when it changes
+  --score-model FILE    the model of the health score, JSON; default is the one that comes with the program
 
 "posthorn signals openapi" prints the API's OpenAPI 3.1 document; a running service answers it at
 /api/v1/openapi.json.
+"posthorn signals address" says how the scores take an address: as a spam trap, as one of a badly collected list, or
+as neither.
 
 The first API key is taken from POSTHORN_ADMIN_KEY (40 hexadecimal digits); without that, one is made into
 DIR/admin.key. SIGTERM and SIGINT end what is in hand and stop.
@@ -35,6 +44,7 @@ export async function run(args: string[]): Promise<number> {
     process.stdout.write(`${JSON.stringify(openApiDocument(endpoints, version()), null, 2)}\n`);
     return 0;
   }
+  if (args[0] === 'address') return tryAddresses(args.slice(1));
   const { values } = parseArgs({
     args,
     options: {
@@ -43,6 +53,8 @@ export async function run(args: string[]): Promise<number> {
       clickhouse: { type: 'string' },
       accounts: { type: 'string' },
       'event-age': { type: 'string', default: '24' },
+      traps: { type: 'string' },
+      'score-model': { type: 'string' },
     },
   });
   if (!values.data)
@@ -70,6 +82,8 @@ export async function run(args: string[]): Promise<number> {
     clickhouseUrl: values.clickhouse,
     adminKey: process.env.POSTHORN_ADMIN_KEY,
     eventAgeHours: hours,
+    trapsFile: values.traps,
+    scoreModelFile: values['score-model'],
     log,
     clock: systemClock,
     version: version(),
@@ -84,6 +98,19 @@ export async function run(args: string[]): Promise<number> {
   }, STOP_MS);
   await signals.close();
   clearTimeout(late);
+  return 0;
+}
+
+/** Prints what the scores make of each address. */
+async function tryAddresses(args: string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args,
+    options: { traps: { type: 'string' } },
+    allowPositionals: true,
+  });
+  if (positionals.length === 0) throw new UserError('give one or more addresses to try', { exitCode: 2 });
+  const traps = new Traps(values.traps === undefined ? undefined : await readTrapList(values.traps));
+  for (const address of positionals) process.stdout.write(`${address}: ${describeAddress(address, traps)}\n`);
   return 0;
 }
 

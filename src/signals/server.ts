@@ -16,6 +16,9 @@ import { BatchFiles } from './ingest/batch-files.ts';
 import { type BatchLimits, defaultBatchLimits } from './ingest/batch-reader.ts';
 import { BATCH_DAYS } from './ingest/outcome.ts';
 import { Processor } from './ingest/processor.ts';
+import { readModel } from './score/model/score-model.ts';
+import type { Refreshed } from './score/refresh/refresh.ts';
+import { Scores } from './score/scores.ts';
 import { Traps, watchTraps } from './score/traps/traps.ts';
 import { openEmbedded, openServer } from './store/engine.ts';
 import { EventStore } from './store/event-store.ts';
@@ -40,6 +43,10 @@ export interface SignalsOptions {
   readonly batchLimits?: Partial<BatchLimits> | undefined;
   /** The operator's list of spam traps (`docs/signals.md`); read again when it changes. */
   readonly trapsFile?: string | undefined;
+  /** The model of the health score in place of the one that comes with the program (`docs/health-score.md`). */
+  readonly scoreModelFile?: string | undefined;
+  /** Milliseconds between the end of a refresh of the daily figures and the next; a minute by default. */
+  readonly scoreRefreshMs?: number | undefined;
   /** Of the program, for its descriptions of itself. */
   readonly version?: string | undefined;
   /** The web interface's files; by default those built with this program. */
@@ -56,6 +63,8 @@ export interface Signals {
   idle(): Promise<void>;
   /** Stores the sums of all days that have ended, now and not when they have been quiet for a while; how many days. */
   sealDays(): Promise<number>;
+  /** Brings the daily figures of the scores up to date now; they are every minute without this. */
+  refreshScores(): Promise<Refreshed>;
   /** Takes no more requests, ends those and the batches in hand, and closes everything. */
   close(): Promise<void>;
 }
@@ -106,9 +115,21 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     closers.push(() => processor.close());
     closers.push(every(clock, HOUR, () => files.expire(BATCH_DAYS), log));
 
+    const scores = new Scores({
+      engine,
+      clock,
+      log: log.named('scores'),
+      model: options.scoreModelFile === undefined ? undefined : await readModel(options.scoreModelFile),
+      refreshMs: options.scoreRefreshMs,
+      eventDays: retention.events,
+      eventAgeHours: options.eventAgeHours ?? 24,
+    });
+    closers.push(() => scores.close());
+
     const app = await createApp(
       {
         accounts,
+        scores,
         store,
         files,
         processor,
@@ -135,6 +156,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       adminKeyFile: first.file,
       idle: () => processor.idle(),
       sealDays: () => store.seals.sealQuietDays(log, 0),
+      refreshScores: () => scores.refresh(),
       close,
     };
   } catch (error) {

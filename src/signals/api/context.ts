@@ -3,6 +3,7 @@ import type { Log } from '../../system/log.ts';
 import type { Accounts, Caller } from '../accounts/accounts.ts';
 import type { BatchFiles } from '../ingest/batch-files.ts';
 import type { Processor } from '../ingest/processor.ts';
+import type { Scores } from '../score/scores.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { Throttle } from './throttle.ts';
 
@@ -12,6 +13,7 @@ export interface Services {
   readonly store: EventStore;
   readonly files: BatchFiles;
   readonly processor: Processor;
+  readonly scores: Scores;
   readonly clock: Clock;
   readonly log: Log;
   /** Batches processed before this run, as far as their outcomes are still kept. */

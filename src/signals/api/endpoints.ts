@@ -5,6 +5,7 @@ import { ingestEndpoints } from './ingest-routes.ts';
 import { metricsEndpoints } from './metrics-routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { searchEndpoints } from './search-routes.ts';
+import { signalsEndpoints } from './signals-routes.ts';
 
 const openApi: Endpoint = {
   id: 'getOpenApi',
@@ -26,6 +27,7 @@ export const endpoints: readonly Endpoint[] = [
   ...ingestEndpoints,
   ...documentationEndpoints,
   ...metricsEndpoints,
+  ...signalsEndpoints,
   ...accountEndpoints,
   openApi,
 ];

@@ -54,18 +54,16 @@ const metrics = choices('metrics', 'Metrics to answer.', metricNames, 'count_sen
   required: true,
 });
 
-const precision = (allowed: readonly string[], without: string): Parameter =>
-  choice(
-    'precision',
-    `Rounds the window, and says within what time a unique metric counts once. Longest window: 24 hours for 1min and 5min, 48 hours for 15min, 31 days for hour. Without it: ${without}.`,
-    allowed,
-  );
+const precision = (allowed: readonly string[]): Parameter =>
+  choice('precision', 'Rounds the window, and says within what time a unique metric counts once.', allowed, {
+    default: 'hour',
+  });
 
 /** `GET /v1/metrics/deliverability` (SparkPost API documentation, Metrics). */
 export const summaryParameters: readonly Parameter[] = [
   ...window,
   metrics,
-  precision(aggregatePrecisions, 'rounded to minutes, whatever the length'),
+  precision(aggregatePrecisions),
   ...filters,
 ];
 
@@ -73,7 +71,7 @@ export const summaryParameters: readonly Parameter[] = [
 export const timeSeriesParameters: readonly Parameter[] = [
   ...window,
   metrics,
-  precision(precisions, 'the finest that the window allows'),
+  precision(precisions),
   ...filters,
 ];
 

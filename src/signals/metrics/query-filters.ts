@@ -86,9 +86,8 @@ function comparison(
   if (filter === 'subaccounts') {
     if (alike) throw invalid(path, 'subaccounts are compared by eq and notEq only');
     const ids = values.map((v) => {
-      const number = /^\d{1,10}$/.test(String(v)) ? Number(v) : Number.NaN;
-      if (!(number < 2 ** 32)) throw invalid(path, 'must be numbers');
-      return number;
+      if (!/^\d{1,9}$/.test(String(v))) throw invalid(path, 'must be numbers');
+      return Number(v);
     });
     return `${not}(subaccount_id IN ${conditions.bind('Array(UInt32)', ids)})`;
   }

@@ -1,11 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createTable, dropTable, replacePartition } from './ddl.ts';
 import type { Engine, Parameters } from './engine.ts';
-import { nativeBlock } from './native-block.ts';
 import { defaultRetention } from './retention.ts';
 import { dayOf, Seals } from './seals.ts';
 import { type Span, type Spans, spansOf } from './spans.ts';
-import { type EventColumn, eventColumns, eventColumnTypes } from './tables/events.ts';
+import { type EventColumn, eventColumns } from './tables/events.ts';
 import { lookupSelects } from './tables/lookups.ts';
 import { type Rollup, rollups } from './tables/metrics.ts';
 
@@ -164,9 +163,9 @@ export class EventStore {
 
   /** Stores rows in `events`; the views carry them into the roll-ups and lookups. May have been done in part if it throws. */
   async insert(rows: readonly EventRow[]): Promise<void> {
-    const block = nativeBlock(eventColumnTypes, rows);
+    const lines = rows.map(lineOf);
     await this.seals.changing(new Set(rows.map((row) => dayOf(row.ts))), () =>
-      this.engine.insertBlock('events', eventColumns, block, this.#token(block)),
+      this.engine.insert('events', eventColumns, lines, this.#token(lines)),
     );
   }
 
@@ -175,9 +174,11 @@ export class EventStore {
    * same rows makes the server drop the second. Embedded there is no such doubt, and the engine notes a token a moment
    * before it keeps the rows: killed in that moment it would refuse them for ever, so there no token comes twice.
    */
-  #token(block: Buffer): string {
+  #token(lines: readonly string[]): string {
     if (this.engine.embedded) return `${this.#run}-${this.#attempt++}`;
-    return createHash('sha256').update(block).digest('hex');
+    const hash = createHash('sha256');
+    for (const line of lines) hash.update(line).update('\n');
+    return hash.digest('hex');
   }
 
   /**
@@ -247,4 +248,14 @@ export class EventStore {
     const [row] = await this.engine.read<{ n: number }>(`SELECT sum(toInt64(sign)) AS n FROM events`);
     return row?.n ?? 0;
   }
+}
+
+/** Seconds with three digits after the point, as the engine reads a DateTime64(3). */
+function timeText(ms: number): string {
+  return new Date(ms).toISOString().replace('T', ' ').slice(0, 23);
+}
+
+function lineOf(row: EventRow): string {
+  const values = eventColumns.map((column) => (column === 'ts' ? timeText(row.ts) : row[column]));
+  return JSON.stringify(values);
 }

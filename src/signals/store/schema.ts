@@ -1,4 +1,5 @@
 import { UserError } from '../../system/user-error.ts';
+import { scoreTables } from '../score/refresh/tables.ts';
 import {
   type Cluster,
   changeTtl,
@@ -38,7 +39,14 @@ export interface Schema {
 export const schema: Schema = {
   version: 2,
   oldest: 2,
-  tables: [eventsTable, ...lookupTables, ...rollups.map((r) => r.table), ...sealedTables, outcomesTable],
+  tables: [
+    eventsTable,
+    ...lookupTables,
+    ...rollups.map((r) => r.table),
+    ...sealedTables,
+    outcomesTable,
+    ...scoreTables,
+  ],
   views: [...lookupViews, ...rollupViews],
   steps: [],
 };

@@ -1,0 +1,129 @@
+import type { Table } from '../../store/ddl.ts';
+import { lowCardinality } from '../../store/tables/dimensions.ts';
+import { facets, sums } from '../sums.ts';
+
+/**
+ * What the scores keep. A recipient is `r`: the first 64 bits of the SHA-1 of the lower-case address, so that clear and
+ * hashed addresses agree and no address is kept; 0 is nobody known. A mail is `m`: hash of subaccount and message id.
+ * Times are milliseconds since the epoch.
+ */
+const durable = { fsync_after_insert: 1, fsync_part_directory: 1 };
+
+const byDay = 'toYYYYMMDD(day)';
+const facetColumns = Object.fromEntries(facets.map((facet) => [facet, lowCardinality]));
+const sumColumns = Object.fromEntries(sums.map((name) => [name, 'Int64']));
+
+/** `kind` of a row in `score_touches`. */
+export const touchKind = { mail: 0, engagement: 1 } as const;
+
+/** Per day of the open days: each injection, and each engagement of a known recipient; sorted by recipient. */
+export const touchesTable: Table = {
+  name: 'score_touches',
+  columns: {
+    day: 'Date',
+    r: 'UInt64',
+    sid: 'UInt32',
+    t: 'Int64 CODEC(ZSTD(1))',
+    kind: 'UInt8',
+    sign: 'Int8',
+    m: 'UInt64',
+    ...facetColumns,
+    marks: 'UInt16',
+  },
+  engine: 'MergeTree',
+  partitionBy: byDay,
+  orderBy: ['r', 'sid', 't'],
+  ttl: { from: 'day', keep: 100 },
+  settings: durable,
+  shardingKey: 'r',
+};
+
+/** Per day of the open days: what mails drew, whichever day they were injected on; sorted by mail. */
+export const actsTable: Table = {
+  name: 'score_acts',
+  columns: { day: 'Date', m: 'UInt64', r: 'UInt64', t: 'Int64 CODEC(ZSTD(1))', kind: 'UInt8', sign: 'Int8' },
+  engine: 'MergeTree',
+  partitionBy: byDay,
+  orderBy: ['m', 't'],
+  ttl: { from: 'day', keep: 100 },
+  settings: durable,
+  shardingKey: 'm',
+};
+
+/** What is known of every recipient from the days that are closed. */
+export const recipientsTable: Table = {
+  name: 'score_recipients',
+  columns: {
+    r: 'UInt64',
+    sid: 'UInt32',
+    first_sent: 'SimpleAggregateFunction(min, Int64)',
+    last_engaged: 'SimpleAggregateFunction(max, Int64)',
+    last_seen: 'SimpleAggregateFunction(max, Date)',
+  },
+  engine: 'AggregatingMergeTree',
+  orderBy: ['r', 'sid'],
+  ttl: { from: 'last_seen', keep: 'recipients' },
+  settings: durable,
+  shardingKey: 'r',
+};
+
+/** The daily figures: one row per day, subaccount and set of facets. */
+export const factsTable: Table = {
+  name: 'score_facts',
+  columns: { day: 'Date', sid: 'UInt32', ...facetColumns, ...sumColumns },
+  engine: 'MergeTree',
+  partitionBy: byDay,
+  orderBy: ['sid', ...facets],
+  ttl: { from: 'day', keep: 'metrics' },
+  settings: durable,
+  shardingKey: `cityHash64(sid, ${facets.join(', ')})`,
+};
+
+/** Parts of `score_facts` that come from a day's own events. */
+export const eventSumsTable: Table = {
+  ...factsTable,
+  name: 'score_event_sums',
+  ttl: { from: 'day', keep: 100 },
+};
+
+/** What was done, from which the next refresh knows what is left to do; of a kind and day the highest `n` counts. */
+export const ledgerTable: Table = {
+  name: 'score_ledger',
+  columns: { kind: lowCardinality, day: 'Date', n: 'UInt64', inputs: 'String' },
+  engine: 'ReplacingMergeTree(n)',
+  orderBy: ['kind', 'day'],
+  ttl: { from: 'day', keep: 400 },
+  settings: durable,
+  shardingKey: 'day',
+};
+
+export const scoreTables: readonly Table[] = [
+  touchesTable,
+  actsTable,
+  recipientsTable,
+  factsTable,
+  eventSumsTable,
+  ledgerTable,
+];
+
+/** Made and dropped within one refresh: the mails of a day with the cohort of their recipients; sorted by mail. */
+export const mailsTable: Table = {
+  name: 'score_mails_now',
+  columns: {
+    m: 'UInt64',
+    r: 'UInt64',
+    t: 'Int64',
+    sid: 'UInt32',
+    ...facetColumns,
+    marks: 'UInt16',
+    cohort: 'UInt8',
+  },
+  engine: 'MergeTree',
+  orderBy: ['m', 't'],
+  shardingKey: 'm',
+};
+
+/** A table of the same form to fill a day in, before it takes the place of the day that is there. */
+export function fresh(table: Table): Table {
+  return { ...table, name: `${table.name}_now` };
+}

@@ -1,0 +1,200 @@
+import type { Engine } from '../../store/engine.ts';
+import { type HealthScore, healthScore } from '../model/health-score.ts';
+import type { ScoreModel } from '../model/score-model.ts';
+import { ONE, textOf } from '../model/units.ts';
+import { addDays, type Day, daysFrom, earliest } from '../refresh/days.ts';
+import type { Facet } from '../sums.ts';
+import { change, keysOf, type Report, type Row } from './envelope.ts';
+import {
+  ALL_SUBACCOUNTS,
+  type Days,
+  daysWithSuppression,
+  figuresOf,
+  type Key,
+  nameOf,
+  pageOfKeys,
+  type Scope,
+  weekBefore,
+} from './facts-query.ts';
+import type { Asked } from './parameters.ts';
+
+/** Days before a day that its score looks at. */
+const HISTORY_DAYS = 3;
+
+const EMPTY: Days = new Map();
+
+/** Scores of rows by day. */
+export class Scorer {
+  readonly #model: ScoreModel;
+  readonly #figures: ReadonlyMap<string, Days>;
+  readonly #suppresses: (sid: number, day: Day) => boolean;
+
+  constructor(
+    model: ScoreModel,
+    figures: ReadonlyMap<string, Days>,
+    suppresses: (sid: number, day: Day) => boolean,
+  ) {
+    this.#model = model;
+    this.#figures = figures;
+    this.#suppresses = suppresses;
+  }
+
+  injections(key: Key, day: Day): number | null {
+    return this.#days(key).get(day)?.injections || null;
+  }
+
+  /** `null` without enough data. */
+  score(key: Key, day: Day): HealthScore | null {
+    const days = this.#days(key);
+    const sums = days.get(day);
+    if (!sums) return null;
+    const before = [1, 2, 3].flatMap((n) => days.get(addDays(day, -n)) ?? []);
+    return healthScore({ day: sums, before, suppresses: this.#suppresses(key.sid, day) }, this.#model);
+  }
+
+  #days(key: Key): Days {
+    return this.#figures.get(nameOf(key)) ?? EMPTY;
+  }
+}
+
+/** Reads what the scores of these rows need, from `first` to `last`; all rows in scope when `keys` is `null`. */
+export async function scorerOf(
+  engine: Engine,
+  model: ScoreModel,
+  scope: Scope,
+  keys: readonly Key[] | null,
+  first: Day,
+  last: Day,
+): Promise<Scorer> {
+  const from = addDays(first, -HISTORY_DAYS);
+  const whole = keys?.some(isWhole) ?? (scope.facet === null && scope.subaccount === null);
+  const [figures, account, suppresses] = await Promise.all([
+    figuresOf(engine, scope, keys?.filter((key) => !isWhole(key)) ?? null, from, last),
+    whole ? figuresOf(engine, { ...scope, bySubaccount: false }, null, from, last) : new Map<string, Days>(),
+    daysWithSuppression(engine, scope.subaccount, from, last),
+  ]);
+  return new Scorer(model, new Map([...figures, ...account]), suppresses);
+}
+
+const isWhole = (key: Key) => key.sid === ALL_SUBACCOUNTS;
+
+/**
+ * `GET /v1/signals/health-score/…`: a row per subaccount or per subaccount and value. Without a facet and subaccount
+ * there is also the row of the account as a whole, which comes first in ascending order, whatever is sorted by.
+ */
+export async function healthReport(
+  engine: Engine,
+  model: ScoreModel,
+  facet: Facet | null,
+  subaccount: number | null,
+  asked: Asked,
+): Promise<Report> {
+  const scope: Scope = { subaccount, facet, bySubaccount: true };
+  const withWhole = facet === null && subaccount === null;
+  const { total, keys } =
+    asked.orderBy === 'health_score'
+      ? await pageByScore(engine, model, scope, asked, withWhole)
+      : await pageBySums(engine, scope, asked, withWhole);
+  const scorer = await scorerOf(
+    engine,
+    model,
+    scope,
+    keys,
+    earliest(asked.from, weekBefore(asked.to)),
+    asked.to,
+  );
+  return { total_count: total, data: keys.map((key) => rowOf(key, facet, scorer, asked)) };
+}
+
+interface Page {
+  readonly total: number;
+  readonly keys: Key[];
+}
+
+async function pageBySums(engine: Engine, scope: Scope, asked: Asked, withWhole: boolean): Promise<Page> {
+  const orderSql = asked.orderBy === 'total_injection_count' ? 'injections' : null;
+  const whole: Key = { sid: ALL_SUBACCOUNTS, value: '' };
+  if (!withWhole) return pageOfKeys(engine, scope, { ...asked, orderSql, sidFirst: asked.orderBy === 'sid' });
+  // The whole account is one row more: the first, or in descending order by its own sums (the most) or id (the least).
+  const last = asked.descending && orderSql === null;
+  const before = last ? 0 : 1;
+  const offset = Math.max(0, asked.offset - before);
+  const limit = asked.limit - (asked.offset === 0 ? before : 0);
+  const page = await pageOfKeys(engine, scope, { ...asked, orderSql, offset, limit });
+  if (page.total === 0) return page;
+  const keys = [...page.keys];
+  if (!last && asked.offset === 0) keys.unshift(whole);
+  if (last && keys.length < asked.limit && asked.offset <= page.total) keys.push(whole);
+  return { total: page.total + 1, keys };
+}
+
+/** A score is no sum, so it is worked out for every row before they are sorted. */
+async function pageByScore(
+  engine: Engine,
+  model: ScoreModel,
+  scope: Scope,
+  asked: Asked,
+  withWhole: boolean,
+): Promise<Page> {
+  const all = await pageOfKeys(engine, scope, {
+    ...asked,
+    orderSql: null,
+    descending: false,
+    limit: 2 ** 31,
+    offset: 0,
+  });
+  const keys = [...all.keys];
+  if (withWhole && keys.length > 0) keys.unshift({ sid: ALL_SUBACCOUNTS, value: '' });
+  const scorer = await scorerOf(engine, model, scope, null, asked.to, asked.to);
+  const scores = new Map(keys.map((key) => [key, scorer.score(key, asked.to)?.score ?? null]));
+  const rank = (key: Key) => {
+    if (asked.filter !== null && key.value === asked.filter) return 0;
+    if (isWhole(key) && !asked.descending) return 0;
+    return scores.get(key) === null ? 2 : 1;
+  };
+  const sorted = keys
+    .map((key, place) => ({ key, place, rank: rank(key), score: scores.get(key) ?? 0n }))
+    .sort((a, b) => {
+      if (a.rank !== b.rank) return a.rank - b.rank;
+      if (a.score === b.score) return a.place - b.place;
+      return a.score < b.score !== asked.descending ? -1 : 1;
+    });
+  const page = sorted.slice(asked.offset, asked.offset + asked.limit).map(({ key }) => key);
+  return { total: keys.length, keys: page };
+}
+
+function rowOf(key: Key, facet: Facet | null, scorer: Scorer, { from, to }: Asked): Row {
+  const current = scorer.score(key, to);
+  const before = scorer.score(key, weekBefore(to));
+  const history = daysFrom(from, to).flatMap((dt) => {
+    const score = scorer.score(key, dt);
+    if (score === null) return [];
+    return {
+      dt,
+      health_score: textOf(score.score),
+      total_injection_count: scorer.injections(key, dt),
+      weights: weightsOf(score),
+    };
+  });
+  return {
+    ...keysOf(key, facet),
+    WoW: change(fraction(current), fraction(before)),
+    current_health_score: current === null ? null : textOf(current.score),
+    current_total_injection_count: scorer.injections(key, to),
+    current_weights: current === null ? [] : weightsOf(current),
+    history,
+  };
+}
+
+function fraction(score: HealthScore | null): number | null {
+  return score === null ? null : Number(score.score) / Number(ONE);
+}
+
+/** The parts as SparkPost's interface reads them. */
+export function weightsOf(score: HealthScore): Row[] {
+  return score.parts.map(({ type, weight, rate }) => ({
+    weight_type: type,
+    weight: rate === null ? '0' : textOf(weight),
+    weight_value: rate === null ? null : textOf(rate),
+  }));
+}

@@ -1,6 +1,6 @@
 // Reports as mail systems of many makes write them, through the real reception: reports/NAME.eml is the mail,
 // reports/NAME.json what accounting must say of it. `{{received}}` stands for the Received field of the message that
-// the report is about, which is sent first; what is between `{{base64}}` and `{{/base64}}` is encoded.
+// the report is about, which is sent first; what is between `{{base64}}` and `{{/base64}}` is encoded, and so is `{{qp}}`.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -49,6 +49,10 @@ const config = `
 const filled = (mail: string, received: string) =>
   mail
     .replaceAll('{{received}}', received)
+    // Quoted-printable with a soft break wherever one may fall, within our id too.
+    .replace(/\{\{qp\}\}(.*?)\{\{\/qp\}\}/gs, (_, text: string) =>
+      text.replaceAll('=', '=3D').replace(/([^\r\n]{30})(?=[^\r\n])/g, '$1=\r\n'),
+    )
     .replace(/\{\{base64\}\}(.*?)\{\{\/base64\}\}/gs, (_, text: string) =>
       Buffer.from(text, 'latin1').toString('base64').replace(/.{76}/g, '$&\r\n'),
     );

@@ -53,18 +53,20 @@ export const bounceRules: readonly BounceRule[] = [
   { name: 'Comcast block', class: 50, words: /\bbl0\d{5}\b/ },
   { name: 'AUP code', class: 51, words: /\baup#|\(aup\)/ },
 
+  { name: 'NetEase spam', class: 51, words: /\bdt:spm\b/ },
+
   // Attachments and size before spam words: such replies often say "rejected for security".
   {
     name: 'attachment',
     class: 53,
     words:
-      /\battachments?\b|\bexecutable\b|\bbanned (?:file|extension)|\bfile (?:type|extension)\b|\bvirus\b|\bmalware\b/,
+      /\battachments?\b|\bexecutable\b|\bbanned (?:file|extension)|\bfile (?:type|extension)\b|\bvirus\b|\bmalware\b|potential security issue/,
   },
   {
     name: 'too large',
     class: 23,
     words:
-      /(?:message|mail|size|content|length)[^.]{0,40}(?:too (?:large|big|long)|exceeds?[^.]{0,30}(?:size|maximum|limit))|exceeds? (?:the )?(?:maximum|max|fixed)[^.]{0,20}(?:message )?size|\btoo large\b/,
+      /(?:message|mail|size|content|length)\b[^.]{0,40}(?:too (?:large|big|long)|exceeds?[^.]{0,30}(?:size|maximum|limit))|exceeds? (?:the )?(?:maximum|max|fixed)[^.]{0,20}(?:message )?size|\btoo large\b/,
   },
   { name: 'too large status', class: 23, status: /^[45]\.(?:2\.3|3\.4)$/ },
 
@@ -79,9 +81,24 @@ export const bounceRules: readonly BounceRule[] = [
     name: 'mailbox full',
     class: 22,
     words:
-      /over ?-?quota|quota (?:exceeded|is full)|exceed\w* (?:\w+ ){0,3}quota|out of storage|mail(?:box|folder)? (?:\w+ ){0,3}full\b|(?:inbox|mailbox)(?: size)? (?:limit|storage)|not enough (?:space|storage)|insufficient (?:disk|mailbox|storage)|over (?:the )?(?:storage|size) limit|\bfull mailbox|\bno space left/,
+      /over ?-?quota|quota (?:exceeded|is full)|exceed\w* (?:\w+ ){0,3}quota|out of storage|mail(?:box|folder)? (?:\w+ ){0,3}full\b|(?:inbox|mailbox)(?: size)? (?:limit|storage)|not enough (?:space|storage)|insufficient (?:disk|mailbox|storage)|over (?:the )?(?:storage|size) limit|over (?:its|the|your) (?:storage|size|mailbox) (?:limit|quota)|mailbox exceeds|\bfull mailbox|\bno space left|bo[iî]te[^.]{0,40} pleine|postfach[^.]{0,20} voll|(?:casilla|buz[oó]n)[^.]{0,30} llen[ao]/,
   },
   { name: 'mailbox full status', class: 22, status: /^[45]\.2\.2$/ },
+
+  // About the sender, though it may quote "user unknown" of the sender's own address: never a hard bounce.
+  {
+    name: 'sender not verified',
+    class: 50,
+    words:
+      /sender (?:address )?verif|verif\w+ (?:of )?(?:the )?sender|reverse[- ]path verif|call-?(?:out|back) (?:verif|fail)/,
+  },
+  {
+    name: 'no such recipient domain',
+    class: 21,
+    kind: 5,
+    words:
+      /(?:recipient address rejected|recipient)[^.]{0,20} domain not found|(?:recipient )?domain (?:does not exist|has no mx)/,
+  },
 
   // Address faults, also where the code says policy. Only final replies: a hard bounce suppresses an address.
   {
@@ -94,7 +111,7 @@ export const bounceRules: readonly BounceRule[] = [
     class: 10,
     kind: 5,
     words:
-      /no such (?:user|mailbox|account|recipient|address|person|local user|customer)|(?:user|mailbox|account|recipient|address)(?: \S{1,80})? (?:is )?(?:unknown|not found|invalid|unavailable|not known|not available|does not exist|doesn'?t exist|not exist|disabled|inactive|closed|suspended|deactivated|terminated|expired|no longer)|(?:unknown|invalid|disabled|inactive|nonexistent|non-existent|closed) (?:local )?(?:user|mailbox|account|recipient|address)|does(?: not|n'?t) exist|not a (?:valid (?:mailbox|user|recipient|address)|customer|known user|local user)|no mailbox|mailbox not|user not|no longer (?:available|valid|in use|active|a customer|accepts)|doesn'?t have an? \S{1,40} account|not our customer|unrouteable address|recipient address rejected: (?:access denied|user|undeliverable)|recipientnotfound|recipient rejected|dd requested mail action aborted/,
+      /no such (?:user|mailbox|account|recipient|address|person|local user|customer)|(?:user|mailbox|account|recipient|address)(?: \S{1,80})? (?:is )?(?:unknown|not found|invalid|unavailable|not known|not available|does not exist|doesn'?t exist|not exist|disabled|inactive|closed|suspended|deactivated|terminated|expired|no longer)|(?:unknown|invalid|disabled|inactive|nonexistent|non-existent|closed) (?:local )?(?:user|mailbox|account|recipient|address)|does(?: not|n'?t) exist|not a (?:valid (?:mailbox|user|recipient|address)|customer|known user|local user)|no mailbox|mailbox not|user not|no longer (?:available|valid|in use|active|a customer|accepts)|doesn'?t have an? \S{1,40} account|not our customer|unrouteable address|recipient address rejected: (?:access denied|user|undeliverable)|recipientnotfound|recipient rejected|dd requested mail action aborted|^(?:#5\.1\.[01] )?address rejected|utilisateur inconnu|destinataire inconnu|(?:benutzer|empf.{1,2}nger) (?:ist )?unbekannt|(?:usuario|buz[oó]n|destinatario) (?:no existe|desconocido|inexistente)|utente sconosciuto|usu[aá]rio (?:n[aã]o existe|desconhecido)/,
   },
   {
     name: 'recipient not taken by Microsoft 365',
@@ -145,7 +162,7 @@ export const bounceRules: readonly BounceRule[] = [
   {
     name: 'block list',
     class: 50,
-    words: /\bblock ?-?list|\bblacklist|\bdenylist|\blisted (?:at|by|in|on)\b|\bbanned\b|\breputation\b/,
+    words: /\bblock ?-?list|\bblack[- ]?list|\bdenylist|\blisted (?:at|by|in|on)\b|\bbanned\b|\breputation\b/,
   },
 
   // Content before sender: "spam content" is the more exact word.
@@ -155,6 +172,12 @@ export const bounceRules: readonly BounceRule[] = [
     words:
       /(?:content|message body|body|subject|link|url|phish)[^.]{0,40}(?:spam|reject|block|filter|refus|not accept|unacceptable|inappropriate)|(?:spam|filter|rejected|blocked|refused)[^.]{0,30}(?:content|message body|\burls?\b|\blinks?\b)|\bspam (?:content|score|filter)|\bphishing\b|scored as spam|spam score/,
   },
+  {
+    name: 'content refused',
+    class: 52,
+    kind: 5,
+    words: /\bcontent (?:was |is )?(?:denied|rejected|refused)|unsafe content/,
+  },
   { name: 'spam', class: 51, words: /\bspam|unsolicited|\bjunk\b|\bbulk\b|\bube\b|\buce\b/ },
   { name: 'content', class: 52, kind: 5, status: /^5\.(?:6\.0|7\.4)$/, words: /content/ },
   {
@@ -162,7 +185,7 @@ export const bounceRules: readonly BounceRule[] = [
     class: 50,
     kind: 5,
     words:
-      /\bpolicy\b|\bpolicies\b|\bdenied\b|\brejected\b|\bprohibited\b|\bblocked\b|not (?:allowed|authori[sz]ed|permitted|accepted|welcome)|\brefused\b|suspicious|\bforbidden\b|\bban\b/,
+      /\bpolicy\b|\bpolicies\b|\bdenied\b|\brejected\b|\bprohibit(?:ed|ion)\b|\bblocked\b|not (?:allowed|authori[sz]ed|permitted|accepted|welcome)|\brefused\b|suspicious|\bforbidden\b|\bban\b/,
   },
 
   // Codes alone.

@@ -73,7 +73,8 @@ function timeOf(value: unknown): number | null {
  * Whether ingest takes this line (already parsed from JSON), by the rules of SparkPost's Events Ingest: one known
  * wrapper under `msys`, a known type, `event_id`, a time within the limits, `message_id` where the class has one,
  * a recipient where the type has one, and `rcpt_hash` never without `rcpt_domain`. Unknown fields are no fault.
- * Our own MTA, tracker and agents pass the same check.
+ * Our own MTA, tracker and agents pass the same check. Of a line that is taken, the event itself is handed out in
+ * `event`, without its prototype.
  */
 export function checkIngestLine(value: unknown, limits: CheckLimits): CheckedEvent | RefusedEvent {
   if (!isObject(value)) return refuse('The line is not a JSON object');
@@ -130,8 +131,6 @@ export function checkIngestLine(value: unknown, limits: CheckLimits): CheckedEve
     return refuse('Missing rcpt_to on event');
   }
 
-  const event: Record<string, unknown> = Object.create(null);
-  for (const key of Object.keys(wrapped)) event[key] = wrapped[key];
   return {
     ok: true,
     class: cls,
@@ -141,6 +140,7 @@ export function checkIngestLine(value: unknown, limits: CheckLimits): CheckedEve
     eventId,
     at,
     messageId,
-    event,
+    // The line is the caller's no longer: taking the prototype away costs a tenth of a copy.
+    event: Object.setPrototypeOf(wrapped, null) as Record<string, unknown>,
   };
 }

@@ -87,9 +87,9 @@ export function choices(
   return declare(name, summary, { type: 'string', enum: values }, true, example, more);
 }
 
-/** Several whole numbers from 0 to 999,999,999. */
+/** Several whole numbers of 32 bits. */
 export function numbers(name: string, summary: string, example: string): Parameter {
-  return declare(name, summary, { type: 'integer', minimum: 0, maximum: 999_999_999 }, true, example);
+  return declare(name, summary, { type: 'integer', minimum: 0, maximum: 2 ** 32 - 1 }, true, example);
 }
 
 /** The separator of every list of the request. */

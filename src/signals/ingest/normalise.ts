@@ -197,6 +197,18 @@ const enrichedFields = [
   'subaccount_id',
 ];
 
+/** Of these, what tells of the recipient and not of the message. */
+const ofRecipient = new Set([
+  'rcpt_meta',
+  'rcpt_tags',
+  'routing_domain',
+  'recipient_domain',
+  'rcpt_to',
+  'raw_rcpt_to',
+  'rcpt_hash',
+  'rcpt_type',
+]);
+
 const enrichedTypes = new Set([
   'open',
   'initial_open',
@@ -218,7 +230,12 @@ export function isEnriched(type: string): boolean {
 /** Copies what the event lacks from its message's injection or delivery, both as search shows them. */
 export function enrich(shown: ShownEvent, message: ShownEvent): void {
   const anonymous = shown.rcpt_to === undefined && shown.rcpt_hash !== undefined;
+  // A message of several recipients may have one id: what belongs to another of them is not this one's.
+  const isAnother =
+    (shown.rcpt_to ?? message.rcpt_to) !== message.rcpt_to ||
+    (shown.recipient_domain ?? message.recipient_domain) !== message.recipient_domain;
   for (const name of enrichedFields) {
+    if (isAnother && ofRecipient.has(name)) continue;
     // A hash stands in place of the address; joining it with the address would undo it.
     if (anonymous && (name === 'rcpt_to' || name === 'raw_rcpt_to')) continue;
     if (name === 'rcpt_hash' && shown.rcpt_to !== undefined) continue;

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { setImmediate as others } from 'node:timers/promises';
 import { checkIngestLine } from '../../events/check.ts';
 import type { Clock } from '../../system/clock.ts';
 import { type Log, printable } from '../../system/log.ts';
@@ -6,7 +7,7 @@ import type { Traps } from '../score/traps/traps.ts';
 import { EngineError } from '../store/engine.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { BatchFiles, PendingBatch } from './batch-files.ts';
-import { type BatchLimits, batchLines, requireReadable, UnreadableBatch } from './batch-reader.ts';
+import { type BatchLimits, type BatchLine, openBatch, UnreadableBatch } from './batch-reader.ts';
 import { FailuresFile } from './failures-file.ts';
 import { normalise } from './normalise.ts';
 import { type BatchOutcome, type ErrorType, outcomeOf, storeOutcomes } from './outcome.ts';
@@ -175,10 +176,11 @@ export class Processor {
 
   /** Reads a batch to its end and hands its valid events on. */
   async #read(work: Work, stream: StoreStream): Promise<void> {
-    const { limits, maxAgeMs, log, traps } = this.#options;
+    const { limits, log } = this.#options;
     const { batch } = work;
+    let lines: AsyncGenerator<readonly BatchLine[]>;
     try {
-      await requireReadable(batch.file, batch.size, limits);
+      lines = await openBatch(batch.file, batch.size, limits);
     } catch (error) {
       if (!(error instanceof UnreadableBatch)) throw error;
       work.error = 'decompress';
@@ -186,25 +188,36 @@ export class Processor {
       return;
     }
     const seen = new Set<string>();
-    for await (const line of batchLines(batch.file, limits)) {
-      const { value, isJson } = line.tooLong ? { value: undefined, isJson: false } : parseLine(line.text);
-      const checked = line.tooLong
-        ? { ok: false as const, message: `The line is longer than ${limits.line} bytes` }
-        : isJson
-          ? checkIngestLine(value, { now: batch.arrivedAt, maxAgeMs })
-          : { ok: false as const, message: 'The line is not JSON' };
-      if (!checked.ok) {
-        work.failed++;
-        await work.failures.add(checked.message, line.text, isJson);
-        continue;
+    for await (const some of lines) {
+      for (const line of some) {
+        const wait = this.#take(work, line, seen, stream);
+        if (wait) await wait;
       }
-      if (seen.has(checked.eventId)) {
-        work.duplicates++;
-        continue;
-      }
-      seen.add(checked.eventId);
-      await stream.add({ batchId: batch.id, event: normalise(checked, traps) });
+      // Requests are answered between two handfuls of lines.
+      await others();
     }
+  }
+
+  /** One line: a failure, a duplicate within its batch, or an event to be stored. */
+  #take(work: Work, line: BatchLine, seen: Set<string>, stream: StoreStream): Promise<void> | void {
+    const { limits, maxAgeMs, traps } = this.#options;
+    const { batch } = work;
+    const { value, isJson } = line.tooLong ? { value: undefined, isJson: false } : parseLine(line.text);
+    const checked = line.tooLong
+      ? { ok: false as const, message: `The line is longer than ${limits.line} bytes` }
+      : isJson
+        ? checkIngestLine(value, { now: batch.arrivedAt, maxAgeMs })
+        : { ok: false as const, message: 'The line is not JSON' };
+    if (!checked.ok) {
+      work.failed++;
+      return work.failures.add(checked.message, line.text, isJson);
+    }
+    if (seen.has(checked.eventId)) {
+      work.duplicates++;
+      return;
+    }
+    seen.add(checked.eventId);
+    return stream.add({ batchId: batch.id, event: normalise(checked, traps) });
   }
 
   /** Stores events of several batches and adds to their counts. */
@@ -276,10 +289,11 @@ class StoreStream {
     this.#store = store;
   }
 
-  async add(event: WaitingEvent): Promise<void> {
+  /** Waits only when there is something to wait for. */
+  add(event: WaitingEvent): Promise<void> | void {
     this.rows++;
     this.#waiting.push(event);
-    if (this.#waiting.length >= ROWS_PER_INSERT) await this.#flush();
+    if (this.#waiting.length >= ROWS_PER_INSERT) return this.#flush();
   }
 
   /** Stores what waits and resolves when all is stored; throws what storing has thrown. */

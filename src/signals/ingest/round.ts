@@ -115,9 +115,10 @@ async function enrichedRows(store: EventStore, fresh: readonly WaitingEvent[]): 
   const here = messagesAmong(fresh);
   const wanted = new Set<string>();
   for (const { event } of fresh) {
-    if (isEnriched(event.type) && !here.get(event.messageId)?.some((c) => c.injection)) {
-      wanted.add(event.messageId);
-    }
+    // An injection of another subaccount is no reason not to look for the event's own.
+    const subaccount = subaccountOf(event.shown);
+    const isHere = here.get(event.messageId)?.some((c) => c.injection && c.subaccount === subaccount);
+    if (isEnriched(event.type) && !isHere) wanted.add(event.messageId);
   }
   const stored = await store.messages([...wanted]);
   return fresh.map(({ batchId, event }) => {

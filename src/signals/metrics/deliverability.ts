@@ -8,7 +8,7 @@ import { rowLimit } from './parameters.ts';
 import { addQueryFilters } from './query-filters.ts';
 import { rollupQuery } from './rollup-query.ts';
 import { watchedDomains } from './watched-domains.ts';
-import { aggregatePrecisions, bucketsOf, metricsWindow, precisions } from './window.ts';
+import { aggregatePrecisions, bucketsOf, metricsWindow, seriesWindow } from './window.ts';
 
 type Row = Record<string, number | string>;
 
@@ -81,12 +81,12 @@ export async function summary(store: EventStore, query: Query, now: number): Pro
 /** `GET /v1/metrics/deliverability/time-series`: a row per bucket, ascending, none left out. */
 export async function timeSeries(store: EventStore, query: Query, now: number): Promise<Row[]> {
   const metrics = metricsOf(query);
-  const window = metricsWindow(query, now, precisions);
+  const window = seriesWindow(query, now);
+  const buckets = bucketsOf(window);
   const conditions = new Conditions();
   addFilters(conditions, query);
   const sql = rollupQuery(store, window, metrics, 'unit', conditions);
   const rows = await store.read<Row>(sql, conditions.parameters);
-  const buckets = bucketsOf(window);
   const sums = buckets.map(() => metrics.map(() => 0));
   let bucket = 0;
   for (const row of rows) {

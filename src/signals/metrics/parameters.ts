@@ -54,16 +54,18 @@ const metrics = choices('metrics', 'Metrics to answer.', metricNames, 'count_sen
   required: true,
 });
 
-const precision = (allowed: readonly string[]): Parameter =>
-  choice('precision', 'Rounds the window, and says within what time a unique metric counts once.', allowed, {
-    default: 'hour',
-  });
+const precision = (allowed: readonly string[], without: string): Parameter =>
+  choice(
+    'precision',
+    `Rounds the window, and says within what time a unique metric counts once. Longest window: 24 hours for 1min and 5min, 48 hours for 15min, 31 days for hour. Without it: ${without}.`,
+    allowed,
+  );
 
 /** `GET /v1/metrics/deliverability` (SparkPost API documentation, Metrics). */
 export const summaryParameters: readonly Parameter[] = [
   ...window,
   metrics,
-  precision(aggregatePrecisions),
+  precision(aggregatePrecisions, 'rounded to minutes, whatever the length'),
   ...filters,
 ];
 
@@ -71,7 +73,7 @@ export const summaryParameters: readonly Parameter[] = [
 export const timeSeriesParameters: readonly Parameter[] = [
   ...window,
   metrics,
-  precision(precisions),
+  precision(precisions, 'the finest that the window allows'),
   ...filters,
 ];
 

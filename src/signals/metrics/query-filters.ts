@@ -86,8 +86,9 @@ function comparison(
   if (filter === 'subaccounts') {
     if (alike) throw invalid(path, 'subaccounts are compared by eq and notEq only');
     const ids = values.map((v) => {
-      if (!/^\d{1,9}$/.test(String(v))) throw invalid(path, 'must be numbers');
-      return Number(v);
+      const number = /^\d{1,10}$/.test(String(v)) ? Number(v) : Number.NaN;
+      if (!(number < 2 ** 32)) throw invalid(path, 'must be numbers');
+      return number;
     });
     return `${not}(subaccount_id IN ${conditions.bind('Array(UInt32)', ids)})`;
   }

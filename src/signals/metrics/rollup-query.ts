@@ -4,33 +4,41 @@ import type { Span } from '../store/spans.ts';
 import { type Dimension, dimensions } from '../store/tables/dimensions.ts';
 import { uniques } from '../store/tables/metrics.ts';
 import type { Metric } from './definitions.ts';
-import type { MetricsWindow } from './window.ts';
-
-const HOUR = 3_600_000;
+import { hourShifts, type MetricsWindow } from './window.ts';
 
 /**
  * Whether hours of this window's zone are hours of UTC: zones a quarter or half an hour off change hours in the middle
  * of UTC's.
  */
-function hasWholeHours({ zone, from, to }: MetricsWindow): boolean {
-  for (let at = from; at < to; at += 24 * HOUR) if (zone.offsetAt(at) % HOUR !== 0) return false;
-  return zone.offsetAt(to) % HOUR === 0;
+function hasWholeHours(window: MetricsWindow): boolean {
+  return hourShifts(window).every(({ shift }) => shift === 0);
 }
 
 /** The beginning of the unit that a roll-up's row is in, as an expression. */
 function unitStart(window: MetricsWindow, conditions: Conditions): string {
   if (window.unit === 'minute') return 't';
   if (window.unit === 'day') return `toStartOfDay(t, 'UTC')`;
-  const shift = ((window.zone.offsetAt(window.from) % HOUR) + HOUR) % HOUR;
-  if (shift === 0) return `toStartOfHour(t, 'UTC')`;
-  const seconds = conditions.bind('UInt32', shift / 1000);
-  return `toStartOfHour(t + ${seconds}, 'UTC') - ${seconds}`;
+  const [first, ...later] = hourShifts(window).map(({ from, shift }) => ({
+    from: timeOf(conditions, from),
+    hour:
+      shift === 0 ? `toStartOfHour(t, 'UTC')` : `toStartOfHour(t + ${shift / 1000}, 'UTC') - ${shift / 1000}`,
+  }));
+  // Where clocks change by half an hour, the hour before the change and the one after it are two.
+  return later.reduce(
+    (before, s) => `if(t < ${s.from}, ${before}, greatest(${s.from}, ${s.hour}))`,
+    first!.hour,
+  );
+}
+
+/** A time as the engine takes it, whose times go from 1970 to 2106. */
+function timeOf(conditions: Conditions, ms: number): string {
+  const seconds = Math.min(Math.max(Math.ceil(ms / 1000), 0), 2 ** 32 - 1);
+  return `toDateTime(${conditions.bind('UInt32', seconds)}, 'UTC')`;
 }
 
 /** Times within one of these spans. */
 export function within(conditions: Conditions, spans: readonly Span[]): string {
-  const one = ({ from, to }: Span) =>
-    `(t >= toDateTime(${conditions.bind('UInt32', from / 1000)}, 'UTC') AND t < toDateTime(${conditions.bind('UInt32', to / 1000)}, 'UTC'))`;
+  const one = ({ from, to }: Span) => `(t >= ${timeOf(conditions, from)} AND t < ${timeOf(conditions, to)})`;
   return `(${spans.map(one).join(' OR ')})`;
 }
 
@@ -63,8 +71,13 @@ export function rollupQuery(
   if (key) used.add(key);
   const sums = sealedSums(window.unit === 'day' ? 'day' : 'hour', used);
   const finest = window.unit === 'minute' || !hasWholeHours(window) ? 'minute' : window.unit;
-  const all = store.spans(window, finest);
-  const spans = sums ? all : { ...all, hours: [...all.hours, ...all.sealed], sealed: [] };
+  const spansOf = (unit: typeof finest) => {
+    const all = store.spans(window, unit);
+    return sums ? all : { ...all, hours: [...all.hours, ...all.sealed], sealed: [] };
+  };
+  const spans = spansOf(finest);
+  // A sum over the whole window does not ask in which unit its parts are.
+  const sumSpans = by === 'unit' ? spans : spansOf('hour');
 
   const filters = conditions.all;
   const unit = unitStart(window, conditions);
@@ -80,16 +93,18 @@ export function rollupQuery(
   const add = (from: string, over: readonly Span[], isSealed: boolean) => {
     if (over.length === 0) return;
     const columns = metrics.map((m, i) =>
-      isUnique(m) && !isSealed ? `toInt64(0) AS m${i}` : `toInt64(sum(${m.expression})) AS m${i}`,
+      isUnique(m) && !(isSealed && finest !== 'minute')
+        ? `toInt64(0) AS m${i}`
+        : `toInt64(sum(${m.expression})) AS m${i}`,
     );
     parts.push(
       `SELECT ${[...keys, 'toInt64(sum(events)) AS n', ...columns].join(', ')} FROM ${from}
        WHERE ${within(conditions, over)} AND ${filters}${groupBy(names)}`,
     );
   };
-  add('metrics_minute', spans.minutes, false);
-  add('metrics_hour', spans.hours, false);
-  if (sums) add(sums, spans.sealed, true);
+  add('metrics_minute', sumSpans.minutes, false);
+  add('metrics_hour', sumSpans.hours, false);
+  if (sums) add(sums, sumSpans.sealed, true);
 
   const counted = metrics.filter(isUnique).map((m) => uniques[m.expression]!);
   const looked = [...new Set(counted.flatMap((condition) => condition.match(/\b[a-z_]+(?= > 0)/g) ?? []))];

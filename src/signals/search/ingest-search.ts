@@ -71,16 +71,19 @@ export async function searchOutcomes(
     );
   }
   const [counted, rows] = await Promise.all([
-    engine.read<{ n: number }>(
-      `SELECT count() AS n FROM ingest_events FINAL ${counting.where}`,
-      counting.parameters,
-    ),
+    cursor?.total === undefined
+      ? engine.read<{ n: number }>(
+          `SELECT count() AS n FROM ingest_events FINAL ${counting.where}`,
+          counting.parameters,
+        )
+      : [{ n: cursor.total }],
     engine.read<{ ms: number; event_id: string; batch_id: string; failed: number; data: string }>(
       `SELECT toUnixTimestamp64Milli(ts) AS ms, event_id, batch_id, number_failed AS failed, data
        FROM ingest_events FINAL ${paging.where} ORDER BY ts DESC, event_id DESC LIMIT ${perPage + 1}`,
       paging.parameters,
     ),
   ]);
+  const total = counted[0]?.n ?? 0;
   const shown = rows.slice(0, perPage);
   const last = shown.at(-1);
   return {
@@ -89,10 +92,10 @@ export async function searchOutcomes(
       const href = `${origin}/api/v1/ingest/events/failures/${row.batch_id}`;
       return JSON.stringify({ ...(JSON.parse(row.data) as object), href });
     }),
-    totalCount: counted[0]?.n ?? 0,
+    totalCount: total,
     next:
       rows.length > perPage && last
-        ? nextLink(path, query, { ts: last.ms, id: last.event_id }, window)
+        ? nextLink(path, query, perPage, { ts: last.ms, id: last.event_id, total }, window)
         : null,
   };
 }

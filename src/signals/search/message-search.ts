@@ -3,7 +3,16 @@ import { recipientHash } from '../ingest/normalise.ts';
 import { badParameter } from '../request-error.ts';
 import type { Engine } from '../store/engine.ts';
 import { Conditions } from './conditions.ts';
-import { cursorOf, eventWindow, integerOf, listOf, nextLink, numbersOf, type Query } from './parameters.ts';
+import {
+  type Cursor,
+  cursorOf,
+  eventWindow,
+  integerOf,
+  listOf,
+  nextLink,
+  numbersOf,
+  type Query,
+} from './parameters.ts';
 import { pageNumber, perPage as perPageBounds, searchableEvents } from './search-parameters.ts';
 
 /** A page of events; `events` are JSON texts, ready to be joined into the answer. */
@@ -13,6 +22,9 @@ export interface Page {
   /** Path-absolute address of the next page; `null` on the last. */
   readonly next: string | null;
 }
+
+/** Events that pages by number reach. */
+const FARTHEST = 10_000;
 
 const exactLists: readonly (readonly [parameter: string, column: string])[] = [
   ['event_ids', 'event_id'],
@@ -77,6 +89,8 @@ function conditionsOf(query: Query, onlySubaccount: number): Conditions {
     const values = numbersOf(query, parameter);
     if (values) conditions.numberIn(column, values);
   }
+  // Events without a class are stored with 0, which is no class.
+  if (query.has('bounce_classes')) conditions.add('bounce_class != 0');
   const recipients = listOf(query, 'recipients');
   if (recipients) {
     const addresses = recipients.map((r) => r.toLowerCase());
@@ -106,61 +120,118 @@ export async function searchMessages(
   const page = integerOf(query, 'page', pageNumber);
   const cursor = cursorOf(query);
   const window = eventWindow(query, now);
-  if (!cursor && page > 1 && page * perPage > 10_000) {
-    throw badParameter('page', 'reaches only the first 10000 events; use the cursor of links.next');
+  if (!cursor && page > 1 && page * perPage > FARTHEST) {
+    throw badParameter('page', `reaches only the first ${FARTHEST} events; use the cursor of links.next`);
   }
-  const offset = cursor ? 0 : (page - 1) * perPage;
-
-  const counting = conditionsOf(query, onlySubaccount);
-  counting.within('ts', window.from, window.to);
-  const paging = conditionsOf(query, onlySubaccount);
-  paging.within('ts', window.from, cursor ? Math.min(window.to, cursor.ts + 1) : window.to);
-  if (cursor) {
-    paging.add(
-      `(ts, event_id) < (fromUnixTimestamp64Milli(${paging.bind('Int64', cursor.ts)}, 'UTC'), ${paging.bind('String', cursor.id)})`,
-    );
-  }
-  paging.add('sign = 1');
-  // First the keys alone, in the order of the table, so that the engine stops early and reads no event's text. Of an
-  // event enriched later there are two rows, never more.
-  const [counted, keys] = await Promise.all([
-    engine.read<{ n: number }>(
-      `SELECT sum(toInt64(sign)) AS n FROM events ${counting.where}`,
-      counting.parameters,
-    ),
-    engine.read<Key>(
-      `SELECT toUnixTimestamp64Milli(ts) AS ms, event_id FROM events ${paging.where}
-       ORDER BY ts DESC, event_id DESC LIMIT ${2 * (offset + perPage + 1)}`,
-      paging.parameters,
-    ),
+  const scope = () => conditionsOf(query, onlySubaccount);
+  const skip = cursor ? 0 : (page - 1) * perPage;
+  const [totalCount, keys] = await Promise.all([
+    cursor?.total ?? countEvents(engine, scope(), window),
+    keysAfter(engine, scope, window, cursor, skip + perPage + 1),
   ]);
-  const distinct = keys.filter(
-    (k, i) => i === 0 || k.event_id !== keys[i - 1]!.event_id || k.ms !== keys[i - 1]!.ms,
-  );
-  const first = distinct[offset];
-  const last = distinct[Math.min(offset + perPage, distinct.length) - 1];
-  if (!first || !last) return { events: [], totalCount: counted[0]?.n ?? 0, next: null };
-  const text = conditionsOf(query, onlySubaccount);
-  text.within('ts', last.ms, first.ms + 1);
-  text.add('sign = 1');
-  const key = (k: Key) =>
-    `(fromUnixTimestamp64Milli(${text.bind('Int64', k.ms)}, 'UTC'), ${text.bind('String', k.event_id)})`;
-  text.add(`(ts, event_id) <= ${key(first)}`);
-  text.add(`(ts, event_id) >= ${key(last)}`);
-  const rows = await engine.read<{ data: string }>(
-    `SELECT data FROM events ${text.where}
-     ORDER BY ts DESC, event_id DESC, version DESC LIMIT 1 BY ts, event_id`,
-    text.parameters,
-  );
-  const hasMore = distinct.length > offset + perPage;
+  const shown = keys.slice(skip, skip + perPage);
+  const last = shown.at(-1);
+  if (!last) return { events: [], totalCount, next: null };
+  const hasMore = keys.length > skip + perPage;
   return {
-    events: rows.map((row) => row.data),
-    totalCount: counted[0]?.n ?? 0,
-    next: hasMore ? nextLink(path, query, { ts: last.ms, id: last.event_id }, window) : null,
+    events: await textsOf(engine, scope(), shown),
+    totalCount,
+    next: hasMore
+      ? nextLink(path, query, perPage, { ts: last.ms, id: last.event_id, total: totalCount }, window)
+      : null,
   };
 }
 
 interface Key {
   readonly ms: number;
   readonly event_id: string;
+}
+
+async function countEvents(
+  engine: Engine,
+  conditions: Conditions,
+  window: { readonly from: number; readonly to: number },
+): Promise<number> {
+  conditions.within('ts', window.from, window.to);
+  const [row] = await engine.read<{ n: number }>(
+    `SELECT sum(toInt64(sign)) AS n FROM events ${conditions.where}`,
+    conditions.parameters,
+  );
+  return row?.n ?? 0;
+}
+
+/**
+ * Keys of the first events after a place, in the order of the table, so that the engine stops early and reads no
+ * event's text. Of an event that was enriched later there are three rows: as it was, that taken back, as it is. Those
+ * that match cancel out unless the event as it is matches.
+ */
+async function keysAfter(
+  engine: Engine,
+  scope: () => Conditions,
+  window: { readonly from: number; readonly to: number },
+  cursor: Cursor | null,
+  wanted: number,
+): Promise<Key[]> {
+  const keys: Key[] = [];
+  let after = cursor;
+  while (keys.length < wanted) {
+    const limit = 3 * (wanted - keys.length) + 3;
+    const conditions = scope();
+    conditions.within('ts', window.from, after ? Math.min(window.to, after.ts + 1) : window.to);
+    if (after) conditions.add(`(ts, event_id) < ${place(conditions, after.ts, after.id)}`);
+    const rows = await engine.read<Key & { sign: number }>(
+      `SELECT toUnixTimestamp64Milli(ts) AS ms, event_id, sign FROM events ${conditions.where}
+       ORDER BY ts DESC, event_id DESC LIMIT ${limit}`,
+      conditions.parameters,
+    );
+    const groups: { key: Key; sign: number }[] = [];
+    for (const { ms, event_id, sign } of rows) {
+      const group = groups.at(-1);
+      if (group?.key.ms === ms && group.key.event_id === event_id) group.sign += sign;
+      else groups.push({ key: { ms, event_id }, sign });
+    }
+    const isEnd = rows.length < limit;
+    // The last event may have more rows than were read.
+    if (!isEnd) groups.pop();
+    for (const { key, sign } of groups) if (sign > 0) keys.push(key);
+    const last = groups.at(-1)?.key;
+    if (isEnd || !last) break;
+    after = { ts: last.ms, id: last.event_id };
+  }
+  return keys.slice(0, wanted);
+}
+
+/** The events of these keys as JSON, in their order. */
+async function textsOf(engine: Engine, conditions: Conditions, keys: readonly Key[]): Promise<string[]> {
+  const [first, last] = [keys[0]!, keys.at(-1)!];
+  conditions.within('ts', last.ms, first.ms + 1);
+  conditions.add('sign = 1');
+  conditions.add(`(ts, event_id) <= ${place(conditions, first.ms, first.event_id)}`);
+  conditions.add(`(ts, event_id) >= ${place(conditions, last.ms, last.event_id)}`);
+  const rows = await engine.read<Key & { data: string }>(
+    `SELECT toUnixTimestamp64Milli(ts) AS ms, event_id, data FROM events ${conditions.where}
+     ORDER BY ts DESC, event_id DESC, version DESC LIMIT 1 BY ts, event_id`,
+    conditions.parameters,
+  );
+  // What came or left between the two queries is no part of this page; both are in the same order.
+  const texts: string[] = [];
+  let at = 0;
+  for (const row of rows) {
+    while (at < keys.length && isBefore(keys[at]!, row)) at++;
+    const key = keys[at];
+    if (key?.ms === row.ms && key.event_id === row.event_id) texts.push(row.data);
+  }
+  return texts;
+}
+
+/** Whether `a` comes before `b` when sorted newest first. */
+function isBefore(a: Key, b: Key): boolean {
+  // The engine compares bytes, which is not the order of UTF-16.
+  return (
+    a.ms > b.ms || (a.ms === b.ms && Buffer.compare(Buffer.from(a.event_id), Buffer.from(b.event_id)) > 0)
+  );
+}
+
+function place(conditions: Conditions, ms: number, id: string): string {
+  return `(fromUnixTimestamp64Milli(${conditions.bind('Int64', ms)}, 'UTC'), ${conditions.bind('String', id)})`;
 }

@@ -48,13 +48,14 @@ export function listOf(query: Query, name: string): string[] | null {
   return values.length > 0 ? values : null;
 }
 
-/** A list of whole numbers from 0 on. */
+/** A list of whole numbers from 0 on, of 32 bits. */
 export function numbersOf(query: Query, name: string): number[] | null {
   const values = listOf(query, name);
   return (
     values?.map((v) => {
-      if (!/^\d{1,9}$/.test(v)) throw badParameter(name, 'must be a list of numbers');
-      return Number(v);
+      const number = /^\d{1,10}$/.test(v) ? Number(v) : Number.NaN;
+      if (!(number < 2 ** 32)) throw badParameter(name, 'must be a list of numbers');
+      return number;
     }) ?? null
   );
 }
@@ -79,7 +80,7 @@ const dateForm =
  * when it names no zone. A blank before the offset is a `+` that was not encoded. `null` if it is none.
  */
 export function parseInstant(text: string): number | null {
-  const match = dateForm.exec(text.trim().replace(/ (\d\d:?\d\d)$/, '+$1'));
+  const match = dateForm.exec(text.trim().replace(/(:\d\d(?:\.\d+)?) (\d\d:?\d\d)$/, '$1+$2'));
   if (!match) return null;
   const [, year, month, day, hour = '00', minute = '00', second = '00', fraction = '', zone = 'Z'] = match;
   const offset = zone === 'Z' ? 'Z' : `${zone.slice(0, 3)}:${zone.slice(-2)}`;
@@ -90,6 +91,9 @@ export function parseInstant(text: string): number | null {
   }
   return at;
 }
+
+/** Year 2200. */
+const LAST_TIME = Date.UTC(2200, 0, 1);
 
 /** The window of an events search: `from` inclusive, `to` exclusive, milliseconds. */
 export function eventWindow(query: Query, now: number): { from: number; to: number } {
@@ -103,13 +107,17 @@ export function eventWindow(query: Query, now: number): { from: number; to: numb
   const to = instant('to', now - 60_000);
   const from = instant('from', Math.min(now, to + 60_000) - 86_400_000);
   if (from >= to) throw badParameter('from', "must be before 'to'");
-  return { from, to };
+  // Times that the engine's type can hold.
+  const within = (at: number) => Math.min(Math.max(at, 0), LAST_TIME);
+  return { from: within(from), to: within(to) };
 }
 
 /** A place in a list that is sorted newest first: everything after this event. */
 export interface Cursor {
   readonly ts: number;
   readonly id: string;
+  /** How many events the first page has counted. */
+  readonly total?: number | undefined;
 }
 
 /** The `cursor` parameter; `null` at the beginning. */
@@ -117,19 +125,19 @@ export function cursorOf(query: Query): Cursor | null {
   const text = query.get('cursor') ?? 'initial';
   if (text === 'initial') return null;
   const decoded = Buffer.from(text, 'base64url').toString('utf8');
-  const comma = decoded.indexOf(',');
-  const ts = Number(decoded.slice(0, comma));
-  const id = decoded.slice(comma + 1);
-  if (comma < 1 || !Number.isSafeInteger(ts) || id === '' || id.length > 512) {
+  const [ts = '', total = '', ...rest] = decoded.split(',');
+  const id = rest.join(',');
+  if (!/^\d{1,15}$/.test(ts) || !/^\d{0,15}$/.test(total) || id === '' || id.length > 512) {
     throw badParameter('cursor', 'is not one that this service has given');
   }
-  return { ts, id };
+  return { ts: Number(ts), id, total: total === '' ? undefined : Number(total) };
 }
 
 /** The address of the next page: everything that was asked, from this event on; times pinned so that pages agree. */
 export function nextLink(
   path: string,
   query: Query,
+  perPage: number,
   cursor: Cursor,
   window: { from: number; to: number },
 ): string {
@@ -137,6 +145,8 @@ export function nextLink(
   for (const [name, value] of query) if (name !== 'page') parameters.set(name, value);
   parameters.set('from', new Date(window.from).toISOString());
   parameters.set('to', new Date(window.to).toISOString());
-  parameters.set('cursor', Buffer.from(`${cursor.ts},${cursor.id}`).toString('base64url'));
+  parameters.set('per_page', String(perPage));
+  const place = `${cursor.ts},${cursor.total ?? ''},${cursor.id}`;
+  parameters.set('cursor', Buffer.from(place).toString('base64url'));
   return `${path}?${parameters}`;
 }

@@ -1,10 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createTable, dropTable, replacePartition } from './ddl.ts';
 import type { Engine, Parameters } from './engine.ts';
+import { nativeBlock } from './native-block.ts';
 import { defaultRetention } from './retention.ts';
 import { dayOf, Seals } from './seals.ts';
 import { type Span, type Spans, spansOf } from './spans.ts';
-import { type EventColumn, eventColumns } from './tables/events.ts';
+import { type EventColumn, eventColumns, eventColumnTypes } from './tables/events.ts';
 import { lookupSelects } from './tables/lookups.ts';
 import { type Rollup, rollups } from './tables/metrics.ts';
 
@@ -163,9 +164,9 @@ export class EventStore {
 
   /** Stores rows in `events`; the views carry them into the roll-ups and lookups. May have been done in part if it throws. */
   async insert(rows: readonly EventRow[]): Promise<void> {
-    const lines = rows.map(lineOf);
+    const block = nativeBlock(eventColumnTypes, rows);
     await this.seals.changing(new Set(rows.map((row) => dayOf(row.ts))), () =>
-      this.engine.insert('events', eventColumns, lines, this.#token(lines)),
+      this.engine.insertBlock('events', eventColumns, block, this.#token(block)),
     );
   }
 
@@ -174,11 +175,9 @@ export class EventStore {
    * same rows makes the server drop the second. Embedded there is no such doubt, and the engine notes a token a moment
    * before it keeps the rows: killed in that moment it would refuse them for ever, so there no token comes twice.
    */
-  #token(lines: readonly string[]): string {
+  #token(block: Buffer): string {
     if (this.engine.embedded) return `${this.#run}-${this.#attempt++}`;
-    const hash = createHash('sha256');
-    for (const line of lines) hash.update(line).update('\n');
-    return hash.digest('hex');
+    return createHash('sha256').update(block).digest('hex');
   }
 
   /**
@@ -248,14 +247,4 @@ export class EventStore {
     const [row] = await this.engine.read<{ n: number }>(`SELECT sum(toInt64(sign)) AS n FROM events`);
     return row?.n ?? 0;
   }
-}
-
-/** Seconds with three digits after the point, as the engine reads a DateTime64(3). */
-function timeText(ms: number): string {
-  return new Date(ms).toISOString().replace('T', ' ').slice(0, 23);
-}
-
-function lineOf(row: EventRow): string {
-  const values = eventColumns.map((column) => (column === 'ts' ? timeText(row.ts) : row[column]));
-  return JSON.stringify(values);
 }

@@ -34,6 +34,8 @@ const columns = {
 } as const;
 
 export type EventColumn = keyof typeof columns;
+/** Column of `events` → type and codec. */
+export const eventColumnTypes: Readonly<Record<EventColumn, string>> = columns;
 /** Columns of `events` in the order in which rows are inserted. */
 export const eventColumns = Object.keys(columns) as readonly EventColumn[];
 

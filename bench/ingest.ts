@@ -1,0 +1,232 @@
+/**
+ * Events per second from the first POST to the last event queryable, beside the engine's own bulk load of the same
+ * lines into the same tables with the same views, in turn, in the same run. `ingest.ts [EVENTS [REPEATS]]`.
+ *
+ * Not equal: the engine alone neither validates lines, nor looks for duplicates, nor enriches engagement with its
+ * message, nor keeps the batches, nor answers for each; it reads uncompressed files, keeps the sender's line where we
+ * keep the event as search shows it, and reads seven fields fewer than our row can hold. Equal: columns, codecs,
+ * indices, roll-ups, lookups, syncs of the disk.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { gzipSync } from 'node:zlib';
+import { eventLines } from './harness/ingest-lines.ts';
+
+const EVENTS = Number(process.argv[2] ?? 300_000);
+const REPEATS = Number(process.argv[3] ?? 3);
+const CLIENTS = 4;
+const KEY = '0123456789abcdef0123456789abcdef01234567';
+const MIB = 2 ** 20;
+
+const folder = mkdtempSync(path.join(tmpdir(), 'posthorn-bench-ingest-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+interface Batch {
+  readonly events: number;
+  readonly body: Buffer;
+}
+
+/** The lines of a run, cut into uncompressed batches of at most that many bytes. */
+function* batches(lines: Iterable<string>, most: number): Generator<string[]> {
+  let batch: string[] = [];
+  let size = 0;
+  for (const line of lines) {
+    if (size + line.length + 1 > most && batch.length > 0) {
+      yield batch;
+      batch = [];
+      size = 0;
+    }
+    batch.push(line);
+    size += line.length + 1;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+const mix = (count: number) =>
+  eventLines({ count, seed: 7, from: Math.floor(Date.now() / 1000) - 7200, span: 3600 });
+
+interface Figures {
+  readonly seconds: number;
+  /** Seconds of processor time. */
+  readonly cpu: number;
+  /** Bytes. */
+  readonly rss: number;
+  readonly disk: number;
+}
+
+function sizeOf(dir: string): number {
+  let bytes = 0;
+  for (const name of readdirSync(dir, { recursive: true, encoding: 'utf8' })) {
+    const facts = statSync(path.join(dir, name), { throwIfNoEntry: false });
+    if (facts?.isFile()) bytes += facts.size;
+  }
+  return bytes;
+}
+
+async function start(dir: string): Promise<{ child: ChildProcess; url: URL }> {
+  const profile = process.env.BENCH_CPU_PROF
+    ? ['--cpu-prof', `--cpu-prof-dir=${process.env.BENCH_CPU_PROF}`]
+    : [];
+  const command = path.join(import.meta.dirname, '../bin/posthorn.js');
+  const child = spawn(
+    process.execPath,
+    [...profile, command, 'signals', '--data', dir, '--listen', '127.0.0.1:0'],
+    { env: { ...process.env, POSTHORN_ADMIN_KEY: KEY }, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  for await (const text of createInterface({ input: child.stderr! })) {
+    const url = /ready url=(\S+)/.exec(text)?.[1];
+    if (url) {
+      child.stderr!.pipe(process.stderr);
+      return { child, url: new URL(url) };
+    }
+  }
+  throw new Error('the service did not start');
+}
+
+function ask(agent: Agent, url: URL, method: string, where: string, body?: Buffer): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ agent, host: url.hostname, port: url.port, method, path: where }, (response) => {
+      const parts: Buffer[] = [];
+      response.on('data', (part) => parts.push(part));
+      response.on('end', () => {
+        const text = Buffer.concat(parts).toString();
+        if (response.statusCode === 200) resolve(JSON.parse(text));
+        else reject(new Error(`${response.statusCode} ${text}`));
+      });
+    });
+    asked.on('error', reject);
+    asked.setHeader('authorization', KEY);
+    if (body) {
+      asked.setHeader('content-type', 'application/x-ndjson');
+      asked.setHeader('content-encoding', 'gzip');
+      asked.setHeader('content-length', body.length);
+    }
+    asked.end(body);
+  });
+}
+
+/** CPU seconds of a process so far, and the most memory it has had. */
+function used(pid: number): { cpu: number; rss: number } {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+  const peak = /VmHWM:\s*(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]!;
+  return { cpu: (Number(fields[11]) + Number(fields[12])) / 100, rss: Number(peak) * 1024 };
+}
+
+async function ours(all: readonly Batch[]): Promise<Figures & { answer: number }> {
+  const dir = path.join(folder, 'ours');
+  const { child, url } = await start(dir);
+  const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });
+  const expected = all.reduce((sum, batch) => sum + batch.events, 0);
+  const before = used(child.pid!).cpu;
+  const begun = performance.now();
+  const left = [...all].reverse();
+  let answered = 0;
+  await Promise.all(
+    Array.from({ length: CLIENTS }, async () => {
+      for (let batch = left.pop(); batch; batch = left.pop()) {
+        const posted = performance.now();
+        await ask(agent, url, 'POST', '/api/v1/ingest/events', batch.body);
+        answered += performance.now() - posted;
+      }
+    }),
+  );
+  for (;;) {
+    const status = (await ask(agent, url, 'GET', '/api/v1/ingest/status')) as {
+      results: { events_stored: number; batches_pending: number };
+    };
+    const { events_stored, batches_pending } = status.results;
+    if (batches_pending === 0 && events_stored === expected) break;
+    if (batches_pending === 0 && events_stored > expected)
+      throw new Error(`${events_stored} of ${expected} events`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  const seconds = (performance.now() - begun) / 1000;
+  const { cpu, rss } = used(child.pid!);
+  agent.destroy();
+  const exited = once(child, 'exit');
+  child.kill('SIGTERM');
+  await exited;
+  const disk = sizeOf(path.join(dir, 'clickhouse', 'store'));
+  rmSync(dir, { recursive: true, force: true });
+  return { seconds, cpu: cpu - before, rss, disk, answer: answered / all.length };
+}
+
+function engines(files: readonly string[]): Figures {
+  const dir = path.join(folder, 'bulk');
+  const done = spawnSync(
+    process.execPath,
+    [path.join(import.meta.dirname, 'harness/ingest-bulk.ts'), dir, ...files],
+    {
+      encoding: 'utf8',
+    },
+  );
+  if (done.status !== 0) throw new Error(done.stderr);
+  const figures = JSON.parse(done.stdout) as Figures;
+  const disk = sizeOf(path.join(dir, 'store'));
+  rmSync(dir, { recursive: true, force: true });
+  return { ...figures, disk };
+}
+
+const middle = (values: readonly number[]) =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+
+function tell(name: string, runs: readonly Figures[], events: number): { rate: number; cpu: number } {
+  const rate = events / middle(runs.map((run) => run.seconds));
+  const cpu = (middle(runs.map((run) => run.cpu)) / events) * 1e6;
+  console.log(
+    `${name.padEnd(34)} ${rate.toFixed(0).padStart(7)} events/s ${cpu.toFixed(1).padStart(6)} µs CPU each, ` +
+      `peak ${(Math.max(...runs.map((run) => run.rss)) / MIB).toFixed(0)} MiB, ` +
+      `${(middle(runs.map((run) => run.disk)) / events).toFixed(0)} bytes each on disk`,
+  );
+  return { rate, cpu };
+}
+
+const results: Record<string, unknown> = {};
+
+async function compare(name: string, events: number, most: number): Promise<void> {
+  const lines = [...batches(mix(events), most)];
+  const all = lines.map(
+    (batch): Batch => ({ events: batch.length, body: gzipSync(`${batch.join('\n')}\n`) }),
+  );
+  // The engine gets the lines in files of 5 MB either way: many small files are no duty of a bulk load.
+  const files: string[] = [];
+  const input = path.join(folder, 'lines');
+  mkdirSync(input);
+  for (const batch of batches(lines.flat(), 5 * MIB)) {
+    const file = path.join(input, `${crypto.randomUUID()}`);
+    writeFileSync(file, `${batch.join('\n')}\n`);
+    files.push(file);
+  }
+  console.log(
+    `\n${name}: ${events} events in ${all.length} batches, ${CLIENTS} clients, ${REPEATS} repeats, ` +
+      `load of the machine ${loadavg()[0]!.toFixed(1)}`,
+  );
+  const own: (Figures & { answer: number })[] = [];
+  const bulk: Figures[] = [];
+  for (let i = 0; i < REPEATS; i++) {
+    own.push(await ours(all));
+    bulk.push(engines(files));
+  }
+  rmSync(input, { recursive: true });
+  const a = tell('posthorn signals', own, events);
+  const b = tell("the engine's bulk load", bulk, events);
+  const ratio = a.rate / b.rate;
+  console.log(
+    `ratio ${ratio.toFixed(2)} of the rate (target 0.5), ${(b.cpu / a.cpu).toFixed(2)} by processor time; ` +
+      `200 after ${middle(own.map((run) => run.answer)).toFixed(1)} ms on average`,
+  );
+  results[name] = { events, batches: all.length, ours: own, bulk, ratio };
+}
+
+console.log(
+  `Node ${process.version}, ${availableParallelism()} cores; every batch is synced before its 200, every insert and ` +
+    'part is synced; injections, deliveries, delays, bounces, opens, clicks, complaints, unsubscribes',
+);
+await compare('batches of 5 MB', EVENTS, 5 * MIB);
+await compare('small batches', Math.round(EVENTS / 5), 25_000);
+if (process.env.BENCH_JSON) writeFileSync(process.env.BENCH_JSON, JSON.stringify(results, null, 2));

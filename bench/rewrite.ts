@@ -1,0 +1,80 @@
+/**
+ * Putting links and pixels into a message, as the MTA does it at delivery: reading it once (`plan`) and making one
+ * recipient's copy (`copy`), on one thread. A newsletter of 20 kB with 25 links, and large ones.
+ *
+ *   node bench/rewrite.ts [--repeat 5]
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { openKeyRing } from '../src/tracking/key-ring.ts';
+import { applyTracking } from '../src/tracking/rewrite-message.ts';
+import { planTracking } from '../src/tracking/tracking-plan.ts';
+import { newsletter } from './harness/messages.ts';
+import { Report } from './harness/report.ts';
+
+const { values: given } = parseArgs({ options: { repeat: { type: 'string', default: '5' } } });
+const repeat = Number(given.repeat);
+const SECONDS = 1.5;
+
+const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-rewrite-'));
+process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
+const ring = await openKeyRing(path.join(dir, 'keys.json'), { create: true });
+const settings = {
+  opens: true,
+  initialOpens: true,
+  clicks: true,
+  scheme: 'https',
+  host: 'click.brand.test',
+} as const;
+const copy = {
+  ring,
+  messageId: '0000a17c3e65f0d1b2c4',
+  recipient: 'reader@far.test',
+  subaccount: 7,
+  campaign: 'week-1',
+  expiry: 4_000_000_000,
+};
+
+/** The newsletter with its items so many times. */
+function longer(times: number): Buffer {
+  const text = newsletter().toString('latin1');
+  const begin = text.indexOf('<tr>');
+  const end = text.indexOf('</table>');
+  return Buffer.from(text.slice(0, begin) + text.slice(begin, end).repeat(times) + text.slice(end), 'latin1');
+}
+
+/** Calls a second, over a while that evens out the garbage collector. */
+function rate(work: () => void): number {
+  const end = performance.now() + SECONDS * 1000;
+  const begun = performance.now();
+  let calls = 0;
+  while (performance.now() < end) {
+    work();
+    calls++;
+  }
+  return calls / ((performance.now() - begun) / 1000);
+}
+
+const report = new Report('rewrite', { threads: 1, repetitions: repeat });
+for (const [name, message] of [
+  ['newsletter', newsletter()],
+  ['1 MB', longer(50)],
+] as const) {
+  const plan = planTracking(message, settings);
+  const made = applyTracking(plan, copy);
+  if (!made.changed) throw new Error(`the message was left alone: ${made.skipped}`);
+  const what = `${name}, ${message.length} bytes, ${made.links.length} links`;
+  const megabytes = (calls: number) => (calls * message.length) / 1e6;
+  rate(() => applyTracking(planTracking(message, settings), copy));
+  const both = Array.from({ length: repeat }, () =>
+    rate(() => applyTracking(planTracking(message, settings), copy)),
+  );
+  const copies = Array.from({ length: repeat }, () => rate(() => applyTracking(plan, copy)));
+  report.figure(what, 'posthorn', 'messages/s', both);
+  const speed = report.figure('  read and copied', 'posthorn', 'MB/s', both.map(megabytes));
+  report.figure('  a further recipient’s copy', 'posthorn', 'copies/s', copies);
+  report.ratio('  to 50 MB/s', speed / 50, 'at least 1');
+}
+report.save('var/bench');

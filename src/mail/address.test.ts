@@ -75,6 +75,8 @@ test('domains to A-labels and back', () => {
   assert.equal(domainToAscii('XN--GRN-ioa.example'), 'xn--grn-ioa.example');
   assert.equal(domainToAscii('1.2.3'), '1.2.3', 'numbers are not rewritten as an IPv4 address');
   assert.equal(domainToAscii('[IPv6:2001:DB8::1]'), '[ipv6:2001:db8::1]');
+  assert.equal(domainToAscii('[IPv6:2001:db8:0:0:0:0:0:01]'), '[ipv6:2001:db8::1]', 'one host, one spelling');
+  assert.equal(domainToAscii('[IPv6:::ffff:192.0.2.1]'), '[192.0.2.1]');
   assert.equal(domainToUnicode('xn--grn-ioa.example'), 'grün.example');
   assert.equal(domainToUnicode('B.example'), 'B.example');
   assert.equal(domainOf('kim@GRÜN.example'), 'xn--grn-ioa.example');

@@ -95,18 +95,35 @@ export function literalAddress(text: string): string | null {
   return isIPv6(address) && !address.includes('%') ? address : null;
 }
 
+/**
+ * The one spelling of an address literal, so that a host has one queue and its limits whoever writes how many zeros;
+ * an IPv4 address in IPv6 is that IPv4 address. `null` if it is none.
+ */
+function canonicalLiteral(text: string): string | null {
+  const address = literalAddress(text);
+  if (address === null) return null;
+  if (isIPv4(address)) return `[${address}]`;
+  const shortest = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(shortest);
+  if (!mapped) return `[ipv6:${shortest}]`;
+  const octets = mapped
+    .slice(1)
+    .flatMap((hex) => [Number.parseInt(hex, 16) >> 8, Number.parseInt(hex, 16) & 255]);
+  return `[${octets.join('.')}]`;
+}
+
 const LDH_DOMAIN =
   /^(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*$/;
 
 /**
  * A domain in A-labels and lower case, the one form to compare, to look up and to keep in files; address literals come
- * back in lower case. `null` if it is no domain (empty label, label over 63 octets, forbidden character).
+ * back in lower case and their shortest form. `null` if it is no domain (empty label, label over 63 octets, forbidden character).
  */
 export function domainToAscii(domain: string): string | null {
   if (domain.length === 0 || domain.length > LONGEST_DOMAIN) return null;
   const plain = domain.toLowerCase();
   if (isAscii(plain)) {
-    if (isAddressLiteral(plain)) return plain;
+    if (plain.startsWith('[')) return canonicalLiteral(plain);
     return LDH_DOMAIN.test(plain) ? plain : null;
   }
   // The platform's function parses a URL's host: it would decode %41 and cut at a slash, so those never reach it.

@@ -23,7 +23,7 @@ const ZONE = `
   broken.test fails
 `;
 
-async function finder(t: TestContext, settings = '') {
+async function finder(t: TestContext, settings = '', ours = '') {
   const { resolver } = await startZone(t, ZONE);
   const config = good(`<domain *>\n${settings}\n</domain>`);
   return (domain: string, turn = 0) =>
@@ -32,7 +32,7 @@ async function finder(t: TestContext, settings = '') {
       settings: config.queue(domain, '{default}'),
       resolver,
       turn,
-      isOurs: () => false,
+      isOurs: ({ addresses }) => addresses.includes(ours),
     });
 }
 
@@ -107,6 +107,12 @@ test('a literal as the recipient’s domain is the host', async (t) => {
   const find = await finder(t);
   assert.equal(shown(await find('[192.0.2.7]')), '192.0.2.7=192.0.2.7:25');
   assert.equal(shown(await find('[ipv6:2001:db8::7]')), '2001:db8::7=2001:db8::7:25');
+});
+
+test('section 9: a literal that is this server bounces with 5.4.6 instead of going in a circle', async (t) => {
+  const find = await finder(t, '', '192.0.2.1');
+  assert.equal(shown(await find('[192.0.2.1]')), 'permanent 5.4.6');
+  assert.equal(shown(await find('[192.0.2.2]')), '192.0.2.2=192.0.2.2:25');
 });
 
 test('what cannot be routed: for ever, or for now', async (t) => {

@@ -53,9 +53,14 @@ export async function findDestinations(request: DestinationsRequest): Promise<De
   if (domain.startsWith('[') && domain.endsWith(']')) {
     const address = domain.slice(1, -1).replace(/^IPv6:/i, '');
     const host = { name: address, address, port, nameIsTrusted: false, mailDomain: '' };
+    if (request.isOurs({ name: address, addresses: [address] }, port)) return loop(address);
     return { kind: 'hosts', hosts: [host], implicit: false };
   }
   return await mailHosts(domain, port, request);
+}
+
+function loop(host: string): Destinations {
+  return { kind: 'permanent', status: '5.4.6', text: `mail loops back to myself: ${host} is this host` };
 }
 
 async function mailHosts(
@@ -67,10 +72,7 @@ async function mailHosts(
   switch (found.kind) {
     case 'hosts': {
       const nearer = nearerThanOurselves(found.groups, (host) => isOurs(host, port));
-      if (nearer.kind === 'loop') {
-        const text = `mail loops back to myself: ${nearer.ourselves.name} is this host`;
-        return { kind: 'permanent', status: '5.4.6', text };
-      }
+      if (nearer.kind === 'loop') return loop(nearer.ourselves.name);
       const hosts: Destination[] = [];
       const { implicit, authenticated } = found;
       for (const group of nearer.groups) {

@@ -239,11 +239,11 @@ test('a spool of a newer version is refused, not misread', async (t) => {
   const dir = folder(t);
   await filled(dir);
   const root = open({ path: dir, noSubdir: false, maxDbs: 8 });
-  root.openDB({ name: 'state' }).putSync('format', 2);
+  root.openDB({ name: 'state' }).putSync('format', 3);
   await root.close();
   assert.throws(
     () => openSpool(dir),
     (error) =>
-      error instanceof UserError && /newer version \(layout 2, this one knows 1\)/.test(error.message),
+      error instanceof UserError && /newer version \(layout 3, this one knows 2\)/.test(error.message),
   );
 });

@@ -20,8 +20,11 @@ import { UserError } from '../system/user-error.ts';
 import { CorruptFolder } from './corrupt-folder.ts';
 import { Departures } from './departures.ts';
 import { EnvelopeCache } from './envelope-cache.ts';
+import { type Appended, type JournalEntry, OutcomeJournal } from './outcome-journal.ts';
 import { type ReadRecord, readRecords } from './read-records.ts';
-import { envelopeFault, outcomeFault, pendingFault } from './record-checks.ts';
+import { RecentMessages } from './recent-messages.ts';
+import { envelopeFault, pendingFault } from './record-checks.ts';
+import { openRecords } from './record-codec.ts';
 import { Room } from './room.ts';
 import { type ReportMark, SentMail } from './sent-mail.ts';
 import type { Envelope, PendingRecipient } from './stored-message.ts';
@@ -44,11 +47,6 @@ type PendingValue = Omit<PendingRecipient, 'spoolId' | 'index'>;
 interface Checkpoint {
   readonly seq: number;
   readonly state: unknown;
-}
-
-export interface JournalEntry {
-  readonly seq: number;
-  readonly outcome: Outcome;
 }
 
 /** A message that is stored together with what caused it. */
@@ -88,8 +86,11 @@ export interface SpoolOptions {
   readonly onFailed?: (error: SpoolWriteError) => void;
 }
 
-/** The layout of the records. A store without a number was written before there was one, in layout 1. */
-const FORMAT = 1;
+/**
+ * The layout of the records: 1 has envelopes and outcomes in MessagePack, 2 in JSON (`record-codec.ts`). A store
+ * without a number was written before there was one, in layout 1.
+ */
+const FORMAT = 2;
 
 export function openSpool(dir: string, options: SpoolOptions = {}): Spool {
   let root: RootDatabase;
@@ -112,7 +113,7 @@ export class Spool {
   readonly #envelopes: Database<Envelope, string>;
   readonly #contents: Database<Buffer, string>;
   readonly #pending: Database<PendingValue, PendingKey>;
-  readonly #journal: Database<Outcome, number>;
+  readonly #journal: OutcomeJournal;
   readonly #checkpoints: Database<Checkpoint, string>;
   readonly #claims: Database<number, string>;
   /** Ordered by time, so that what is due is found without a look at the rest. */
@@ -121,6 +122,7 @@ export class Spool {
   /** What reports that come later are compared with. */
   readonly sent: SentMail;
   readonly #decoded = new EnvelopeCache();
+  readonly #recent = new RecentMessages();
   readonly #corrupt: CorruptFolder;
   readonly #room: Room;
   readonly #log: Log;
@@ -132,7 +134,7 @@ export class Spool {
   /** Messages being set aside. */
   readonly #aside = new Map<string, Promise<void>>();
   #failed: SpoolWriteError | null = null;
-  #nextSeq: number;
+  #batchHeard = false;
 
   constructor(dir: string, root: RootDatabase, options: SpoolOptions) {
     this.dir = dir;
@@ -147,26 +149,36 @@ export class Spool {
         `the spool in ${dir} was written by a newer version (layout ${format}, this one knows ${FORMAT}); start that version, let it empty the spool, then come back`,
       );
     }
-    this.#envelopes = root.openDB({ name: 'envelopes' });
+    this.#envelopes = openRecords(root, 'envelopes');
     this.#contents = root.openDB({ name: 'contents', encoding: 'binary' });
     this.#pending = root.openDB({ name: 'pending' });
-    this.#journal = root.openDB({ name: 'outcomes' });
+    this.#journal = new OutcomeJournal(root, (record) => this.#setOutcomeAside(record));
     this.#checkpoints = root.openDB({ name: 'checkpoints' });
     this.#claims = root.openDB({ name: 'claims' });
     this.#delays = root.openDB({ name: 'delays' });
     this.sent = new SentMail(root);
     this.id = (state.get('id') as string | undefined) ?? randomUUID();
-    if (state.get('format') === undefined) {
+    // Before the first record of this layout: a program that knows only the one before must not meet it.
+    if (state.get('format') !== FORMAT) {
       root.transactionSync(() => {
         state.putSync('id', this.id);
         state.putSync('format', FORMAT);
       });
     }
     this.#departures = new Departures(
-      (spoolId) => this.#reading(() => this.#pending.getKeysCount(recipientsOf(spoolId))),
-      (spoolId, index) => this.#reading(() => this.#pending.doesExist([spoolId, index])),
+      (spoolId) =>
+        this.#recent.waiting(spoolId)?.length ??
+        this.#reading(() => this.#pending.getKeysCount(recipientsOf(spoolId))),
+      (spoolId, index) =>
+        this.#recent.waiting(spoolId)?.includes(index) ??
+        this.#reading(() => this.#pending.doesExist([spoolId, index])),
     );
-    const databases = [this.#envelopes, this.#contents, this.#pending, this.#journal] as readonly Database[];
+    const databases = [
+      this.#envelopes,
+      this.#contents,
+      this.#pending,
+      this.#journal.database,
+    ] as readonly Database[];
     const used = () => pagesOf(this.#envelopes).last * PAGE;
     const free = () => used() - databases.reduce((sum, one) => sum + pagesOf(one).inUse * PAGE, 0);
     this.#room = new Room(path.join(dir, 'data.mdb'), used, free);
@@ -179,9 +191,7 @@ export class Spool {
     ]
       .sort()
       .at(-1)!;
-    // The journal may be empty because every view has taken it all; numbers go on from where they had come to.
-    const told = [...this.#checkpoints.getRange()].map(({ value }) => value.seq);
-    this.#nextSeq = Math.max(last(this.#journal.getKeys(backwards)) ?? 0, ...told) + 1;
+    this.#journal.begin([...this.#checkpoints.getRange()].map(({ value }) => value.seq));
   }
 
   /**
@@ -199,10 +209,8 @@ export class Spool {
     also: AlsoStored = NOTHING_ELSE,
   ): Promise<void> {
     // Before anything is written: all writes must be begun in one turn of the event loop.
-    const bytes = [{ content, recipients }, ...also.created].reduce(
-      (sum, message) => sum + spaceFor(message.content, message.recipients.length),
-      outcomes.length * 2048,
-    );
+    let bytes = spaceFor(content, recipients.length) + outcomes.length * 2048;
+    for (const message of also.created) bytes += spaceFor(message.content, message.recipients.length);
     try {
       const later = this.#room.reserve(bytes);
       if (later) await later;
@@ -210,28 +218,17 @@ export class Spool {
       throw this.#refused(error);
     }
     try {
-      await this.#store(envelope, content, recipients, outcomes, claim, also);
+      this.#refuseIfFailed();
+      const writes: Promise<boolean>[] = [];
+      if (claim !== undefined) writes.push(this.#claims.put(claim, envelope.facts.receivedAt));
+      if (recipients.length > 0) this.#create({ envelope, content, recipients }, writes);
+      for (const message of also.created) this.#create(message, writes);
+      this.sent.mark(also.reported, writes);
+      await this.#commit(writes, this.#append(outcomes, writes));
+      if (recipients.length > 0) this.#recent.keep(envelope, content, recipients, Date.now());
     } finally {
       this.#room.release(bytes);
     }
-  }
-
-  async #store(
-    envelope: Envelope,
-    content: Buffer,
-    recipients: readonly PendingRecipient[],
-    outcomes: readonly Outcome[],
-    claim: string | undefined,
-    also: AlsoStored,
-  ): Promise<void> {
-    this.#refuseIfFailed();
-    const writes: Promise<boolean>[] = [];
-    if (claim !== undefined) writes.push(this.#claims.put(claim, envelope.facts.receivedAt));
-    if (recipients.length > 0) this.#create({ envelope, content, recipients }, writes);
-    for (const message of also.created) this.#create(message, writes);
-    this.sent.mark(also.reported, writes);
-    this.#append(outcomes, writes);
-    await this.#commit(writes);
   }
 
   /** Whether a message was stored from what this names. */
@@ -260,7 +257,12 @@ export class Spool {
     for (let busy = this.#departures.busy(done); busy; busy = this.#departures.busy(done)) await busy;
     this.#refuseIfFailed();
     const writes: Promise<boolean>[] = [];
-    for (const { state } of settlements) if (state !== 'done') writes.push(this.#putPending(state));
+    for (const { spoolId, state } of settlements) {
+      if (state === 'done') continue;
+      writes.push(this.#putPending(state));
+      // It will wait a while.
+      this.#recent.forget(spoolId);
+    }
     for (const { spoolId, index } of done) writes.push(this.#pending.remove([spoolId, index]));
     const departure = this.#departures.begin(done);
     for (const spoolId of departure.emptied) {
@@ -273,8 +275,9 @@ export class Spool {
       writes.push(this.#delays.remove([at, spoolId, index]));
       if (next !== null) writes.push(this.#delays.put([next, spoolId, index], true));
     }
-    this.#append(outcomes, writes);
-    const written = this.#commit(writes);
+    const written = this.#commit(writes, this.#append(outcomes, writes)).then(() => {
+      for (const { spoolId, index } of done) this.#recent.settled(spoolId, index);
+    });
     departure.settledBy(written);
     await written;
   }
@@ -304,7 +307,7 @@ export class Spool {
 
   /** The unchanging part of a stored message; undefined when it is not (or no longer) here. */
   envelope(spoolId: string): Envelope | undefined {
-    const kept = this.#decoded.get(spoolId);
+    const kept = this.#recent.get(spoolId)?.envelope ?? this.#decoded.get(spoolId);
     if (kept) return kept;
     let fault: string | null;
     try {
@@ -324,9 +327,9 @@ export class Spool {
     return undefined;
   }
 
-  /** The message as stored; undefined when it is not (or no longer) here. */
+  /** The message as stored, for reading only; undefined when it is not (or no longer) here. */
   content(spoolId: string): Buffer | undefined {
-    return this.#contents.get(spoolId);
+    return this.#recent.get(spoolId)?.content ?? this.#contents.get(spoolId);
   }
 
   /**
@@ -350,25 +353,12 @@ export class Spool {
 
   /** Number of the latest outcome; 0 when there was none yet. */
   get newestOutcome(): number {
-    return this.#nextSeq - 1;
+    return this.#journal.newest;
   }
 
   /** Journaled outcomes after `seq`, oldest first. */
   journal(afterSeq: number, limit: number): JournalEntry[] {
-    for (let from = afterSeq + 1; ; ) {
-      const entries: JournalEntry[] = [];
-      const records = readRecords(this.#journal, { start: from, limit }, outcomeFault);
-      for (const { key, value, fault, octets } of records) {
-        if (value !== undefined) entries.push({ seq: key, outcome: value });
-        else {
-          const record = { name: `outcome-${key}`, fault: `outcome ${key} ${fault}`, found: octets };
-          if (this.#corrupt.take(record)) this.#background(`outcome-${key}`, [this.#journal.remove(key)]);
-        }
-      }
-      // A row of unusable records must not look like the end.
-      if (entries.length > 0 || records.length === 0) return entries;
-      from = records.at(-1)!.key + 1;
-    }
+    return this.#journal.read(afterSeq, limit);
   }
 
   checkpoint(view: string): Checkpoint | null {
@@ -380,9 +370,9 @@ export class Spool {
     this.#refuseIfFailed();
     const writes: Promise<boolean>[] = [];
     for (const [view, checkpoint] of checkpoints) writes.push(this.#checkpoints.put(view, checkpoint));
-    const told = this.#reading(() => [...this.#journal.getKeys({ end: dropThrough + 1 })]);
-    for (const seq of told) writes.push(this.#journal.remove(seq));
+    this.#journal.drop(dropThrough, writes);
     await this.#commit(writes);
+    this.#journal.dropped(dropThrough);
   }
 
   /** Forgets mail that was sent before the time of `SentMail.outdated`, a batch at a time; whether there is more. */
@@ -416,9 +406,9 @@ export class Spool {
     }
   }
 
-  #append(outcomes: readonly Outcome[], writes: Promise<boolean>[]): void {
-    for (const outcome of outcomes) writes.push(this.#journal.put(this.#nextSeq++, outcome));
+  #append(outcomes: readonly Outcome[], writes: Promise<boolean>[]): Appended | null {
     this.sent.remember(outcomes, writes);
+    return this.#journal.append(outcomes, writes);
   }
 
   /**
@@ -480,6 +470,7 @@ export class Spool {
     const found = { envelope: this.#envelopes.getBinary(spoolId), recipients: pending };
     if (!this.#corrupt.take({ name: spoolId, fault, found, message: this.content(spoolId) })) return;
     this.#decoded.forget(spoolId);
+    this.#recent.forget(spoolId);
     this.#background(spoolId, [
       ...pending.map(({ key }) => this.#pending.remove(key)),
       this.#envelopes.remove(spoolId),
@@ -496,6 +487,12 @@ export class Spool {
     this.#background(record.name, [settled.then(() => true)]);
   }
 
+  #setOutcomeAside({ key, fault, octets }: ReadRecord<Outcome, number>): void {
+    const name = `outcome-${key}`;
+    if (!this.#corrupt.take({ name, fault: `outcome ${key} ${fault}`, found: octets })) return;
+    this.#background(name, [this.#journal.database.remove(key)]);
+  }
+
   /** Takes out what was set aside. When that fails it is found again at the next start. */
   #background(name: string, writes: readonly Promise<boolean>[]): void {
     const written = this.#commit(writes)
@@ -509,23 +506,43 @@ export class Spool {
   }
 
   /** Writes begun in one turn of the event loop are one LMDB transaction, so they are all stored or none is. */
-  async #commit(writes: readonly Promise<boolean>[]): Promise<void> {
-    if (writes.length === 0) return;
-    // lmdb ends a batch with an instruction of its own, whose promise is to be had only here; when the commit fails
-    // it rejects too, and unheard it would end the process.
-    setImmediate(() => void this.#root.committed.then(ignore, ignore));
-    const results = await Promise.allSettled(writes);
-    const failed = results.find((result) => result.status === 'rejected');
-    if (!failed) return;
-    // lmdb puts the cause into a second promise, which must be awaited or it counts as unhandled.
-    let cause: unknown = failed.reason;
+  async #commit(writes: readonly Promise<boolean>[], appended: Appended | null = null): Promise<void> {
+    const [first] = writes;
+    if (!first) return;
+    this.#hearBatch();
     try {
-      await (failed.reason as { commitError?: Promise<unknown> }).commitError;
+      // lmdb has one promise for the writes of a batch, nearly always.
+      if (writes.every((write) => write === first)) await first;
+      else {
+        const results = await Promise.allSettled(new Set(writes));
+        const failed = results.find((result) => result.status === 'rejected');
+        if (failed) throw failed.reason;
+      }
     } catch (error) {
-      cause = error;
+      this.#journal.ended(appended, false);
+      // lmdb puts the cause into a second promise, which must be awaited or it counts as unhandled.
+      let cause: unknown = error;
+      try {
+        await (error as { commitError?: Promise<unknown> }).commitError;
+      } catch (inner) {
+        cause = inner;
+      }
+      throw this.#readable() ? this.#refused(cause) : this.#fail(cause);
     }
-    if (!this.#readable()) throw this.#fail(cause);
-    throw this.#refused(cause);
+    this.#journal.ended(appended, true);
+  }
+
+  /**
+   * lmdb ends a batch with an instruction of its own, whose promise is to be had only then; when the commit fails it
+   * rejects too, and unheard it would end the process.
+   */
+  #hearBatch(): void {
+    if (this.#batchHeard) return;
+    this.#batchHeard = true;
+    setImmediate(() => {
+      this.#batchHeard = false;
+      void this.#root.committed.then(ignore, ignore);
+    });
   }
 
   #refused(cause: unknown): SpoolWriteError {

@@ -204,9 +204,8 @@ test('the disk refuses one checkpoint: the views go on when there is room, and n
   ended(t, spool, () => publisher);
   await journal(spool, 5);
   publisher.notify();
-  // Fill the disk to the last page; then neither checkpoint can be stored.
-  const pages = [400, 50, 10];
-  for (const count of pages) {
+  // Fill the disk to the last page; then not every checkpoint can be stored.
+  for (const count of [400, 50, 10, 1]) {
     for (let full = false; !full; ) {
       await journal(spool, count).catch(() => {
         full = true;
@@ -215,9 +214,8 @@ test('the disk refuses one checkpoint: the views go on when there is room, and n
   }
   const told = spool.journal(0, 1e6).length;
   release();
-  await until(
-    () => lines.some((line) => line.startsWith('a ')) && lines.some((line) => line.startsWith('b ')),
-  );
+  // Which of the two finds no page depends on what the refused transactions left.
+  await until(() => lines.some((line) => /^[ab] cannot take records/.test(line)));
   assert.ok(
     lines.some((line) => line.includes('refused a write')),
     lines.join('\n'),

@@ -487,9 +487,16 @@ test('the disk refuses the outcome: it is written when there is room, and the me
     dir,
   });
   fill = async () => {
-    for (const count of [400, 50, 10, 1]) {
+    // To the last octet: what is refused large may have room when it is small.
+    for (const [count, size] of [
+      [400, 900],
+      [50, 900],
+      [10, 900],
+      [1, 900],
+      [1, 0],
+    ] as const) {
       for (let full = false; !full; ) {
-        await mta.spool.settle([], Array.from({ length: count }, filler)).catch(() => {
+        await mta.spool.settle([], Array(count).fill(filler(size))).catch(() => {
           full = true;
         });
       }
@@ -515,9 +522,9 @@ test('the disk refuses the outcome: it is written when there is room, and the me
   assert.equal(mta.spool.messageCount, 0);
 });
 
-const filler = () => ({
+const filler = (size: number) => ({
   kind: 'received' as const,
   at: 0,
-  message: messageFacts({ subject: 'x'.repeat(900) }),
+  message: messageFacts({ subject: 'x'.repeat(size) }),
   recipient: { address: 'x@x.test', originalRecipient: '', messageId: '' },
 });

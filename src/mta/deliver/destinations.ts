@@ -91,7 +91,11 @@ async function mailHosts(
     case 'no-hosts':
       return { kind: 'permanent', status: '5.4.4', text: 'unable to route: no mail host has an address' };
     case 'failure':
-      return { kind: 'temporary', status: '4.4.3', text: `directory server failure: ${found.reason}` };
+      return {
+        kind: 'temporary',
+        status: '4.4.3',
+        text: `StatusDnsQueryFailed resolving ${domain}: ${found.reason}`,
+      };
   }
 }
 

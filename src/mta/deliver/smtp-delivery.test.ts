@@ -257,6 +257,13 @@ for (const [what, zone, domain, story] of [
     const waits = story.startsWith('queue');
     assert.equal(mta.spool.messageCount, waits ? 1 : 0);
     assert.deepEqual(mta.holds(domain), waits ? ['queue-retry'] : []);
+    if (!waits) return;
+    // Records have one text for the status; operators read what it was in the queue's errors.
+    const [outcome] = mta.journal();
+    assert.ok(outcome?.kind === 'queue-deferred');
+    assert.equal(outcome.result.statusText, 'directory server failure');
+    const error = mta.scheduler.find(domain, '{default}')?.errors[0]?.text;
+    assert.match(error!, /^StatusDnsQueryFailed resolving f\.test: .*SERVFAIL/);
   });
 }
 

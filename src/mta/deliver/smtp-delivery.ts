@@ -6,7 +6,7 @@ import { positive, replyText, type SmtpClient } from '../../smtp/index.ts';
 import type { Spool } from '../../spool/spool.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
-import { statusTexts } from '../accounting/dsn-text.ts';
+import { statusText, statusTexts } from '../accounting/dsn-text.ts';
 import type { TrafficMeter } from '../monitor/traffic.ts';
 import { describeHold, type HoldReason } from '../queue/hold.ts';
 import type { Queue, QueuedRecipient } from '../queue/queue.ts';
@@ -121,7 +121,9 @@ export class SmtpDelivery implements Transport {
       return;
     }
     if (found.kind !== 'hosts') {
-      const status = localStatus(found.status, found.text, config);
+      // What differs from time to time is for the log and the queue's errors; records have one text for a status.
+      const recorded = found.kind === 'temporary' ? statusText(found.status) : found.text;
+      const status = localStatus(found.status, recorded, config);
       if (settings.get('log-resolution')) log.info(`${queue.name}: ${found.text}`);
       trace?.say(found.text);
       if (found.kind === 'permanent') fate.bounce(queue, nobody, status);

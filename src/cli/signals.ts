@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { isNetwork } from '../signals/accounts/accounts.ts';
 import { endpoints } from '../signals/api/endpoints.ts';
 import { openApiDocument } from '../signals/api/openapi.ts';
 import { describeAddress } from '../signals/score/describe-address.ts';
@@ -9,6 +10,7 @@ import { startSignals } from '../signals/server.ts';
 import { systemClock } from '../system/clock.ts';
 import { createLog } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
+import { hostAndPort, wholeNumber } from './option-values.ts';
 import { version } from './version.ts';
 
 export const help = `posthorn signals: takes events, stores them, answers searches and reports, serves the web interface
@@ -25,6 +27,13 @@ Usage: posthorn signals --data DIR [--listen HOST:PORT] [--clickhouse URL]
   --traps FILE          spam traps: a hash, domain or address a line, "recycled", "typo" or "parked" before it;
                         read again when it changes
   --score-model FILE    the model of the health score, JSON; default is the one that comes with the program
+  --tls-cert FILE       answers HTTPS with this certificate (PEM, issuers after it) ...
+  --tls-key FILE        ... and its key; both are read again when they change, and at SIGHUP
+  --trusted-proxies LIST  addresses and networks, by commas, whose X-Forwarded-For and -Proto are believed
+  --rate-limit N        requests a second of each key, ten times as many at once (default 100; 0: no limit)
+  --log-format FORMAT   text (default) or json
+  --log-requests WHICH  all (default), errors (400 and above, or slower than a second) or none
+  --log-ingest-every N  of batches that were taken, logs one of N (default 1)
 
 "posthorn signals openapi" prints the API's OpenAPI 3.1 document; a running service answers it at
 /api/v1/openapi.json.
@@ -49,6 +58,13 @@ export async function run(args: string[]): Promise<number> {
     args,
     options: {
       data: { type: 'string' },
+      'tls-cert': { type: 'string' },
+      'tls-key': { type: 'string' },
+      'trusted-proxies': { type: 'string', default: '' },
+      'rate-limit': { type: 'string', default: '100' },
+      'log-format': { type: 'string', default: 'text' },
+      'log-requests': { type: 'string', default: 'all' },
+      'log-ingest-every': { type: 'string', default: '1' },
       listen: { type: 'string', default: '127.0.0.1:7700' },
       clickhouse: { type: 'string' },
       accounts: { type: 'string' },
@@ -71,23 +87,33 @@ export async function run(args: string[]): Promise<number> {
   if (!(hours > 0 && hours <= 24 * 3650)) {
     throw new UserError('--event-age must be a number of hours above 0', { exitCode: 2 });
   }
-  const log = createLog(process.stderr, 'signals');
+  const format = oneOf('--log-format', values['log-format'], ['text', 'json'] as const);
+  const perSecond = wholeNumber('--rate-limit', values['rate-limit'], 0, 1_000_000);
+  const log = createLog(process.stderr, 'signals', Date.now, format);
   const stop = new Promise<NodeJS.Signals>((resolve) => {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
   });
   const signals = await startSignals({
     dataDir: path.resolve(values.data),
-    listen: parseListen(values.listen),
+    listen: hostAndPort('--listen', values.listen),
     clickhouseUrl: values.clickhouse,
     adminKey: process.env.POSTHORN_ADMIN_KEY,
     eventAgeHours: hours,
     trapsFile: values.traps,
     scoreModelFile: values['score-model'],
+    tls: certificateFiles(values['tls-cert'], values['tls-key']),
+    trustedProxies: networks('--trusted-proxies', values['trusted-proxies']),
+    rate: { perSecond, burst: perSecond * 10 },
+    accessLog: {
+      requests: oneOf('--log-requests', values['log-requests'], ['all', 'errors', 'none'] as const),
+      ingestEvery: wholeNumber('--log-ingest-every', values['log-ingest-every'], 1, 1_000_000),
+    },
     log,
     clock: systemClock,
     version: version(),
   });
+  process.on('SIGHUP', () => void signals.reload());
   log.info('ready', { url: signals.url, key: signals.adminKeyFile });
   const signal = await stop;
   log.info('stopping', { signal });
@@ -114,13 +140,21 @@ async function tryAddresses(args: string[]): Promise<number> {
   return 0;
 }
 
-function parseListen(text: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d{1,5})$/i.exec(text);
-  const port = Number(match?.[3]);
-  if (!match || port > 65_535) {
-    throw new UserError(`--listen needs HOST:PORT such as 127.0.0.1:7700 or [::1]:7700, not "${text}"`, {
-      exitCode: 2,
-    });
-  }
-  return { host: (match[1] ?? match[2])!, port };
+function oneOf<T extends string>(option: string, text: string, values: readonly T[]): T {
+  const found = values.find((value) => value === text);
+  if (!found) throw new UserError(`${option} must be one of ${values.join(', ')}`, { exitCode: 2 });
+  return found;
+}
+
+function networks(option: string, text: string): string[] {
+  const all = text.split(/[\s,]+/).filter((part) => part !== '');
+  const wrong = all.find((part) => !isNetwork(part));
+  if (wrong === undefined) return all;
+  throw new UserError(`${option}: "${wrong}" is neither an address nor a network`, { exitCode: 2 });
+}
+
+function certificateFiles(certFile: string | undefined, keyFile: string | undefined) {
+  if (certFile === undefined && keyFile === undefined) return undefined;
+  if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile };
+  throw new UserError('--tls-cert and --tls-key belong together: give both or neither', { exitCode: 2 });
 }

@@ -3,17 +3,20 @@ export class RequestError extends Error {
   readonly status: number;
   readonly code: string | undefined;
   readonly details: Readonly<Record<string, unknown>>;
+  /** Seconds after which the same request may do better. */
+  readonly retryAfter: number | undefined;
 
   constructor(
     status: number,
     message: string,
-    more: { code?: string; details?: Readonly<Record<string, unknown>> } = {},
+    more: { code?: string; details?: Readonly<Record<string, unknown>>; retryAfter?: number } = {},
   ) {
     super(message);
     this.name = 'RequestError';
     this.status = status;
     this.code = more.code;
     this.details = more.details ?? {};
+    this.retryAfter = more.retryAfter;
   }
 }
 

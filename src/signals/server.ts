@@ -1,17 +1,22 @@
 import type { Server } from 'node:http';
 import path from 'node:path';
+import type { Server as TlsServer } from 'node:tls';
 import type { Clock } from '../system/clock.ts';
 import { requireWritableFolder } from '../system/durable-file.ts';
 import { lockFolder } from '../system/folder-lock.ts';
 import { listen } from '../system/listen.ts';
 import type { Log } from '../system/log.ts';
-import { Accounts } from './accounts/accounts.ts';
+import { Accounts, isValidIp } from './accounts/accounts.ts';
 import { adminKey } from './accounts/admin-key.ts';
 import { openSqlite } from './accounts/document-store.ts';
+import { AccessLog, type AccessLogOptions, defaultAccessLog } from './api/access-log.ts';
 import { createApp } from './api/app.ts';
 import { defaultIngestLimits, type IngestLimits } from './api/context.ts';
+import { Figures } from './api/figures.ts';
+import { defaultRate, type Rate, RateLimit } from './api/rate-limit.ts';
 import { type StaticFiles, staticFiles } from './api/static-files.ts';
 import { Throttle } from './api/throttle.ts';
+import { type CertificateFiles, openCertificate } from './api/tls.ts';
 import { BatchFiles } from './ingest/batch-files.ts';
 import { type BatchLimits, defaultBatchLimits } from './ingest/batch-reader.ts';
 import { BATCH_DAYS } from './ingest/outcome.ts';
@@ -47,6 +52,13 @@ export interface SignalsOptions {
   readonly scoreModelFile?: string | undefined;
   /** Milliseconds between the end of a refresh of the daily figures and the next; a minute by default. */
   readonly scoreRefreshMs?: number | undefined;
+  /** HTTPS with this certificate; HTTP without. */
+  readonly tls?: CertificateFiles | undefined;
+  /** Addresses and networks of proxies that are believed who their client is (X-Forwarded-For, -Proto, -Host). */
+  readonly trustedProxies?: readonly string[] | undefined;
+  /** Requests that each key may make. */
+  readonly rate?: Rate | undefined;
+  readonly accessLog?: Partial<AccessLogOptions> | undefined;
   /** Of the program, for its descriptions of itself. */
   readonly version?: string | undefined;
   /** The web interface's files; by default those built with this program. */
@@ -65,6 +77,8 @@ export interface Signals {
   sealDays(): Promise<number>;
   /** Brings the daily figures of the scores up to date now; they are every minute without this. */
   refreshScores(): Promise<Refreshed>;
+  /** Reads the certificate again. */
+  reload(): Promise<void>;
   /** Takes no more requests, ends those and the batches in hand, and closes everything. */
   close(): Promise<void>;
 }
@@ -125,6 +139,8 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       eventAgeHours: options.eventAgeHours ?? 24,
     });
     closers.push(() => scores.close());
+    const certificate = options.tls && (await openCertificate(options.tls, clock, log.named('tls')));
+    if (certificate) closers.push(certificate.close);
 
     const app = await createApp(
       {
@@ -140,21 +156,27 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
         receiving: { now: 0 },
         eventsStored: remembered(clock, 500, () => store.count()),
         signInFailures: new Throttle({ most: 10, windowMs: 60_000, now: clock.now }),
+        rateLimit: new RateLimit(options.rate ?? defaultRate, clock),
+        accessLog: new AccessLog(log.named('api'), { ...defaultAccessLog, ...options.accessLog }),
+        figures: new Figures(),
         version: options.version ?? 'unknown',
       },
       options.ui ?? staticFiles(),
+      { certificate, trusts: trustedBy(options.trustedProxies ?? []) },
     );
     closers.push(() => app.close());
     const { host } = options.listen;
     const server = app.server as Server;
+    certificate?.serve(server as unknown as TlsServer);
     const port = await listen(server, host, options.listen.port, 'signals, --listen');
     closers.push(() => stopServer(server));
     const shownHost = host.includes(':') ? `[${host}]` : host;
     return {
-      url: `http://${shownHost}:${port}`,
+      url: `${certificate ? 'https' : 'http'}://${shownHost}:${port}`,
       port,
       adminKeyFile: first.file,
       idle: () => processor.idle(),
+      reload: async () => certificate?.reload(),
       sealDays: () => store.seals.sealQuietDays(log, 0),
       refreshScores: () => scores.refresh(),
       close,
@@ -163,6 +185,11 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     await close();
     throw error;
   }
+}
+
+/** Tells the proxies that are believed; `undefined` when there are none. */
+function trustedBy(networks: readonly string[]): ((address: string) => boolean) | undefined {
+  return networks.length === 0 ? undefined : (address) => isValidIp(address, networks);
 }
 
 async function openTraps(options: SignalsOptions, closers: (() => void)[]): Promise<Traps> {

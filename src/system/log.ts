@@ -28,8 +28,17 @@ export function logTime(ms: number): string {
   return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
 }
 
-/** A log that writes one line per entry: time, component, severity if not plain, message, `key=value` fields. */
-export function createLog(out: Writable, component: string, now: () => number = Date.now): Log {
+/**
+ * A log that writes one line per entry. As text: time, component, severity if not plain, message, `key=value` fields.
+ * As JSON: an object with `time` (ISO 8601), `level`, `component`, `message` and the fields.
+ */
+export function createLog(
+  out: Writable,
+  component: string,
+  now: () => number = Date.now,
+  format: 'text' | 'json' = 'text',
+): Log {
+  if (format === 'json') return createJsonLog(out, component, now);
   const write = (severity: string, message: string, fields?: Readonly<Record<string, LogValue>>) => {
     let line = `${logTime(now())} ${component}: ${severity}${printable(message)}`;
     for (const [key, value] of Object.entries(fields ?? {})) {
@@ -44,6 +53,22 @@ export function createLog(out: Writable, component: string, now: () => number = 
     warn: (message, fields) => write('warning: ', message, fields),
     error: (message, fields) => write('error: ', message, fields),
     named: (name) => createLog(out, name, now),
+  };
+}
+
+function createJsonLog(out: Writable, component: string, now: () => number): Log {
+  const write = (level: string, message: string, fields: Readonly<Record<string, LogValue>> = {}) => {
+    const time = new Date(now()).toISOString();
+    const known = Object.entries(fields).filter(([, value]) => value !== undefined && value !== null);
+    const entry = { time, level, component, message: printable(message) };
+    const rest = known.map(([key, value]) => [key, typeof value === 'string' ? printable(value) : value]);
+    out.write(`${JSON.stringify({ ...entry, ...Object.fromEntries(rest) })}\n`);
+  };
+  return {
+    info: (message, fields) => write('info', message, fields),
+    warn: (message, fields) => write('warning', message, fields),
+    error: (message, fields) => write('error', message, fields),
+    named: (name) => createJsonLog(out, name, now),
   };
 }
 

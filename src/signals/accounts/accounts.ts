@@ -30,6 +30,8 @@ export interface Caller {
   readonly kind: 'key' | 'session';
   /** Names the caller in logs: the key's id or the user's name. */
   readonly name: string;
+  /** First four digits of the key; absent for a user. */
+  readonly shortKey?: string;
   readonly grants: ReadonlySet<string>;
   readonly subaccountId: number;
   readonly validIps: readonly string[];
@@ -266,6 +268,7 @@ function callerOfKey(key: ApiKey): Caller {
   return {
     kind: 'key',
     name: key.id,
+    shortKey: key.short_key,
     grants: new Set(key.grants),
     subaccountId: key.subaccount_id,
     validIps: key.valid_ips,
@@ -292,6 +295,9 @@ function checkNewKey(wanted: NewKey): void {
     }
   }
 }
+
+/** Whether a text is an address or a network that `isValidIp` takes. */
+export const isNetwork = (text: string): boolean => parseNetwork(text) !== null;
 
 function parseNetwork(text: string): [ipaddr.IPv4 | ipaddr.IPv6, number] | null {
   try {

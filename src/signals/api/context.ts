@@ -5,6 +5,9 @@ import type { BatchFiles } from '../ingest/batch-files.ts';
 import type { Processor } from '../ingest/processor.ts';
 import type { Scores } from '../score/scores.ts';
 import type { EventStore } from '../store/event-store.ts';
+import type { AccessLog } from './access-log.ts';
+import type { Figures } from './figures.ts';
+import type { RateLimit } from './rate-limit.ts';
 import type { Throttle } from './throttle.ts';
 
 /** What the end points work with. */
@@ -25,6 +28,10 @@ export interface Services {
   readonly eventsStored: () => Promise<number>;
   /** Failed sign-ins, by address. */
   readonly signInFailures: Throttle;
+  /** Requests of each caller. */
+  readonly rateLimit: RateLimit;
+  readonly accessLog: AccessLog;
+  readonly figures: Figures;
   /** Of the program. */
   readonly version: string;
 }
@@ -46,6 +53,8 @@ export const defaultIngestLimits: IngestLimits = {
 
 declare module 'fastify' {
   interface FastifyRequest {
+    /** Bytes of the body, where something has counted them. */
+    bytesIn: number | null;
     /** Who asks; set before the handler of every route that needs a grant. */
     caller: Caller | null;
   }

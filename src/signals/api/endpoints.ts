@@ -5,6 +5,7 @@ import { ingestEndpoints } from './ingest-routes.ts';
 import { metricsEndpoints } from './metrics-routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { searchEndpoints } from './search-routes.ts';
+import { serviceEndpoints } from './service-routes.ts';
 import { signalsEndpoints } from './signals-routes.ts';
 
 const openApi: Endpoint = {
@@ -21,7 +22,7 @@ const openApi: Endpoint = {
   handle: async ({ services }) => openApiDocument(endpoints, services.version),
 };
 
-/** Everything under `/api/v1`. A new end point is declared in the file of its resource and listed here. */
+/** Everything but the web interface. A new end point is declared in the file of its resource and listed here. */
 export const endpoints: readonly Endpoint[] = [
   ...searchEndpoints,
   ...ingestEndpoints,
@@ -29,5 +30,6 @@ export const endpoints: readonly Endpoint[] = [
   ...metricsEndpoints,
   ...signalsEndpoints,
   ...accountEndpoints,
+  ...serviceEndpoints,
   openApi,
 ];

@@ -76,6 +76,7 @@ export const ingestEndpoints: readonly Endpoint[] = [
       receiving.now++;
       try {
         const chunks = await receive(request.body as Readable | undefined, ingest.body, reply);
+        request.bytesIn = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
         const batch = await files.accept(chunks);
         processor.add(batch);
         return { results: { id: batch.id } };
@@ -133,7 +134,9 @@ export const ingestEndpoints: readonly Endpoint[] = [
 /** Refuses before the body has been read, so the connection cannot be used again. */
 function refuse(reply: FastifyReply, status: number, message: string, code?: string): never {
   reply.header('connection', 'close');
-  throw new RequestError(status, message, code === undefined ? {} : { code });
+  // A sender that is refused for now has its batch still, and tries again.
+  const later = status === 429 || status === 503 ? { retryAfter: 5 } : {};
+  throw new RequestError(status, message, { ...(code === undefined ? {} : { code }), ...later });
 }
 
 function requireBatchHeaders(request: FastifyRequest, reply: FastifyReply, limit: number): void {

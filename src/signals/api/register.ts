@@ -28,6 +28,7 @@ export async function register(app: FastifyInstance, services: Services, endpoin
       if (access !== 'anyone') {
         request.caller = await authenticate(services.accounts, request);
         if (access !== 'caller') requireGrant(request.caller, access);
+        if (endpoint.limited !== false) holdToRate(services, request.caller);
       }
       const query = new DeclaredQuery(endpoint.id, declared, searchOf(request));
       const subaccount = wantsSubaccount ? subaccountOf(request) : undefined;
@@ -47,6 +48,12 @@ export async function register(app: FastifyInstance, services: Services, endpoin
     takeBodies(scope, endpoint.body);
     scope.route(route);
   });
+}
+
+function holdToRate({ rateLimit }: Services, { kind, name }: Caller): void {
+  const wait = rateLimit.take(`${kind} ${name}`);
+  // Clients compare this text, and wait, for exactly this text only.
+  if (wait > 0) throw new RequestError(429, 'Too many requests', { retryAfter: wait });
 }
 
 class RequestCall implements Call {
@@ -120,7 +127,12 @@ function subaccountOf(request: FastifyRequest): number | null {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-/** How bodies are read. One that no declaration asks for is let pass unread, whatever it says of itself. */
+/** Lets bodies pass unread, whatever they say of themselves. */
+export function discardBodies(scope: FastifyInstance): void {
+  takeBodies(scope, null);
+}
+
+/** How bodies are read. One that no declaration asks for is let pass unread. */
 function takeBodies(scope: FastifyInstance, body: Body | null): void {
   scope.removeAllContentTypeParsers();
   if (body && 'stream' in body) {

@@ -228,5 +228,5 @@ console.log(
     'part is synced; injections, deliveries, delays, bounces, opens, clicks, complaints, unsubscribes',
 );
 await compare('batches of 5 MB', EVENTS, 5 * MIB);
-await compare('small batches', Math.round(EVENTS / 5), 25_000);
+await compare('small batches', Math.round(EVENTS / 2), 25_000);
 if (process.env.BENCH_JSON) writeFileSync(process.env.BENCH_JSON, JSON.stringify(results, null, 2));

@@ -19,7 +19,7 @@ const mayImport: Record<string, readonly string[]> = {
   connector: ['system', 'events'],
   tracking: ['system', 'mail', 'events', 'connector'],
   mta: ['system', 'mail', 'config', 'smtp', 'dns', 'events', 'spool', 'connector', 'tracking'],
-  signals: ['system', 'mail', 'events'],
+  signals: ['system', 'mail', 'dns', 'events'],
   sink: ['system', 'mail', 'smtp', 'dns', 'events'],
   generate: ['system', 'mail', 'smtp', 'events'],
   agent: ['system', 'mail', 'events', 'connector'],

@@ -1,6 +1,7 @@
 import type { Server } from 'node:http';
 import path from 'node:path';
 import type { Server as TlsServer } from 'node:tls';
+import type { Resolver } from '../dns/index.ts';
 import type { Clock } from '../system/clock.ts';
 import { requireWritableFolder } from '../system/durable-file.ts';
 import { lockFolder } from '../system/folder-lock.ts';
@@ -21,6 +22,9 @@ import { BatchFiles } from './ingest/batch-files.ts';
 import { type BatchLimits, defaultBatchLimits } from './ingest/batch-reader.ts';
 import { BATCH_DAYS } from './ingest/outcome.ts';
 import { Processor } from './ingest/processor.ts';
+import { MailHostCache } from './ingest/providers/mail-host-cache.ts';
+import { ProviderTable } from './ingest/providers/provider-table.ts';
+import { Providers } from './ingest/providers/providers.ts';
 import { readModel } from './score/model/score-model.ts';
 import type { Refreshed } from './score/refresh/refresh.ts';
 import { Scores } from './score/scores.ts';
@@ -46,6 +50,10 @@ export interface SignalsOptions {
   readonly retention?: Partial<Retention> | undefined;
   readonly ingestLimits?: Partial<IngestLimits> | undefined;
   readonly batchLimits?: Partial<BatchLimits> | undefined;
+  /** Asked for the mail hosts of domains that the list of providers does not name; without it nobody is asked. */
+  readonly resolver?: Pick<Resolver, 'query'> | undefined;
+  /** The operator's own list of mailbox providers, whose rules win over the built-in ones. */
+  readonly providersFile?: string | undefined;
   /** The operator's list of spam traps (`docs/signals.md`); read again when it changes. */
   readonly trapsFile?: string | undefined;
   /** The model of the health score in place of the one that comes with the program (`docs/health-score.md`). */
@@ -113,6 +121,8 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     closers.push(every(clock, SEAL_MS, () => store.seals.sealQuietDays(log), log));
 
     const traps = await openTraps(options, closers);
+    const providers = openProviders(options);
+    closers.push(() => providers.close());
     const { files, left } = await BatchFiles.open(path.join(dataDir, 'ingest'), clock.now);
     const [before] = await engine.read<{ n: number }>('SELECT count() AS n FROM ingest_events FINAL');
     if (left.length > 0) log.info('batches of an earlier run are processed now', { batches: left.length });
@@ -125,6 +135,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       limits: { ...defaultBatchLimits, ...options.batchLimits },
       maxAgeMs: (options.eventAgeHours ?? 24) * HOUR,
       traps,
+      providers,
     });
     closers.push(() => processor.close());
     closers.push(every(clock, HOUR, () => files.expire(BATCH_DAYS), log));
@@ -197,6 +208,14 @@ async function openTraps(options: SignalsOptions, closers: (() => void)[]): Prom
   const { traps, close } = await watchTraps(options.trapsFile, options.clock, options.log.named('traps'));
   closers.push(close);
   return traps;
+}
+
+function openProviders(options: SignalsOptions): Providers {
+  const { resolver, dataDir, clock, log } = options;
+  const table = ProviderTable.load(options.providersFile);
+  if (!resolver) return new Providers(table);
+  const cache = new MailHostCache(path.join(dataDir, 'mail-hosts.db'));
+  return new Providers(table, { resolver, cache, clock, log: log.named('providers') });
 }
 
 function every(clock: Clock, ms: number, work: () => Promise<unknown>, log: Log): () => void {

@@ -1,10 +1,11 @@
+import type { EventType } from '../../events/catalogue.ts';
 import type { CheckedEvent } from '../../events/check.ts';
 import { type Field, fields } from '../../events/fields.ts';
 import { marksOf } from '../score/marks.ts';
 import type { Traps } from '../score/traps/traps.ts';
 import type { EventRow } from '../store/event-store.ts';
 import { bounceClass } from './bounce-classes.ts';
-import { mailboxProvider } from './mailbox-providers.ts';
+import type { Providers } from './providers/providers.ts';
 
 /** An event as search shows it; keys are field names of the vocabulary only. */
 export type ShownEvent = Record<string, unknown>;
@@ -22,6 +23,8 @@ export interface NormalEvent {
 }
 
 const LONGEST_TEXT = 16_384;
+/** Of what reports group by: the engine keeps each distinct name of these in a dictionary. */
+const LONGEST_NAME = 512;
 const DEEPEST_OBJECT = 8;
 const MOST_NODES = 1000;
 
@@ -33,6 +36,26 @@ function textOf(value: unknown): string | undefined {
   if (typeof value !== 'string' || value === '') return undefined;
   return value.slice(0, LONGEST_TEXT).toWellFormed();
 }
+
+function nameOf(value: unknown): string | undefined {
+  return textOf(value)?.slice(0, LONGEST_NAME).toWellFormed();
+}
+
+/** Fields that stand in columns of names. */
+const names = new Set([
+  'campaign_id',
+  'template_id',
+  'recipient_domain',
+  'sending_domain',
+  'routing_domain',
+  'sending_ip',
+  'ip_pool',
+  'mailbox_provider',
+  'mailbox_provider_region',
+  'friendly_from',
+  'ab_test_id',
+  'ab_test_version',
+]);
 
 function digitsOf(value: unknown): string | undefined {
   const text = textOf(value);
@@ -90,7 +113,7 @@ function placeOf(value: object): object | undefined {
 function shownValue(field: Field, value: unknown): unknown {
   switch (field.type) {
     case 'string':
-      return textOf(value);
+      return names.has(field.name) ? nameOf(value) : textOf(value);
     case 'numeric-string':
       return digitsOf(value);
     case 'integer': {
@@ -119,46 +142,73 @@ function shownValue(field: Field, value: unknown): unknown {
 function domainOf(address: unknown): string | undefined {
   if (typeof address !== 'string') return undefined;
   const at = address.lastIndexOf('@');
-  return at >= 0 && at < address.length - 1 ? address.slice(at + 1).toLowerCase() : undefined;
+  if (at < 0 || at >= address.length - 1) return undefined;
+  return address
+    .slice(at + 1, at + 1 + LONGEST_NAME)
+    .toLowerCase()
+    .toWellFormed();
+}
+
+/** Fields that search shows of a type of event, by name; those that ingest sets itself are left out. */
+const shownFields = new Map<EventType | null, ReadonlyMap<string, Field>>();
+
+function shownFieldsOf(entry: EventType | null): ReadonlyMap<string, Field> {
+  let found = shownFields.get(entry);
+  if (!found) {
+    const set = new Set(['type', 'event_id', 'timestamp', 'customer_id', 'message_id']);
+    const all = [...(entry?.fields ?? fields.values())].filter(
+      (f) => f.surface === 'all' && !set.has(f.name),
+    );
+    found = new Map(all.map((field) => [field.name, field]));
+    shownFields.set(entry, found);
+  }
+  return found;
 }
 
 /** The event in search's words: SparkPost's rules of normalisation that need nothing but the event itself. */
 export function normalise(checked: CheckedEvent, traps: Traps): NormalEvent {
-  const { event } = checked;
+  const { event, eventId, messageId } = checked;
   const shown: ShownEvent = {
     type: checked.publicType,
-    event_id: checked.eventId,
+    event_id: eventId.toWellFormed(),
     timestamp: new Date(checked.at).toISOString(),
     customer_id: CUSTOMER_ID,
   };
-  if (checked.messageId !== '') shown.message_id = checked.messageId.toWellFormed();
-  for (const field of checked.entry?.fields ?? fields.values()) {
-    if (field.surface !== 'all' || field.name in shown || field.name === 'message_id') continue;
-    const value = shownValue(field, event[field.name]);
-    if (value !== undefined) shown[field.name] = value;
+  if (messageId !== '') shown.message_id = messageId.toWellFormed();
+  const known = shownFieldsOf(checked.entry);
+  for (const name in event) {
+    const field = known.get(name);
+    if (!field) continue;
+    const value = shownValue(field, event[name]);
+    if (value !== undefined) shown[name] = value;
   }
   if (shown.subaccount_id === 0) delete shown.subaccount_id;
-  fill(shown, 'sending_ip', textOf(event.binding));
-  fill(shown, 'ip_pool', textOf(event.binding_group));
+  fill(shown, 'sending_ip', nameOf(event.binding));
+  fill(shown, 'ip_pool', nameOf(event.binding_group));
   const recipient = shown.rcpt_to;
   if (typeof recipient === 'string') {
     shown.rcpt_to = recipient.toLowerCase();
     fill(shown, 'raw_rcpt_to', recipient);
   }
-  for (const name of ['recipient_domain', 'routing_domain', 'sending_domain']) {
-    if (typeof shown[name] === 'string') shown[name] = shown[name].toLowerCase();
-  }
-  const domain = domainOf(recipient) ?? textOf(event.rcpt_domain)?.toLowerCase();
+  lower(shown, 'recipient_domain');
+  lower(shown, 'routing_domain');
+  lower(shown, 'sending_domain');
+  const domain = domainOf(recipient) ?? nameOf(event.rcpt_domain)?.toLowerCase();
   if (domain !== undefined) shown.recipient_domain = domain;
   fill(shown, 'sending_domain', domainOf(shown.friendly_from));
   return {
-    eventId: checked.eventId,
+    eventId: shown.event_id as string,
     messageId: (shown.message_id as string | undefined) ?? '',
     type: checked.publicType,
     at: checked.at,
     shown,
     marks: marksOf(shown, recipientHash(shown.rcpt_hash), traps),
   };
+}
+
+function lower(shown: ShownEvent, name: string): void {
+  const value = shown[name];
+  if (typeof value === 'string') shown[name] = value.toLowerCase();
 }
 
 function fill(shown: ShownEvent, name: string, value: unknown): void {
@@ -275,12 +325,13 @@ export function rowOf(
   batchId: string,
   version: number,
   orphan: boolean,
+  providers: Providers,
 ): EventRow {
   const { shown } = event;
   fill(shown, 'routing_domain', shown.recipient_domain);
   fill(shown, 'sending_domain', domainOf(shown.msg_from));
-  const provider = mailboxProvider(columnText(shown.recipient_domain));
-  const routed = provider.name === '' ? mailboxProvider(columnText(shown.routing_domain)) : provider;
+  const provider = providers.of(columnText(shown.recipient_domain));
+  const routed = provider.name === '' ? providers.of(columnText(shown.routing_domain)) : provider;
   fill(shown, 'mailbox_provider', routed.name);
   fill(shown, 'mailbox_provider_region', routed.region);
   const raw = columnText(shown.raw_rcpt_to).toLowerCase();

@@ -11,6 +11,7 @@ import { type BatchLimits, type BatchLine, openBatch, UnreadableBatch } from './
 import { FailuresFile } from './failures-file.ts';
 import { normalise } from './normalise.ts';
 import { type BatchOutcome, type ErrorType, outcomeOf, storeOutcomes } from './outcome.ts';
+import type { Providers } from './providers/providers.ts';
 import { storeRound, type WaitingEvent } from './round.ts';
 
 export interface ProcessorOptions {
@@ -24,6 +25,7 @@ export interface ProcessorOptions {
   /** Events that were this old (milliseconds) when they arrived are refused. */
   readonly maxAgeMs: number;
   readonly traps: Traps;
+  readonly providers: Providers;
 }
 
 /** A batch in hand: read, perhaps with events that wait to be stored. */
@@ -246,9 +248,9 @@ export class Processor {
   }
 
   async #storeEvents(works: ReadonlyMap<string, Work>, waiting: readonly WaitingEvent[]): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, log, providers } = this.#options;
     const doubt = [...works.values()].some((work) => work.batch.doubtful);
-    const result = await storeRound(store, waiting, doubt, (message) => log.warn(message));
+    const result = await storeRound(store, waiting, doubt, providers, (message) => log.warn(message));
     for (const [id, n] of result.succeeded) works.get(id)!.succeeded += n;
     for (const [id, n] of result.duplicates) works.get(id)!.duplicates += n;
   }

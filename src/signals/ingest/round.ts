@@ -1,5 +1,6 @@
 import type { EventRow, EventStore, MessageRow } from '../store/event-store.ts';
 import { enrich, isEnriched, type NormalEvent, rowOf, type ShownEvent } from './normalise.ts';
+import type { Providers } from './providers/providers.ts';
 
 /** A valid event of a batch that waits to be stored. */
 export interface WaitingEvent {
@@ -28,6 +29,7 @@ export async function storeRound(
   store: EventStore,
   waiting: readonly WaitingEvent[],
   doubt: boolean,
+  providers: Providers,
   log: (message: string) => void,
 ): Promise<RoundResult> {
   const result: RoundResult = { succeeded: new Map(), duplicates: new Map() };
@@ -59,9 +61,9 @@ export async function storeRound(
     count(result.succeeded, one.batchId);
     (holder === undefined ? fresh : already).push(one);
   }
-  const rows = await enrichedRows(store, fresh);
+  const rows = await enrichedRows(store, fresh, providers);
   // Asked for the stored injections too: the break may have come before their orphans were looked after.
-  rows.push(...(await adopted(store, doubt ? [...fresh, ...already] : fresh)));
+  rows.push(...(await adopted(store, doubt ? [...fresh, ...already] : fresh, providers)));
   if (rows.length > 0) await store.insert(rows);
   if (doubt) {
     await store.repair([...new Set(waiting.map((w) => w.batchId))], log);
@@ -111,7 +113,11 @@ function messagesAmong(events: readonly WaitingEvent[]): Map<string, Candidate[]
   return found;
 }
 
-async function enrichedRows(store: EventStore, fresh: readonly WaitingEvent[]): Promise<EventRow[]> {
+async function enrichedRows(
+  store: EventStore,
+  fresh: readonly WaitingEvent[],
+  providers: Providers,
+): Promise<EventRow[]> {
   const here = messagesAmong(fresh);
   const wanted = new Set<string>();
   for (const { event } of fresh) {
@@ -122,7 +128,7 @@ async function enrichedRows(store: EventStore, fresh: readonly WaitingEvent[]): 
   }
   const stored = await store.messages([...wanted]);
   return fresh.map(({ batchId, event }) => {
-    if (!isEnriched(event.type)) return rowOf(event, batchId, 1, false);
+    if (!isEnriched(event.type)) return rowOf(event, batchId, 1, false, providers);
     const subaccount = subaccountOf(event.shown);
     const candidates = new Map<number, Candidate>();
     for (const row of stored.get(event.messageId) ?? []) {
@@ -138,15 +144,19 @@ async function enrichedRows(store: EventStore, fresh: readonly WaitingEvent[]): 
       }
     }
     const message = choose([...candidates.values()], subaccount);
-    if (!message) return rowOf(event, batchId, 1, true);
+    if (!message) return rowOf(event, batchId, 1, true, providers);
     const shown = { ...event.shown };
     enrich(shown, message.shown);
-    return rowOf({ at: event.at, shown }, batchId, 1, false);
+    return rowOf({ at: event.at, shown }, batchId, 1, false, providers);
   });
 }
 
 /** Two rows for each stored event whose message has come only now: one that takes it back, one that is complete. */
-async function adopted(store: EventStore, fresh: readonly WaitingEvent[]): Promise<EventRow[]> {
+async function adopted(
+  store: EventStore,
+  fresh: readonly WaitingEvent[],
+  providers: Providers,
+): Promise<EventRow[]> {
   const here = messagesAmong(fresh);
   const batchOf = new Map(fresh.map((w) => [w.event.messageId, w.batchId]));
   const orphans = await store.orphansOf([...here.keys()]);
@@ -158,7 +168,7 @@ async function adopted(store: EventStore, fresh: readonly WaitingEvent[]): Promi
     enrich(shown, message.shown);
     const batchId = batchOf.get(orphan.message_id)!;
     rows.push({ ...orphan, batch_id: batchId, sign: -1 });
-    rows.push(rowOf({ at: orphan.ts, shown }, batchId, orphan.version + 1, false));
+    rows.push(rowOf({ at: orphan.ts, shown }, batchId, orphan.version + 1, false, providers));
   }
   return rows;
 }

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { createResolver } from '../dns/index.ts';
 import { isNetwork } from '../signals/accounts/accounts.ts';
 import { endpoints } from '../signals/api/endpoints.ts';
 import { openApiDocument } from '../signals/api/openapi.ts';
@@ -11,6 +12,7 @@ import { systemClock } from '../system/clock.ts';
 import { createLog } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
 import { hostAndPort, wholeNumber } from './option-values.ts';
+import { nameServers, tryProviders } from './signals-provider.ts';
 import { version } from './version.ts';
 
 export const help = `posthorn signals: takes events, stores them, answers searches and reports, serves the web interface
@@ -18,12 +20,16 @@ export const help = `posthorn signals: takes events, stores them, answers search
 Usage: posthorn signals --data DIR [--listen HOST:PORT] [--clickhouse URL]
        posthorn signals openapi
        posthorn signals address [--traps FILE] ADDRESS...
+       posthorn signals provider [--providers FILE] [--dns HOST:PORT | --no-mx-lookup] [--json] DOMAIN|ADDRESS...
 
   --data DIR            folder for everything the service keeps
   --listen HOST:PORT    where it answers (default 127.0.0.1:7700)
   --clickhouse URL      a ClickHouse server for events; default is the engine in this process, its data in DIR
   --accounts URL        a database for accounts; not supported yet, they are in DIR/accounts.db
   --event-age HOURS     events older than this are refused (default 24)
+  --providers FILE      more rules for mailbox providers; they win over those that come with the program
+  --dns HOST:PORT       the name server that is asked whose mail host a recipient's domain has; default: the system's
+  --no-mx-lookup        no name server is asked; domains of one's own at a large provider are then not recognised
   --traps FILE          spam traps: a hash, domain or address a line, "recycled", "typo" or "parked" before it;
                         read again when it changes
   --score-model FILE    the model of the health score, JSON; default is the one that comes with the program
@@ -39,6 +45,7 @@ Usage: posthorn signals --data DIR [--listen HOST:PORT] [--clickhouse URL]
 /api/v1/openapi.json.
 "posthorn signals address" says how the scores take an address: as a spam trap, as one of a badly collected list, or
 as neither.
+"posthorn signals provider" says whose mailboxes a domain has, and the line of the list that says so.
 
 The first API key is taken from POSTHORN_ADMIN_KEY (40 hexadecimal digits); without that, one is made into
 DIR/admin.key. SIGTERM and SIGINT end what is in hand and stop.
@@ -54,6 +61,7 @@ export async function run(args: string[]): Promise<number> {
     return 0;
   }
   if (args[0] === 'address') return tryAddresses(args.slice(1));
+  if (args[0] === 'provider') return tryProviders(args.slice(1));
   const { values } = parseArgs({
     args,
     options: {
@@ -69,6 +77,9 @@ export async function run(args: string[]): Promise<number> {
       clickhouse: { type: 'string' },
       accounts: { type: 'string' },
       'event-age': { type: 'string', default: '24' },
+      providers: { type: 'string' },
+      dns: { type: 'string' },
+      'no-mx-lookup': { type: 'boolean', default: false },
       traps: { type: 'string' },
       'score-model': { type: 'string' },
     },
@@ -94,12 +105,17 @@ export async function run(args: string[]): Promise<number> {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
   });
+  const resolver = values['no-mx-lookup']
+    ? undefined
+    : createResolver({ servers: nameServers(values.dns), clock: systemClock });
   const signals = await startSignals({
     dataDir: path.resolve(values.data),
     listen: hostAndPort('--listen', values.listen),
     clickhouseUrl: values.clickhouse,
     adminKey: process.env.POSTHORN_ADMIN_KEY,
     eventAgeHours: hours,
+    resolver,
+    providersFile: values.providers,
     trapsFile: values.traps,
     scoreModelFile: values['score-model'],
     tls: certificateFiles(values['tls-cert'], values['tls-key']),
@@ -123,6 +139,7 @@ export async function run(args: string[]): Promise<number> {
     process.exit(0);
   }, STOP_MS);
   await signals.close();
+  await resolver?.close();
   clearTimeout(late);
   return 0;
 }

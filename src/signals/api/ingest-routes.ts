@@ -2,6 +2,8 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { reason } from '../../system/durable-file.ts';
+import { printable } from '../../system/log.ts';
 import { text } from '../parameter.ts';
 import { RequestError } from '../request-error.ts';
 import { type Endpoint, endpoint, objectSchema, results } from './endpoint.ts';
@@ -72,12 +74,18 @@ export const ingestEndpoints: readonly Endpoint[] = [
         refuse(reply, 503, 'Too many batches wait to be processed; try again later');
       }
     },
-    async handle({ services: { ingest, files, processor, receiving }, request, reply }) {
+    async handle({ services: { ingest, files, processor, receiving, log }, request, reply }) {
       receiving.now++;
       try {
         const chunks = await receive(request.body as Readable | undefined, ingest.body, reply);
         request.bytesIn = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-        const batch = await files.accept(chunks);
+        const batch = await files.accept(chunks).catch((error) => {
+          log.error('a batch could not be stored; its sender was told to send it again', {
+            request: request.id,
+            because: printable(reason(error)),
+          });
+          throw new RequestError(503, 'The batch could not be stored; send it again later', { code: '1500' });
+        });
         processor.add(batch);
         return { results: { id: batch.id } };
       } finally {

@@ -4,8 +4,11 @@
  * the table of mailbox providers, which is data.
  */
 import { createHash } from 'node:crypto';
-import { mailboxProvider } from '../ingest/mailbox-providers.ts';
+import { ProviderTable } from '../ingest/providers/provider-table.ts';
+import { Providers } from '../ingest/providers/providers.ts';
 import type { History, WireEvent } from './history-testing.ts';
+
+const providers = new Providers(ProviderTable.load());
 
 export interface Fact {
   readonly id: string;
@@ -165,7 +168,7 @@ export function factsOf(history: History): Fact[] {
   for (const fact of all) {
     const sender = msgFrom.get(fact);
     if (fact.sendingDomain === '' && sender) fact.sendingDomain = domainOf(sender);
-    const provider = mailboxProvider(fact.domain);
+    const provider = providers.of(fact.domain);
     fact.provider = provider.name;
     fact.region = provider.region;
   }

@@ -109,7 +109,7 @@ test('every filter: values of one are joined by OR, filters by AND', async () =>
     ['sending_ips=192.0.2.1', ['1']],
     ['subaccounts=0', ['2', '3', '4']],
     ['subaccounts=4,0', ['1', '2', '3', '4']],
-    ['mailbox_providers=yahoo', ['3']],
+    ['mailbox_providers=verizon', ['3']],
     ['mailbox_provider_regions=global', ['3']],
     ['ab_tests=test&ab_test_versions=2', ['1']],
     ['nonsense=1&events=', ['1', '2', '3', '4']],

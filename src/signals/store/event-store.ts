@@ -165,7 +165,7 @@ export class EventStore {
   /** Stores rows in `events`; the views carry them into the roll-ups and lookups. May have been done in part if it throws. */
   async insert(rows: readonly EventRow[]): Promise<void> {
     const block = nativeBlock(eventColumnTypes, rows);
-    await this.seals.changing(new Set(rows.map((row) => dayOf(row.ts))), () =>
+    await this.seals.changing(daysOf(rows), () =>
       this.engine.insertBlock('events', eventColumns, block, this.#token(block)),
     );
   }
@@ -247,4 +247,10 @@ export class EventStore {
     const [row] = await this.engine.read<{ n: number }>(`SELECT sum(toInt64(sign)) AS n FROM events`);
     return row?.n ?? 0;
   }
+}
+
+/** The UTC days that rows are of. */
+function daysOf(rows: readonly EventRow[]): Set<number> {
+  const days = new Set(rows.map((row) => Math.floor(row.ts / 86_400_000)));
+  return new Set([...days].map((day) => dayOf(day * 86_400_000)));
 }

@@ -182,7 +182,7 @@ export const sourceChecksDirectives = {
     tier: 'common',
     section: '3.3.7.30; 3.3.10.94.11; 3.3.20.1.3',
     summary: 'Log TLS.',
-    effect: { differs: 'in `<source>` only' },
+    effect: { differs: 'not in `<transmissions-api>`' },
   },
   'smtp-data-timeout': {
     scopes: ['source'],
@@ -209,7 +209,7 @@ export const sourceChecksDirectives = {
     tier: 'core',
     section: '3.3.7.60; 4.2.2',
     summary: 'Log connections.',
-    effect: { differs: 'in `<source>` only' },
+    effect: 'honoured',
   },
   'log-commands': {
     scopes: ['source', 'domain'],
@@ -218,7 +218,7 @@ export const sourceChecksDirectives = {
     tier: 'core',
     section: '3.3.7.61; 4.2.2',
     summary: 'Log commands and replies.',
-    effect: { differs: 'in `<source>` only' },
+    effect: 'honoured',
   },
   'log-data': {
     scopes: ['source', 'domain', 'transmissions-api'],
@@ -227,7 +227,7 @@ export const sourceChecksDirectives = {
     tier: 'common',
     section: '3.3.7.62; 3.3.20.1.2',
     summary: 'Log all that is sent and received.',
-    effect: { differs: 'in `<source>` only' },
+    effect: { differs: 'not in `<transmissions-api>`' },
   },
   'reject-spf-check-temperror': {
     scopes: ['source'],

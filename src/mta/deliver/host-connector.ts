@@ -11,9 +11,11 @@ import {
   type SmtpReply,
 } from '../../smtp/index.ts';
 import type { Clock } from '../../system/clock.ts';
+import type { Log } from '../../system/log.ts';
 import type { HoldReason } from '../queue/hold.ts';
 import type { ConnectionGrant, Scheduler } from '../queue/scheduler.ts';
 import { type ConnectionAttempt, noAttempt } from './attempt.ts';
+import { connectionLog, watchers } from './connection-log.ts';
 import type { Destination } from './destinations.ts';
 import { connectThrough, proxiesFor } from './outbound-proxy.ts';
 import type { SourceAddress, SourceAddresses } from './source-addresses.ts';
@@ -27,6 +29,7 @@ export interface HostConnectorDeps {
   /** Name in EHLO where neither the source address nor the VMTA has one. */
   readonly hostName: string;
   readonly clock: Clock;
+  readonly log: Log;
 }
 
 export interface Connected {
@@ -108,7 +111,10 @@ export async function connectHost(
   );
   if (leave.kind === 'held') return leave;
   const { source } = leave;
-  const watch = run.trace?.connection(host) ?? null;
+  const watch = watchers([
+    run.trace?.connection(host) ?? null,
+    connectionLog(deps.log, settings, run.grant.queue.name, host),
+  ]);
   const heloName = source?.host || vmta.hostName || deps.hostName;
   const options: ConnectOptions = {
     host: host.address,

@@ -5,10 +5,10 @@
  */
 import { isIPv6 } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { WireObserver } from '../../smtp/index.ts';
 import type { Clock } from '../../system/clock.ts';
 import { logTime, printable } from '../../system/log.ts';
 import type { Queue } from '../queue/queue.ts';
+import type { ConnectionWatch } from './connection-log.ts';
 
 export interface TraceOptions {
   /** Everything that goes over the wire too, in hexadecimal. */
@@ -73,7 +73,7 @@ export class Trace {
   }
 }
 
-export class ConnectionTrace implements WireObserver {
+export class ConnectionTrace implements ConnectionWatch {
   readonly #trace: Trace;
   readonly #peer: string;
   #unfinished = '';
@@ -88,7 +88,6 @@ export class ConnectionTrace implements WireObserver {
     this.#peer = `${name} (${isIPv6(address) ? `[${address}]` : address})`;
   }
 
-  /** `source`: null when the system chooses. */
   connecting(heloName: string, source: string | null): void {
     this.#trace.say(`connecting from ${heloName} (${source ?? '0.0.0.0'}) to ${this.#peer}`);
   }

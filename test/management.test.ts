@@ -325,6 +325,20 @@ test('nothing that changes anything is done by GET, or by a form without key or 
   }
 });
 
+test('a reader that has enough of the answer ends pmta quietly', async () => {
+  const child = spawn(process.execPath, [
+    ...[path.join(root, 'bin/pmta.js'), '--config', file],
+    ...['--watch=0.2', 'show', 'status'],
+  ]);
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+  });
+  child.stdout.once('data', () => child.stdout.destroy());
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  assert.deepEqual([code, stderr], [0, '']);
+});
+
 test('Prometheus finds its figures', async () => {
   const answer = await ask('/metrics');
   assert.equal(answer.headers.get('content-type'), 'text/plain; version=0.0.4; charset=utf-8');

@@ -49,6 +49,11 @@ interface Call {
 }
 
 export async function main(argv: string[]): Promise<void> {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // The reader (head, a pager) has enough.
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
   process.exitCode = await guarded('pmta', () => dispatch(argv));
 }
 

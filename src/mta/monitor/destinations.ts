@@ -34,6 +34,11 @@ export class LabelledCounts {
   }
 
   add(name: string, kind: keyof OutcomeCounts): void {
+    // A VMTA may be called so; one name must not make two series, which no scraper takes.
+    if (name === 'other') {
+      this.other[kind]++;
+      return;
+    }
     let counts = this.#named.get(name);
     if (!counts && this.#deservesName(name)) {
       counts = none();

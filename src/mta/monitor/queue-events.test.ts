@@ -101,4 +101,11 @@ test('series: a bounded number of names, the rest as other, a busy newcomer gets
   assert.deepEqual([...counts.named.keys()], ['a', 'c']);
   assert.deepEqual(counts.other, { delivered: 0, bounced: 1, deferred: 99 });
   assert.equal(counts.named.get('c')!.deferred, 1);
+  const few = new LabelledCounts();
+  few.add('other', 'bounced');
+  assert.deepEqual(
+    [few.named.size, few.other.bounced],
+    [0, 1],
+    'a VMTA of that name has no series of its own',
+  );
 });

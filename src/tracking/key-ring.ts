@@ -12,8 +12,8 @@ export interface TrackingKey {
   readonly id: number;
   /** 256 bits for AES-256-GCM. */
   readonly secret: KeyObject;
-  /** 256 bits for the HMAC that makes nonces, so that no nonce serves two texts. */
-  readonly nonceKey: KeyObject;
+  /** 256 bits for the keyed hash that makes nonces, so that no nonce serves two texts. */
+  readonly nonceKey: Buffer;
   /** ISO 8601. */
   readonly created: string;
   readonly state: KeyState;
@@ -131,7 +131,7 @@ function newKey(id: number): TrackingKey {
   return {
     id,
     secret: createSecretKey(randomBytes(32)),
-    nonceKey: createSecretKey(randomBytes(32)),
+    nonceKey: randomBytes(32),
     created: new Date().toISOString(),
     state: 'active',
   };
@@ -143,7 +143,7 @@ function serialize(keys: readonly TrackingKey[]): string {
     keys: keys.map((key) => ({
       id: key.id,
       secret: key.secret.export().toString('base64'),
-      nonceKey: key.nonceKey.export().toString('base64'),
+      nonceKey: key.nonceKey.toString('base64'),
       created: key.created,
       state: key.state,
     })),
@@ -209,7 +209,7 @@ function parseKeys(file: string, text: string): TrackingKey[] {
     return {
       id,
       secret: createSecretKey(secret),
-      nonceKey: createSecretKey(nonceKey),
+      nonceKey,
       created: String(key.created),
       state: key.state,
     };

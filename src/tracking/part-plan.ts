@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import type { MimePart } from '../mail/mime.ts';
 import { encodeBase64, encodeQuotedPrintable } from '../mail/transfer-encoding.ts';
 import type { TextEdit } from './html-rewrite.ts';
@@ -150,11 +151,6 @@ function canSplice(text: PartText, body: Buffer, edits: readonly TextEdit[]): bo
 
 function isLineStart(body: Buffer, at: number): boolean {
   return at === 0 || body[at - 1] === LF;
-}
-
-function isAscii(bytes: Buffer): boolean {
-  for (let i = 0; i < bytes.length; i++) if (bytes[i]! > 0x7f) return false;
-  return true;
 }
 
 function hasLongLine(bytes: Buffer): boolean {

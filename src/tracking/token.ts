@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
+import { createCipheriv, createDecipheriv, hash } from 'node:crypto';
 import type { KeyRing, TrackingKey } from './key-ring.ts';
 
 /** The first path segment of a tracked URL: `f` click, `q` pixel, `u` unsubscribe. */
@@ -64,8 +64,9 @@ function associatedData(keyId: number, kind: TokenKind, sub: string): Buffer {
 }
 
 /**
- * Makes a token: base64url of version, key id, nonce, AES-256-GCM of the text, tag. The nonce is an HMAC of everything
- * that is encrypted and authenticated: the same link gives the same URL, and no nonce ever serves two texts.
+ * Makes a token: base64url of version, key id, nonce, AES-256-GCM of the text, tag. The nonce is a keyed hash of everything
+ * that is encrypted and authenticated: the same link gives the same URL, and no nonce ever serves two texts. It is
+ * SHA-256 of key and text in one call, at a third of an HMAC's price; cut to 96 bits it cannot be extended.
  * `sub` is the path segment after `/f/`, '' for other kinds. `null` if the token would be longer than `openToken` takes.
  */
 export function sealToken(
@@ -76,7 +77,7 @@ export function sealToken(
 ): string | null {
   const text = encode(token);
   const aad = associatedData(key.id, kind, sub);
-  const nonce = createHmac('sha256', key.nonceKey).update(aad).update(text).digest().subarray(0, NONCE);
+  const nonce = hash('sha256', Buffer.concat([key.nonceKey, aad, text]), 'buffer').subarray(0, NONCE);
   const cipher = createCipheriv('aes-256-gcm', key.secret, nonce, { authTagLength: TAG });
   cipher.setAAD(aad);
   const out = Buffer.allocUnsafe(HEAD + text.length + TAG);

@@ -6,7 +6,6 @@
  * the largest nine have 80 %. About 2.7 events a message: injection, delivery or bounce, delays, opens, clicks and the rest.
  */
 import type { Engine } from '../../src/signals/store/engine.ts';
-import { eventColumns } from '../../src/signals/store/tables/events.ts';
 
 export interface EventFill {
   readonly events: number;
@@ -40,13 +39,16 @@ function head(pick: 0 | 2 | 3, otherwise: string): string {
   return `multiIf(${cases.join(', ')}, ${otherwise})`;
 }
 
+/** Columns that are filled, but for `data`; others have what the table gives them. */
+const columns = `ts, event_id, type, batch_id, sign, version, orphan, subaccount_id, campaign_id, template_id, recipient_domain,
+    sending_domain, sending_ip, ip_pool, mailbox_provider, mailbox_provider_region, message_id, transmission_id, rcpt_to,
+    raw_rcpt_to, rcpt_hash, routing_domain, friendly_from, subject, ab_test_id, ab_test_version, bounce_class,
+    bounce_category, reason, raw_reason, link_name, num_retries, queue_time, msg_size, prefetched`;
+
 /** Rows of `events` of messages `{first:UInt64}` and `{count:UInt64}` more, spread over one day from `{day:Int64}` (ms). */
 function rows(): string {
   return `
-SELECT ts, event_id, type, batch_id, sign, version, orphan, subaccount_id, campaign_id, template_id, recipient_domain,
-  sending_domain, sending_ip, ip_pool, mailbox_provider, mailbox_provider_region, message_id, transmission_id, rcpt_to,
-  raw_rcpt_to, rcpt_hash, routing_domain, friendly_from, subject, ab_test_id, ab_test_version, bounce_class,
-  bounce_category, reason, raw_reason, link_name, num_retries, queue_time, msg_size, prefetched,
+SELECT ${columns},
   concat('{"type":"', type, '","event_id":"', event_id, '","timestamp":"', formatDateTime(ts, '%Y-%m-%dT%H:%i:%S'),
     '.000Z","customer_id":1,"message_id":"', message_id, '","subaccount_id":', toString(subaccount_id),
     ',"campaign_id":"', campaign_id, '","template_id":"', template_id, '","transmission_id":"', transmission_id,
@@ -118,7 +120,7 @@ export async function fillEvents(
     const most = back === 0 ? Math.floor((perDay * (fill.now - today)) / 86_400_000) : perDay;
     for (let offset = 0; offset < most; offset += MESSAGES_PER_INSERT) {
       const count = Math.min(MESSAGES_PER_INSERT, most - offset);
-      await engine.write(`INSERT INTO events (${eventColumns.join(', ')}) ${rows()}`, {
+      await engine.write(`INSERT INTO events (${columns}, data) ${rows()}`, {
         first: n,
         count,
         offset,

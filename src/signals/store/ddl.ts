@@ -79,9 +79,23 @@ export function dropTable(table: Table, cluster: Cluster): string[] {
   return names.map((name) => `DROP TABLE IF EXISTS ${name}${onCluster(cluster)} SYNC`);
 }
 
-/** Puts the rows that `from` has of a partition in place of those of `table`, on every node, at once on each. */
-export function replacePartition(table: Table, partition: string, from: Table, cluster: Cluster): string {
-  return `ALTER TABLE ${localName(table.name, cluster)}${onCluster(cluster)} REPLACE PARTITION ${partition} FROM ${localName(from.name, cluster)}`;
+/** `1` on servers that refuse to replace a partition by none unless told that it is meant. */
+export const ASKS_BEFORE_EMPTYING =
+  "SELECT count() AS n FROM system.settings WHERE name = 'allow_replace_partition_from_empty_source'";
+
+/**
+ * Puts the rows that `from` has of a partition, perhaps none, in place of those of `table`, on every node, at once on
+ * each. `asks`: what `ASKS_BEFORE_EMPTYING` answered.
+ */
+export function replacePartition(
+  table: Table,
+  partition: string,
+  from: Table,
+  cluster: Cluster,
+  asks: boolean,
+): string {
+  const settings = asks ? ' SETTINGS allow_replace_partition_from_empty_source = 1' : '';
+  return `ALTER TABLE ${localName(table.name, cluster)}${onCluster(cluster)} REPLACE PARTITION ${partition} FROM ${localName(from.name, cluster)}${settings}`;
 }
 
 function columnList(table: Table, isLocal: boolean): string {

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createTable, dropTable, replacePartition } from './ddl.ts';
 import type { Engine, Parameters } from './engine.ts';
 import { nativeBlock } from './native-block.ts';
+import { beside, drop, makeEmpty, replaceDay } from './partitions.ts';
 import { defaultRetention } from './retention.ts';
 import { dayOf, Seals } from './seals.ts';
 import { type Span, type Spans, spansOf } from './spans.ts';
@@ -227,19 +227,15 @@ export class EventStore {
   async #rebuild(rollup: Rollup, day: number): Promise<void> {
     const { engine } = this;
     const { table } = rollup;
-    const fresh = { ...table, name: `${table.name}_rebuild` };
-    const drop = async () => {
-      for (const statement of dropTable(fresh, engine.cluster)) await engine.write(statement);
-    };
-    await drop();
-    for (const statement of createTable(fresh, defaultRetention, engine.cluster))
-      await engine.write(statement);
+    const fresh = beside(table, `${table.name}_rebuild`);
+    const on = { read: engine.readForWrite.bind(engine), write: engine.write.bind(engine) };
+    await makeEmpty(on, fresh, engine.cluster);
     await engine.write(
       `INSERT INTO ${fresh.name} ${rollup.select(rollup.from, `toYYYYMMDD(${rollup.time}) = {day:UInt32}`)}`,
       { day },
     );
-    await engine.write(replacePartition(table, String(Math.trunc(day)), fresh, engine.cluster));
-    await drop();
+    await replaceDay(on, table, day, fresh, engine.cluster);
+    await drop(on, fresh, engine.cluster);
   }
 
   /** Events stored, each once. */

@@ -119,7 +119,7 @@ test("every statement for a cluster is one that the engine's parser reads, and s
     assert.doesNotMatch(text, /CODEC|INDEX/);
     for (const statement of [
       ...dropTable(table, 'c1'),
-      replacePartition(table, '20260101', { ...table, name: 'other' }, 'c1'),
+      replacePartition(table, '20260101', { ...table, name: 'other' }, 'c1', true),
       ...(table.ttl ? [changeTtl(table, defaultRetention, 'c1')] : []),
     ]) {
       assert.match(await formatted(statement), /ON CLUSTER c1/);

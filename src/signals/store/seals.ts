@@ -1,7 +1,6 @@
 import type { Log } from '../../system/log.ts';
-import { createTable, dropTable, replacePartition } from './ddl.ts';
 import type { Engine } from './engine.ts';
-import { defaultRetention } from './retention.ts';
+import { beside, drop, makeEmpty, replaceDay } from './partitions.ts';
 import { metricsHour } from './tables/metrics.ts';
 import { sealed, sealedDaysTable } from './tables/sealed.ts';
 
@@ -103,27 +102,17 @@ export class Seals {
     const { cluster } = engine;
     const opened = this.#opened.get(day);
     const fresh = (name: string) => `${name}_fresh`;
-    const drop = async () => {
-      for (const { table } of sealed) {
-        for (const statement of dropTable({ ...table, name: fresh(table.name) }, cluster)) {
-          await engine.background.write(statement);
-        }
-      }
-    };
-    await drop();
     try {
       for (const { table, select } of sealed) {
-        const to = { ...table, name: fresh(table.name), ttl: undefined };
-        for (const statement of createTable(to, defaultRetention, cluster))
-          await engine.background.write(statement);
+        const to = beside(table, fresh(table.name));
+        await makeEmpty(engine.background, to, cluster);
         await engine.background.write(
           `INSERT INTO ${to.name} (${Object.keys(table.columns).join(', ')}) ${select(fresh)}`,
           { day },
         );
       }
       for (const { table } of sealed) {
-        const from = { ...table, name: fresh(table.name) };
-        await engine.background.write(replacePartition(table, String(day), from, cluster));
+        await replaceDay(engine.background, table, day, beside(table, fresh(table.name)), cluster);
       }
       if (this.#opened.get(day) !== opened) return false;
       // In the table before in memory, and nothing between the check and the write: an insert that comes now waits
@@ -132,7 +121,9 @@ export class Seals {
       await this.#note([day], 1);
       return true;
     } finally {
-      await drop();
+      for (const { table } of sealed) {
+        await drop(engine.background, beside(table, fresh(table.name)), cluster);
+      }
     }
   }
 

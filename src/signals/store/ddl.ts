@@ -92,7 +92,7 @@ export function replacePartition(
   partition: string,
   from: Table,
   cluster: Cluster,
-  asks: boolean,
+  asks = false,
 ): string {
   const settings = asks ? ' SETTINGS allow_replace_partition_from_empty_source = 1' : '';
   return `ALTER TABLE ${localName(table.name, cluster)}${onCluster(cluster)} REPLACE PARTITION ${partition} FROM ${localName(from.name, cluster)}${settings}`;

@@ -146,7 +146,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       log: log.named('scores'),
       model: options.scoreModelFile === undefined ? undefined : await readModel(options.scoreModelFile),
       refreshMs: options.scoreRefreshMs,
-      eventDays: retention.events,
+      retention,
       eventAgeHours: options.eventAgeHours ?? 24,
     });
     closers.push(() => scores.close());

@@ -1,6 +1,7 @@
 import type { Clock } from '../../system/clock.ts';
 import { type Log, printable } from '../../system/log.ts';
 import type { Engine } from '../store/engine.ts';
+import type { Retention } from '../store/retention.ts';
 import { defaultModel, type ScoreModel } from './model/score-model.ts';
 import { type Refreshed, refresh } from './refresh/refresh.ts';
 
@@ -11,8 +12,7 @@ export interface ScoresOptions {
   readonly model?: ScoreModel | undefined;
   /** Milliseconds between the end of a refresh and the next. */
   readonly refreshMs?: number | undefined;
-  /** Days that raw events are kept. */
-  readonly eventDays: number;
+  readonly retention: Retention;
   /** Hours after which events are refused. */
   readonly eventAgeHours: number;
 }
@@ -39,9 +39,12 @@ export class Scores {
 
   /** Brings the figures up to date with what is stored now. */
   refresh(): Promise<Refreshed> {
-    const { clock, eventDays, eventAgeHours } = this.#options;
+    const { clock, retention, eventAgeHours } = this.#options;
     const work = this.#running.then(() =>
-      refresh(this.engine, clock.now(), { eventDays, eventAgeHours, isStopped: () => this.#closed }),
+      refresh({ engine: this.engine, retention }, clock.now(), {
+        eventAgeHours,
+        isStopped: () => this.#closed,
+      }),
     );
     this.#running = work.catch(() => {});
     return work;

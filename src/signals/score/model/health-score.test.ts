@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
+import { randomOf } from '../../metrics/history-testing.ts';
 import { type SumName, type Sums, sums } from '../sums.ts';
 import { components } from './components.ts';
 import { golden } from './golden-scores.testing.ts';
@@ -44,20 +45,9 @@ for (const { name, model, day, before, suppresses, expected } of golden) {
   });
 }
 
-/** A small generator of numbers, the same for the same seed. */
-function generator(seed: number): () => number {
-  let s = seed >>> 0;
-  return () => {
-    s = (s + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(s ^ (s >>> 15), 1 | s);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 test('whatever the day and the model, the weights lead exactly from the base to the score', () => {
   const seed = Date.now() % 1_000_000;
-  const random = generator(seed);
+  const random = randomOf(seed);
   const below = (n: number) => Math.floor(random() * n);
   for (let i = 0; i < 2000; i++) {
     const reach = random() < 0.5 ? 0.05 : 1;

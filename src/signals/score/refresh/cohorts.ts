@@ -1,6 +1,5 @@
-import type { Engine } from '../../store/engine.ts';
 import { cohorts } from '../sums.ts';
-import { makeAnew } from './day-table.ts';
+import { makeAnew, type Place } from './day-table.ts';
 import type { Day } from './days.ts';
 import { inSlice, slicesOf } from './slices.ts';
 import { mailsTable, recipientsTable, touchesTable, touchKind } from './tables.ts';
@@ -25,9 +24,9 @@ export function engagementSql(where: string): string {
  * An engagement at or before the injection counts. Only two instants of a recipient matter: the last engagement before
  * the day, and the first on it; if that is not after the injection, the last one is less than a day ago.
  */
-export async function assignCohorts(engine: Engine, first: Day, day: Day): Promise<void> {
-  const { background } = engine;
-  await makeAnew(engine, mailsTable);
+export async function assignCohorts(place: Place, first: Day, day: Day): Promise<void> {
+  const { background } = place.engine;
+  await makeAnew(place, mailsTable);
   const [row] = await background.read<{ n: number }>(
     `SELECT count() AS n FROM ${touchesTable.name} WHERE day = {day:Date}`,
     { day },

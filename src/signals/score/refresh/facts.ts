@@ -1,8 +1,7 @@
-import type { Engine } from '../../store/engine.ts';
 import { isMarkedSql, isTrapSql } from '../marks.ts';
 import { cohorts, eventSums, facets, mailSums, responses, sums } from '../sums.ts';
 import { assignCohorts } from './cohorts.ts';
-import { drop, makeAnew, replaceDay } from './day-table.ts';
+import { drop, makeAnew, type Place, replaceDay } from './day-table.ts';
 import { addDays, type Day } from './days.ts';
 import { inSlice, slicesOf } from './slices.ts';
 import { actsTable, eventSumsTable, factsTable, mailsTable } from './tables.ts';
@@ -10,7 +9,8 @@ import { actsTable, eventSumsTable, factsTable, mailsTable } from './tables.ts';
 /** How long after its injection what a mail draws is counted (SparkPost, Engagement recency). */
 const RESPONSE_MS = 48 * 3_600_000;
 
-const partsTable = { ...factsTable, name: 'score_facts_parts' };
+/** Lives no longer than a refresh, so it need not survive one. */
+const partsTable = { ...factsTable, name: 'score_facts_parts', settings: {} };
 
 const columns = ['sid', ...facets].join(', ');
 
@@ -49,10 +49,10 @@ const mailSumsSql = [
  * Makes the figures of a day anew and puts them in place of those that are there. Reads what was gathered of the open
  * days from `first` on, of which the day is one.
  */
-export async function makeFacts(engine: Engine, first: Day, day: Day): Promise<void> {
-  const { background } = engine;
-  await assignCohorts(engine, first, day);
-  await makeAnew(engine, partsTable);
+export async function makeFacts(place: Place, first: Day, day: Day): Promise<void> {
+  const { background } = place.engine;
+  await assignCohorts(place, first, day);
+  await makeAnew(place, partsTable);
   const [row] = await background.read<{ n: number }>(`SELECT count() AS n FROM ${mailsTable.name}`);
   const drew = (response: string) =>
     `${response}.t != 0 AND ${response}.t <= mail.t + ${RESPONSE_MS} AS ${response}_drew`;
@@ -71,19 +71,20 @@ export async function makeFacts(engine: Engine, first: Day, day: Day): Promise<v
       { day, last: addDays(day, 2), ...slice },
     );
   }
-  await drop(engine, mailsTable);
+  await drop(place, mailsTable);
   await background.write(
     `INSERT INTO ${partsTable.name} (day, ${columns}, ${eventSums.join(', ')})
      SELECT day, ${columns}, ${eventSums.join(', ')} FROM ${eventSumsTable.name} WHERE day = {day:Date}`,
     { day },
   );
-  await replaceDay(engine, factsTable, day, (into) =>
+  await replaceDay(place, factsTable, day, (into) =>
     background.write(
       `INSERT INTO ${into} (day, ${columns}, ${sums.join(', ')})
        SELECT {day:Date}, ${columns}, ${sums.map((name) => `sum(${name})`).join(', ')}
-       FROM ${partsTable.name} GROUP BY ${columns}`,
+       FROM ${partsTable.name} GROUP BY ${columns}
+       HAVING ${sums.map((name) => `sum(${name}) != 0`).join(' OR ')}`,
       { day },
     ),
   );
-  await drop(engine, partsTable);
+  await drop(place, partsTable);
 }

@@ -1,6 +1,5 @@
-import type { Engine } from '../../store/engine.ts';
 import { isMarkedSql } from '../marks.ts';
-import { replaceDay } from './day-table.ts';
+import { type Place, replaceDay } from './day-table.ts';
 import { addDays, type Day, startOf } from './days.ts';
 import { actsTable, eventSumsTable, touchesTable, touchKind } from './tables.ts';
 
@@ -27,10 +26,10 @@ const DELAYED_PER_SLICE = 2_000_000;
  * Takes from the events of one day what the scores need of it, in place of what was taken before: touches, acts and
  * the sums over the day's own events. Reads the raw events of that day, and nothing else.
  */
-export async function gather(engine: Engine, day: Day): Promise<void> {
+export async function gather(place: Place, day: Day): Promise<void> {
   const scope = { day, start: startOf(day), end: startOf(addDays(day, 1)) };
-  const { background } = engine;
-  await replaceDay(engine, touchesTable, day, (into) =>
+  const { background } = place.engine;
+  await replaceDay(place, touchesTable, day, (into) =>
     background.write(
       `INSERT INTO ${into} (day, r, sid, t, kind, sign, m, campaign_id, ip_pool, mb_provider, sending_domain, marks)
        SELECT {day:Date}, ${RECIPIENT} AS r, subaccount_id, toUnixTimestamp64Milli(ts),
@@ -40,7 +39,7 @@ export async function gather(engine: Engine, day: Day): Promise<void> {
       scope,
     ),
   );
-  await replaceDay(engine, actsTable, day, (into) =>
+  await replaceDay(place, actsTable, day, (into) =>
     background.write(
       `INSERT INTO ${into} (day, m, r, t, kind, sign)
        SELECT {day:Date}, ${MAIL}, ${RECIPIENT}, toUnixTimestamp64Milli(ts),
@@ -50,7 +49,7 @@ export async function gather(engine: Engine, day: Day): Promise<void> {
       scope,
     ),
   );
-  await replaceDay(engine, eventSumsTable, day, async (into) => {
+  await replaceDay(place, eventSumsTable, day, async (into) => {
     const columns = 'day, sid, campaign_id, ip_pool, mb_provider, sending_domain';
     const bounces = (which: string) => `sum(sign * (type IN (${BOUNCES}) AND bounce_category ${which}))`;
     await background.write(

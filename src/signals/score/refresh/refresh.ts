@@ -1,5 +1,5 @@
 import type { Engine } from '../../store/engine.ts';
-import { dropDay } from './day-table.ts';
+import { dropDay, type Place } from './day-table.ts';
 import { addDays, type Day, dayOf, daysFrom, earliest, latest, startOf } from './days.ts';
 import { makeFacts } from './facts.ts';
 import { gather } from './gather.ts';
@@ -13,8 +13,6 @@ const RESPONSE_DAYS = 2;
 const SPARE_DAYS = 1;
 
 export interface RefreshOptions {
-  /** Days that raw events are kept. */
-  readonly eventDays: number;
   /** Hours after which events are refused. */
   readonly eventAgeHours: number;
   /** Asked between statements: whether to stop here. What was not done is done by the next refresh. */
@@ -36,19 +34,20 @@ export interface Refreshed {
  * from its note and is made anew. A day is open while something of it may still come; then it is closed: its
  * recipients go into the memory of all recipients, and its figures stay as they are.
  */
-export async function refresh(engine: Engine, now: number, options: RefreshOptions): Promise<Refreshed> {
+export async function refresh(place: Place, now: number, options: RefreshOptions): Promise<Refreshed> {
+  const { engine, retention } = place;
   const ledger = await Ledger.open(engine);
   const done = { gathered: [] as Day[], made: [] as Day[], closed: [] as Day[] };
   const isStopped = options.isStopped ?? (() => false);
   const today = dayOf(now);
   // Of older days part of the events may be gone already, so nothing is made from them any more.
-  const firstWhole = addDays(today, -(Math.max(2, options.eventDays) - 1));
+  const firstWhole = addDays(today, -(Math.max(2, retention.events) - 1));
   const stored = await storedRows(engine, firstWhole);
   const days = Object.keys(stored).sort();
 
   // Closing that was broken off goes first: cohorts need all of a closed day or nothing.
   const closing = ledger.last('closing');
-  if (closing !== null && !ledger.get('closed', closing)) await close(engine, ledger, closing);
+  if (closing !== null && !ledger.get('closed', closing)) await close(place, ledger, closing);
   const known = [ledger.first('gathered'), ...days].filter((day) => day !== null);
   if (closing === null && known.length === 0) return done;
   let first = closing === null ? earliest(known[0]!, ...known) : addDays(closing, 1);
@@ -58,7 +57,7 @@ export async function refresh(engine: Engine, now: number, options: RefreshOptio
     if (isStopped()) return done;
     const rows = stored[day] ?? 0;
     if ((ledger.get('gathered', day)?.[day] ?? 0) === rows) continue;
-    await gather(engine, day);
+    await gather(place, day);
     await ledger.note('gathered', day, { [day]: rows });
     done.gathered.push(day);
   }
@@ -69,7 +68,7 @@ export async function refresh(engine: Engine, now: number, options: RefreshOptio
     const inputs = inputsOf(ledger, first, day);
     const made = ledger.get('facts', day);
     if (made === undefined ? inputs[day] === undefined : isMadeFrom(made, inputs, first)) continue;
-    await makeFacts(engine, first, day);
+    await makeFacts(place, first, day);
     await ledger.note('facts', day, inputs);
     done.made.push(day);
   }
@@ -79,16 +78,16 @@ export async function refresh(engine: Engine, now: number, options: RefreshOptio
   for (; first < firstOpen && !isStopped(); first = addDays(first, 1)) {
     if (ledger.get('gathered', first) === undefined) continue;
     await ledger.note('closing', first);
-    await close(engine, ledger, first);
+    await close(place, ledger, first);
     done.closed.push(first);
   }
   return done;
 }
 
-async function close(engine: Engine, ledger: Ledger, day: Day): Promise<void> {
-  await remember(engine, day);
+async function close(place: Place, ledger: Ledger, day: Day): Promise<void> {
+  await remember(place.engine, day);
   await ledger.note('closed', day);
-  for (const table of [touchesTable, actsTable, eventSumsTable]) await dropDay(engine, table, day);
+  for (const table of [touchesTable, actsTable, eventSumsTable]) await dropDay(place, table, day);
 }
 
 /** Rows of events by day, whatever their sign: every change adds some. */

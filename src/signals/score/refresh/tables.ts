@@ -10,6 +10,8 @@ import { facets, sums } from '../sums.ts';
 const durable = { fsync_after_insert: 1, fsync_part_directory: 1 };
 
 const byDay = 'toYYYYMMDD(day)';
+/** Days are removed when they are closed; this is for those of a service that was given up. */
+const openDays = { from: 'day', keep: 'events', more: 60 } as const;
 const facetColumns = Object.fromEntries(facets.map((facet) => [facet, lowCardinality]));
 const sumColumns = Object.fromEntries(sums.map((name) => [name, 'Int64']));
 
@@ -33,7 +35,7 @@ export const touchesTable: Table = {
   engine: 'MergeTree',
   partitionBy: byDay,
   orderBy: ['r', 'sid', 't'],
-  ttl: { from: 'day', keep: 100 },
+  ttl: openDays,
   settings: durable,
   shardingKey: 'r',
 };
@@ -45,7 +47,7 @@ export const actsTable: Table = {
   engine: 'MergeTree',
   partitionBy: byDay,
   orderBy: ['m', 't'],
-  ttl: { from: 'day', keep: 100 },
+  ttl: openDays,
   settings: durable,
   shardingKey: 'm',
 };
@@ -83,7 +85,7 @@ export const factsTable: Table = {
 export const eventSumsTable: Table = {
   ...factsTable,
   name: 'score_event_sums',
-  ttl: { from: 'day', keep: 100 },
+  ttl: openDays,
 };
 
 /** What was done, from which the next refresh knows what is left to do; of a kind and day the highest `n` counts. */
@@ -92,7 +94,7 @@ export const ledgerTable: Table = {
   columns: { kind: lowCardinality, day: 'Date', n: 'UInt64', inputs: 'String' },
   engine: 'ReplacingMergeTree(n)',
   orderBy: ['kind', 'day'],
-  ttl: { from: 'day', keep: 400 },
+  ttl: { from: 'day', keep: 'metrics', more: 30 },
   settings: durable,
   shardingKey: 'day',
 };

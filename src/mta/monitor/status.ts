@@ -127,12 +127,15 @@ export function statusTree(sources: StatusSources, now: number): Tree {
           total: sources.messagesStored(),
         },
         totalRcp: recipients,
-        maxRcp: sources.maxRecipients(),
+        maxRcp: sources.maxRecipients() || NO_LIMIT,
       },
       status: sources.shuttingDown() ? 'stopping' : 'running',
     },
   };
 }
+
+/** Monitors work out how full the spool is by dividing by its limit: where there is none, the largest that they read. */
+const NO_LIMIT = 2 ** 31 - 1;
 
 interface Waiting {
   rcp: number;

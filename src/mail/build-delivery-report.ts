@@ -23,6 +23,8 @@ export interface RecipientToReport {
   readonly action: DeliveryAction;
   /** `5.1.1`. */
   readonly status: string;
+  /** What the status means, for people where there is no reply to show: `delivery time expired`. */
+  readonly statusText?: string;
   /** `smtp;` and the reply. */
   readonly diagnostic: string;
   /** Host that gave the reply. */
@@ -157,7 +159,10 @@ function words({ host, arrivalDate, recipients }: DeliveryReportFacts): string {
       lines.push('', `    ${oneWord(recipient.recipient)}`);
       const { value } = typedValue(recipient.diagnostic);
       if (value !== '') lines.push(...wrap(asciiLine(value).slice(0, LONGEST_DIAGNOSTIC)));
-      else lines.push(`      (status ${statusOf(recipient)})`);
+      else {
+        const text = recipient.statusText ? `${recipient.statusText} ` : '';
+        lines.push(...wrap(asciiLine(`${text}(status ${statusOf(recipient)})`).slice(0, LONGEST_DIAGNOSTIC)));
+      }
       if (action === 'delayed' && recipient.willRetryUntil !== undefined) {
         lines.push(`      (we try until ${dateHeader(recipient.willRetryUntil)})`);
       }

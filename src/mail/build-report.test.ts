@@ -70,6 +70,15 @@ function assertLines(raw: Buffer, ascii = true): void {
   if (ascii) assert.doesNotMatch(text, /[^\0-\x7f]/);
 }
 
+test('where no host said anything, people are told in words what the status means', () => {
+  const expired = { ...FAILED, status: '4.4.7', statusText: 'delivery time expired\r\né', diagnostic: '' };
+  const text = buildDeliveryReport({ ...FACTS, recipients: [expired] });
+  assertLines(text);
+  assert.match(text.toString(), /\n {6}delivery time expired.*\(status 4\.4\.7\)\r\n/);
+  const told = buildDeliveryReport({ ...FACTS, recipients: [{ ...expired, diagnostic: 'smtp;450 later' }] });
+  assert.match(told.toString(), /\n {6}450 later\r\n/);
+});
+
 test('what is written is read back: every action, two recipients with all facts and with none', () => {
   for (const action of ['failed', 'delayed', 'delivered', 'relayed', 'expanded'] as const) {
     const status = {

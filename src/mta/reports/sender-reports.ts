@@ -115,6 +115,8 @@ export class SenderReports {
       originalRecipient,
       action: outcome.kind === 'bounced' ? 'failed' : outcome.action,
       status: outcome.result.status,
+      // Not the words of a reply to somebody else, which may be behind it.
+      statusText: outcome.result.statusText.replace(/(?:, last error: |; ).*$/s, ''),
       diagnostic: this.#shown(queue, diagnostic),
       remoteMta,
     };

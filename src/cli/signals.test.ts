@@ -21,6 +21,14 @@ test('wrong usage is exit 2 with a sentence', async () => {
     [['--data', '/tmp/x', '--listen', 'h:70000'], /--listen .* is not HOST:PORT/],
     [['--data', '/tmp/x', '--accounts', 'postgres://x'], /--accounts is not supported yet/],
     [['--data', '/tmp/x', '--event-age=-1'], /--event-age/],
+    [['--data', '/tmp/x', '--tls-cert', 'x'], /belong together/],
+    [['--data', '/tmp/x', '--trusted-proxies', '10.0.0.0/8,proxy'], /"proxy" is neither/],
+    [['--data', '/tmp/x', '--log-format', 'xml'], /--log-format must be one of text, json/],
+    [['--data', '/tmp/x', '--rate-limit', 'fast'], /--rate-limit/],
+    [['user', 'add', 'ada'], /--data DIR is needed/],
+    [['user', 'add', '--data', '/tmp/x'], /one name is needed/],
+    [['user', 'add', '../x', '--data', '/tmp/x'], /a name begins with/],
+    [['user', 'add', 'ada', '--role', 'king', '--data', '/tmp/x'], /--role must be one of/],
   ] as [string[], RegExp][]) {
     const error = await failure(args);
     assert.equal(error.name, 'UserError', args.join(' '));

@@ -13,12 +13,14 @@ import { createLog } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
 import { hostAndPort, wholeNumber } from './option-values.ts';
 import { nameServers, tryProviders } from './signals-provider.ts';
+import { runUser, userHelp } from './signals-user.ts';
 import { version } from './version.ts';
 
 export const help = `posthorn signals: takes events, stores them, answers searches and reports, serves the web interface
 
 Usage: posthorn signals --data DIR [--listen HOST:PORT] [--clickhouse URL]
        posthorn signals openapi
+       posthorn signals user add|password|remove|list
        posthorn signals address [--traps FILE] ADDRESS...
        posthorn signals provider [--providers FILE] [--dns HOST:PORT | --no-mx-lookup] [--json] DOMAIN|ADDRESS...
 
@@ -49,7 +51,8 @@ as neither.
 
 The first API key is taken from POSTHORN_ADMIN_KEY (40 hexadecimal digits); without that, one is made into
 DIR/admin.key. SIGTERM and SIGINT end what is in hand and stop.
-`;
+
+${userHelp}`;
 
 const STOP_MS = 5000;
 
@@ -60,6 +63,7 @@ export async function run(args: string[]): Promise<number> {
     process.stdout.write(`${JSON.stringify(openApiDocument(endpoints, version()), null, 2)}\n`);
     return 0;
   }
+  if (args[0] === 'user') return runUser(args.slice(1));
   if (args[0] === 'address') return tryAddresses(args.slice(1));
   if (args[0] === 'provider') return tryProviders(args.slice(1));
   const { values } = parseArgs({

@@ -29,7 +29,7 @@ import { readModel } from './score/model/score-model.ts';
 import type { Refreshed } from './score/refresh/refresh.ts';
 import { Scores } from './score/scores.ts';
 import { Traps, watchTraps } from './score/traps/traps.ts';
-import { openEmbedded, openServer } from './store/engine.ts';
+import { type Engine, openEmbedded, openServer } from './store/engine.ts';
 import { EventStore } from './store/event-store.ts';
 import { defaultRetention, type Retention } from './store/retention.ts';
 import { migrate } from './store/schema.ts';
@@ -165,6 +165,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
         processedBefore: before?.n ?? 0,
         ingest: { ...defaultIngestLimits, ...options.ingestLimits },
         receiving: { now: 0 },
+        subaccountIds: remembered(clock, 10_000, () => subaccountIds(engine, accounts)),
         eventsStored: remembered(clock, 500, () => store.count()),
         signInFailures: new Throttle({ most: 10, windowMs: 60_000, now: clock.now }),
         rateLimit: new RateLimit(options.rate ?? defaultRate, clock),
@@ -235,6 +236,15 @@ function every(clock: Clock, ms: number, work: () => Promise<unknown>, log: Log)
     cancel();
     cancel = stopped;
   };
+}
+
+async function subaccountIds(engine: Engine, accounts: Accounts): Promise<number[]> {
+  const rows = await engine.read<{ id: number }>(
+    'SELECT subaccount_id AS id FROM metrics_hour WHERE subaccount_id > 0 GROUP BY id',
+  );
+  const ofKeys = (await accounts.listKeys()).map((key) => key.subaccount_id);
+  const ids = new Set([...rows.map((row) => row.id), ...ofKeys.filter((id) => id > 0)]);
+  return [...ids].sort((a, b) => a - b);
 }
 
 /** What `work` gave, for so long without asking again. */

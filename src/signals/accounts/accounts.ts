@@ -1,7 +1,9 @@
-import { createHash, randomBytes, randomUUID, scrypt, timingSafeEqual } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import ipaddr from 'ipaddr.js';
-import { type DocumentStore, VersionConflict } from './document-store.ts';
+import type { DocumentStore } from './document-store.ts';
 import { allGrants, subaccountGrants } from './grants.ts';
+import { Sessions } from './sessions.ts';
+import { grantsOfRole, Users } from './users.ts';
 
 /** An API key as it is kept: the key itself is known to its owner only. */
 export interface ApiKey {
@@ -18,13 +20,6 @@ export interface ApiKey {
   readonly created_at: string;
 }
 
-export interface User {
-  readonly username: string;
-  readonly access_level: 'admin';
-  /** `salt:hash`, both hexadecimal; none when the user signs in by link only. */
-  readonly password?: string;
-}
-
 /** Who makes a request. */
 export interface Caller {
   readonly kind: 'key' | 'session';
@@ -39,20 +34,6 @@ export interface Caller {
   readonly isAdmin: boolean;
 }
 
-interface Session {
-  readonly username: string;
-  readonly lastUsed: number;
-}
-
-interface SignInToken {
-  readonly username: string;
-  readonly expires: number;
-}
-
-export const SESSION_IDLE_MS = 12 * 3600_000;
-export const SIGN_IN_TOKEN_MS = 15 * 60_000;
-/** A session's last use is written down no more often than this. */
-const SESSION_TOUCH_MS = 60_000;
 const ADMIN_KEY_ID = 'admin';
 const ADMIN_USER = 'admin';
 
@@ -80,14 +61,18 @@ export interface NewKey {
   readonly username: string;
 }
 
-/** API keys, users, sessions and sign-in tokens. Secrets are kept as hashes only. */
+/** API keys, users and sessions: who asks. Secrets are kept as hashes only. */
 export class Accounts {
+  readonly users: Users;
+  readonly sessions: Sessions;
   readonly #documents: DocumentStore;
   readonly #now: () => number;
 
   constructor(documents: DocumentStore, now: () => number) {
     this.#documents = documents;
     this.#now = now;
+    this.users = new Users(documents, now);
+    this.sessions = new Sessions(documents, now);
   }
 
   /** Makes `key` the first key, in place of an earlier first key, and sees that the user `admin` exists. */
@@ -109,10 +94,7 @@ export class Accounts {
       };
       await this.#documents.add('api-key', ADMIN_KEY_ID, document, lookup);
     }
-    if (!(await this.#documents.get('user', ADMIN_USER))) {
-      const user: User = { username: ADMIN_USER, access_level: 'admin' };
-      await this.#documents.add('user', ADMIN_USER, user);
-    }
+    await this.users.add({ username: ADMIN_USER, access_level: 'admin' });
   }
 
   /** The caller that an API key or session token stands for; `null` if it is neither. */
@@ -121,28 +103,13 @@ export class Accounts {
       const found = await this.#documents.find<ApiKey>('api-key', hashOf(secret.toLowerCase()));
       return found ? callerOfKey(found.document) : null;
     }
-    if (!/^[A-Za-z0-9_-]{43}$/.test(secret)) return null;
-    const id = hashOf(secret);
-    const session = await this.#documents.get<Session>('session', id);
-    if (!session) return null;
-    const idle = this.#now() - session.document.lastUsed;
-    if (idle > SESSION_IDLE_MS) {
-      await this.#documents.remove('session', id);
-      return null;
-    }
-    if (idle > SESSION_TOUCH_MS) {
-      try {
-        const used: Session = { ...session.document, lastUsed: this.#now() };
-        await this.#documents.replace('session', id, session.version, used);
-      } catch (error) {
-        // Another request of the same session has just done the same.
-        if (!(error instanceof VersionConflict)) throw error;
-      }
-    }
+    const username = await this.sessions.userOf(secret);
+    const user = username === null ? null : await this.users.get(username);
+    if (!user) return null;
     return {
       kind: 'session',
-      name: session.document.username,
-      grants: allGrants,
+      name: user.username,
+      grants: grantsOfRole(user.access_level),
       subaccountId: 0,
       validIps: [],
       isAdmin: false,
@@ -181,87 +148,19 @@ export class Accounts {
     return (await this.#documents.remove('api-key', id)) ? 'removed' : 'unknown';
   }
 
-  /** A token that signs its bearer in, once, within 15 minutes. */
-  async createSignInToken(username: string): Promise<{ token: string; expires: number }> {
-    await this.#removeStale();
-    const token = randomBytes(32).toString('base64url');
-    const expires = this.#now() + SIGN_IN_TOKEN_MS;
-    const document: SignInToken = { username, expires };
-    await this.#documents.add('sign-in-token', hashOf(token), document);
-    return { token, expires };
-  }
-
-  /** Uses a sign-in token up; a new session's token, or `null` if the token is unknown, used or too old. */
-  async redeemSignInToken(token: string): Promise<string | null> {
-    if (!/^[A-Za-z0-9_-]{43}$/.test(token)) return null;
-    const id = hashOf(token);
-    const found = await this.#documents.get<SignInToken>('sign-in-token', id);
-    // Of several at once only one removes it, and only that one gets in.
-    if (!found || !(await this.#documents.remove('sign-in-token', id))) return null;
-    if (found.document.expires < this.#now()) return null;
-    return this.#createSession(found.document.username);
-  }
-
-  /** Sets or clears the password of a user. */
-  async setPassword(username: string, password: string): Promise<boolean> {
-    const found = await this.#documents.get<User>('user', username);
-    if (!found) return false;
-    const salt = randomBytes(16);
-    const hash = await derive(password, salt);
-    const user: User = {
-      ...found.document,
-      password: `${salt.toString('hex')}:${hash.toString('hex')}`,
-    };
-    await this.#documents.replace('user', username, found.version, user);
-    return true;
-  }
-
-  /** A new session's token for the right name and password, else `null`; both take the same time. */
-  async signInByPassword(username: string, password: string): Promise<string | null> {
-    const user = (await this.#documents.get<User>('user', username))?.document;
-    const [salt, hash] = (user?.password ?? `${'00'.repeat(16)}:${'00'.repeat(32)}`).split(':');
-    const derived = await derive(password.slice(0, 1024), Buffer.from(salt!, 'hex'));
-    if (!timingSafeEqual(derived, Buffer.from(hash!, 'hex')) || !user?.password) return null;
-    return this.#createSession(username);
-  }
-
-  async signOut(sessionToken: string): Promise<void> {
-    await this.#documents.remove('session', hashOf(sessionToken));
-  }
-
-  async #createSession(username: string): Promise<string> {
-    await this.#removeStale();
-    const token = randomBytes(32).toString('base64url');
-    const session: Session = { username, lastUsed: this.#now() };
-    await this.#documents.add('session', hashOf(token), session);
-    return token;
-  }
-
-  async #removeStale(): Promise<void> {
-    const now = this.#now();
-    for (const { id, document } of await this.#documents.list<Session>('session')) {
-      if (now - document.lastUsed > SESSION_IDLE_MS) await this.#documents.remove('session', id);
-    }
-    for (const { id, document } of await this.#documents.list<SignInToken>('sign-in-token')) {
-      if (document.expires < now) await this.#documents.remove('sign-in-token', id);
-    }
+  /** A new session for the right name and password, else `null`; both take the same time. */
+  async signInByPassword(
+    username: string,
+    password: string,
+    remember: boolean,
+  ): Promise<{ token: string; refresh: string | null } | null> {
+    const user = await this.users.check(username, password);
+    return user && this.sessions.begin(username, remember);
   }
 
   #isoNow(): string {
     return new Date(this.#now()).toISOString();
   }
-}
-
-function derive(password: string, salt: Buffer): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    scrypt(
-      password.normalize('NFKC'),
-      salt,
-      32,
-      { N: 2 ** 15, r: 8, p: 1, maxmem: 64 * 2 ** 20 },
-      (e, key) => (e ? reject(e) : resolve(key)),
-    );
-  });
 }
 
 function callerOfKey(key: ApiKey): Caller {

@@ -1,160 +1,38 @@
-import type { Accounts, ApiKey } from '../accounts/accounts.ts';
-import { InvalidKeyRequest, SESSION_IDLE_MS } from '../accounts/accounts.ts';
-import { allGrants, subaccountGrants } from '../accounts/grants.ts';
+import { subaccountOf, subaccountPage, subaccountParameters } from '../accounts/subaccounts.ts';
+import type { User } from '../accounts/users.ts';
 import { CUSTOMER_ID } from '../ingest/normalise.ts';
+import { summary } from '../metrics/deliverability.ts';
 import { choice, text } from '../parameter.ts';
 import { RequestError } from '../request-error.ts';
-import { secretOf } from './authentication.ts';
-import { arrayOf, type Call, type Endpoint, endpoint, nothing, objectSchema, results } from './endpoint.ts';
-import { subaccountHeader } from './register.ts';
-import { originOf } from './search-routes.ts';
-
-function shownKey(key: ApiKey) {
-  const { subaccount_id, ...rest } = key;
-  return subaccount_id > 0 ? { ...rest, subaccount_id } : rest;
-}
-
-const session = (token: string) => ({
-  access_token: token,
-  token_type: 'Bearer',
-  expires_in: SESSION_IDLE_MS / 1000,
-});
-
-const oauthError = (error: string, description: string) => ({ error, error_description: description });
+import type { Services } from './context.ts';
+import { arrayOf, type Call, type Endpoint, endpoint, objectSchema, results } from './endpoint.ts';
 
 const string = { type: 'string' } as const;
-const sessionSchema = objectSchema({
-  access_token: string,
-  token_type: string,
-  expires_in: { type: 'integer', description: 'Seconds without use after which it ends.' },
-});
+const number = { type: 'integer' } as const;
+const missing = () => new RequestError(404, 'resource not found', { code: '1600' });
 
-function mayGuess({ services, request }: Call): void {
-  if (services.signInFailures.isOver(request.ip)) throw new RequestError(429, 'Too many requests');
+/** What the account has sent since this day began and since this month began, UTC. */
+async function usageOf({ store, clock }: Services) {
+  const now = new Date(clock.now());
+  const [year, month] = [now.getUTCFullYear(), now.getUTCMonth()];
+  const since = async (start: Date, end: Date) => {
+    const query = new Map([
+      ['metrics', 'count_injected'],
+      ['from', start.toISOString().slice(0, 16)],
+    ]);
+    const row = await summary(store, query, clock.now());
+    return { start: start.toISOString(), end: end.toISOString(), used: Number(row.count_injected) };
+  };
+  const day = new Date(Date.UTC(year, month, now.getUTCDate()));
+  return {
+    timestamp: now.toISOString(),
+    day: await since(day, new Date(day.getTime() + 86_400_000)),
+    month: await since(new Date(Date.UTC(year, month, 1)), new Date(Date.UTC(year, month + 1, 1))),
+  };
 }
 
-/** Signing in. */
-const signingIn: readonly Endpoint[] = [
-  // SparkPost's web interface signs in here: OAuth 2 form, answers without the usual envelope.
-  endpoint({
-    id: 'authenticate',
-    method: 'POST',
-    path: '/api/v1/authenticate',
-    tag: 'Account',
-    summary: 'Sign in by password',
-    description: 'OAuth 2.0 (RFC 6749 section 4.3): faults are 400 with `error` and `error_description`.',
-    access: 'anyone',
-    body: {
-      form: true,
-      schema: {
-        type: 'object',
-        required: ['grant_type'],
-        properties: {
-          grant_type: { type: 'string', maxLength: 64, description: '`password`.' },
-          username: { type: 'string', maxLength: 256 },
-          password: { type: 'string', maxLength: 1024 },
-        },
-      },
-      example: { grant_type: 'password', username: 'ada', password: 'a long sentence' },
-    },
-    good: { status: 200, description: 'A session.', schema: sessionSchema },
-    async handle(call) {
-      const { services, request, reply, body } = call;
-      if (body.grant_type !== 'password') {
-        return reply
-          .status(400)
-          .send(oauthError('unsupported_grant_type', 'Only the password grant is supported'));
-      }
-      if (body.username === undefined || body.password === undefined) {
-        return reply
-          .status(400)
-          .send(oauthError('invalid_request', "'username' and 'password' are required"));
-      }
-      mayGuess(call);
-      const token = await services.accounts.signInByPassword(body.username, body.password);
-      if (token === null) {
-        services.signInFailures.count(request.ip);
-        return reply.status(400).send(oauthError('invalid_grant', 'Invalid username or password'));
-      }
-      return session(token);
-    },
-  }),
-  endpoint({
-    id: 'getGrants',
-    method: 'GET',
-    path: '/api/v1/authenticate/grants',
-    tag: 'Account',
-    summary: 'List the grants of the caller',
-    access: 'caller',
-    parameters: [
-      choice('role', 'With `subaccount`, those that a key of a subaccount may hold.', ['subaccount']),
-    ],
-    good: results('The grants.', arrayOf(objectSchema({ key: string })), [{ key: 'metrics/view' }]),
-    async handle({ query, caller }) {
-      const keys = query.get('role') === 'subaccount' ? subaccountGrants : allGrants;
-      return { results: [...keys].filter((key) => caller.grants.has(key)).map((key) => ({ key })) };
-    },
-  }),
-  // Ours: a link that signs its bearer in once, made by the holder of the first key.
-  endpoint({
-    id: 'createSignInLink',
-    method: 'POST',
-    path: '/api/v1/sign-in-links',
-    tag: 'Account',
-    summary: 'Make a link that signs its bearer in once',
-    description: 'Only the first key may.',
-    access: 'caller',
-    good: results('The link.', objectSchema({ url: string, token: string, expires: string })),
-    faults: [403],
-    async handle({ services, request, caller }) {
-      if (!caller.isAdmin) throw new RequestError(403, 'Forbidden.');
-      const { token, expires } = await services.accounts.createSignInToken('admin');
-      const url = `${originOf(request)}/sign-in#token=${token}`;
-      return { results: { url, token, expires: new Date(expires).toISOString() } };
-    },
-  }),
-  endpoint({
-    id: 'signIn',
-    method: 'POST',
-    path: '/api/v1/sign-in',
-    tag: 'Account',
-    summary: 'Sign in by link',
-    access: 'anyone',
-    body: {
-      schema: {
-        type: 'object',
-        required: ['token'],
-        properties: { token: { type: 'string', maxLength: 4096 } },
-      },
-      example: { token: 'from the link' },
-    },
-    good: results('A session.', sessionSchema),
-    faults: [401],
-    async handle(call) {
-      const { services, request, body } = call;
-      mayGuess(call);
-      const token = await services.accounts.redeemSignInToken(body.token);
-      if (token === null) {
-        services.signInFailures.count(request.ip);
-        throw new RequestError(401, 'This sign-in link is unknown, used or too old; make a new one');
-      }
-      return { results: session(token) };
-    },
-  }),
-  endpoint({
-    id: 'signOut',
-    method: 'POST',
-    path: '/api/v1/sign-out',
-    tag: 'Account',
-    summary: 'End the session',
-    access: 'caller',
-    good: nothing,
-    async handle({ services, request, caller }) {
-      if (caller.kind === 'session')
-        await services.accounts.signOut(secretOf(request.headers.authorization)!);
-    },
-  }),
-];
+const span = objectSchema({ start: string, end: string, used: number });
+const usageSchema = objectSchema({ timestamp: string, day: span, month: span });
 
 const account: readonly Endpoint[] = [
   endpoint({
@@ -164,143 +42,203 @@ const account: readonly Endpoint[] = [
     tag: 'Account',
     summary: 'The account',
     access: 'caller',
-    good: results('The account.', objectSchema()),
-    async handle() {
+    parameters: [choice('include', 'Adds what has been sent.', ['usage'])],
+    good: results(
+      'The account.',
+      objectSchema({
+        customer_id: number,
+        company_name: string,
+        status: string,
+        created: string,
+        subscription: objectSchema(),
+        support: objectSchema(),
+        features: arrayOf(objectSchema()),
+        options: objectSchema(),
+        usage: usageSchema,
+      }),
+    ),
+    async handle({ services, query }) {
+      const [first] = await services.accounts.listKeys();
       return {
         results: {
           customer_id: CUSTOMER_ID,
           company_name: 'Posthorn',
           status: 'active',
-          created: null,
-          options: {},
+          created: first?.created_at ?? null,
+          // Nothing here is bought, so nothing is missing and nobody is asked to buy.
+          subscription: { code: 'self-hosted', name: 'Self-hosted', type: 'active', self_serve: false },
+          support: { phone: false, online: false },
+          features: [],
+          options: {
+            smtp_tracking_default: false,
+            rest_tracking_default: false,
+            transactional_unsub: false,
+            transactional_default: false,
+            initial_open_pixel_tracking: false,
+            click_tracking: false,
+            allow_events_ingest: true,
+          },
+          ...(query.get('include') === 'usage' ? { usage: await usageOf(services) } : {}),
         },
       };
     },
   }),
+  endpoint({
+    id: 'getUsage',
+    method: 'GET',
+    path: '/api/v1/usage',
+    tag: 'Account',
+    summary: 'What has been sent today and this month',
+    access: ['usage/view'],
+    good: results('Messages, by days and months of UTC.', objectSchema({ messaging: usageSchema })),
+    async handle({ services }) {
+      const messaging = await usageOf(services);
+      return { results: { messaging: { ...messaging, last_usage_date: messaging.timestamp } } };
+    },
+  }),
 ];
 
-const access = ['api_keys/manage'];
-const idParameter = text('id', 'Id of the key.', 'admin', { in: 'path' });
-const keySchema = objectSchema({
-  id: string,
-  label: string,
-  short_key: { type: 'string', description: 'First four digits.' },
-  grants: arrayOf(string),
-  valid_ips: arrayOf(string),
-  username: string,
-  created_at: string,
-  subaccount_id: { type: 'integer', description: 'Not there for keys of the primary account.' },
+const shownUser = (user: User) => ({
+  username: user.username,
+  email: user.email ?? '',
+  first_name: user.first_name ?? '',
+  last_name: user.last_name ?? '',
+  access_level: user.access_level,
+  created: user.created ?? null,
+  last_login: user.last_login ?? null,
+  email_verified: true,
+  is_sso: false,
+  tfa_enabled: false,
+  options: {},
 });
-const texts = { type: 'array', maxItems: 500, items: { type: 'string', maxLength: 256 } } as const;
 
-async function keyOf(accounts: Accounts, id: string): Promise<ApiKey> {
-  const key = await accounts.getKey(id);
-  if (!key) throw new RequestError(404, 'resource not found', { code: '1600' });
-  return key;
+const userSchema = objectSchema({
+  username: string,
+  email: string,
+  first_name: string,
+  last_name: string,
+  access_level: { type: 'string', enum: ['admin', 'reporting'] },
+  created: { type: ['string', 'null'] },
+  last_login: { type: ['string', 'null'] },
+});
+
+const nameParameter = text('name', 'Name of the user.', 'admin', { in: 'path' });
+
+/** The user of the address: oneself, or anyone for who may manage users. */
+async function userOf({ services, caller, path }: Call): Promise<User> {
+  const name = path('name');
+  const isOwn = caller.kind === 'session' && caller.name === name;
+  if (!isOwn && !caller.grants.has('users/manage')) throw new RequestError(403, 'Forbidden.');
+  const user = await services.accounts.users.get(name);
+  if (!user) throw missing();
+  return user;
 }
 
-const keys: readonly Endpoint[] = [
+const users: readonly Endpoint[] = [
   endpoint({
-    id: 'listApiKeys',
+    id: 'listUsers',
     method: 'GET',
-    path: '/api/v1/api-keys',
+    path: '/api/v1/users',
     tag: 'Account',
-    summary: 'List the API keys',
-    access,
-    good: results('All keys, those of subaccounts too.', arrayOf(keySchema)),
+    summary: 'List the users',
+    access: ['users/manage'],
+    good: results('All users.', arrayOf(userSchema)),
     async handle({ services }) {
-      return { results: (await services.accounts.listKeys()).map(shownKey) };
+      return { results: (await services.accounts.users.list()).map(shownUser) };
     },
   }),
   endpoint({
-    id: 'createApiKey',
-    method: 'POST',
-    path: '/api/v1/api-keys',
-    tag: 'Account',
-    summary: 'Make an API key',
-    description: 'The key is shown this once. Nobody can give a grant that he does not hold.',
-    access,
-    parameters: [subaccountHeader],
-    body: {
-      schema: {
-        type: 'object',
-        required: ['label', 'grants'],
-        properties: {
-          label: { type: 'string', maxLength: 1024 },
-          grants: texts,
-          valid_ips: { ...texts, description: 'Addresses and networks that may use it; none: all.' },
-        },
-      },
-      example: { label: 'mta 1', grants: ['events/ingest'], valid_ips: ['192.0.2.0/24'] },
-    },
-    good: results(
-      'The key.',
-      objectSchema({
-        id: string,
-        key: string,
-        short_key: string,
-        label: string,
-        link: objectSchema({ href: string }),
-      }),
-    ),
-    faults: [403],
-    async handle({ services, body, caller, subaccount }) {
-      // Otherwise a key could give itself what it was not given.
-      if (body.grants.some((g) => allGrants.has(g) && !caller.grants.has(g))) {
-        throw new RequestError(403, 'Forbidden.');
-      }
-      try {
-        const { key, document } = await services.accounts.createKey({
-          label: body.label,
-          grants: body.grants,
-          validIps: body.valid_ips ?? [],
-          subaccountId: subaccount ?? 0,
-          username: 'admin',
-        });
-        const { id, label, short_key } = document;
-        return { results: { id, key, short_key, label, link: { href: `/api/v1/api-keys/${id}` } } };
-      } catch (error) {
-        if (!(error instanceof InvalidKeyRequest)) throw error;
-        throw new RequestError(400, error.message, { details: { param: error.param } });
-      }
-    },
-  }),
-  endpoint({
-    id: 'getApiKey',
+    id: 'getUser',
     method: 'GET',
-    path: '/api/v1/api-keys/{id}',
+    path: '/api/v1/users/{name}',
     tag: 'Account',
-    summary: 'One API key',
-    access,
-    parameters: [idParameter],
-    good: results('The key.', keySchema),
-    faults: [404],
-    async handle({ services, path }) {
-      return { results: shownKey(await keyOf(services.accounts, path('id'))) };
-    },
+    summary: 'One user',
+    access: 'caller',
+    parameters: [nameParameter],
+    good: results('The user.', userSchema),
+    faults: [403, 404],
+    handle: async (call) => ({ results: shownUser(await userOf(call)) }),
   }),
   endpoint({
-    id: 'deleteApiKey',
-    method: 'DELETE',
-    path: '/api/v1/api-keys/{id}',
+    id: 'getTwoFactor',
+    method: 'GET',
+    path: '/api/v1/users/{name}/two-factor',
     tag: 'Account',
-    summary: 'Delete an API key',
-    access,
-    parameters: [idParameter],
-    good: nothing,
-    faults: [404, 409],
-    async handle({ services, path }) {
-      switch (await services.accounts.removeKey(path('id'))) {
-        case 'removed':
-          return;
-        case 'admin':
-          throw new RequestError(409, 'The first key cannot be deleted', { code: '1602' });
-        case 'unknown':
-          throw new RequestError(404, 'resource not found', { code: '1600' });
-      }
+    summary: 'Whether the user signs in with a second factor',
+    description: 'Nobody does: there is none yet.',
+    access: 'caller',
+    parameters: [nameParameter],
+    good: results(
+      'Its state.',
+      objectSchema({ enabled: { type: 'boolean' }, required: { type: 'boolean' } }),
+    ),
+    faults: [403, 404],
+    async handle(call) {
+      const { username } = await userOf(call);
+      return { results: { username, enabled: false, required: false } };
     },
   }),
 ];
 
-/** Signing in, API keys, account. */
-export const accountEndpoints: readonly Endpoint[] = [...signingIn, ...account, ...keys];
+const access = ['subaccount/view', 'subaccount/manage'];
+const subaccountSchema = objectSchema({
+  id: number,
+  name: string,
+  status: string,
+  compliance_status: string,
+});
+
+const subaccounts: readonly Endpoint[] = [
+  endpoint({
+    id: 'listSubaccounts',
+    method: 'GET',
+    path: '/api/v1/subaccounts',
+    tag: 'Account',
+    summary: 'List the subaccounts',
+    description:
+      'Those that events or keys have named. A page of them when any parameter but `option` is given, else all.',
+    access,
+    parameters: subaccountParameters,
+    good: {
+      status: 200,
+      description: 'Subaccounts.',
+      schema: objectSchema({
+        results: arrayOf(subaccountSchema),
+        total_count: number,
+        links: objectSchema({ next: string }),
+      }),
+    },
+    async handle({ services, query }) {
+      return subaccountPage(await services.subaccountIds(), query, '/api/v1/subaccounts');
+    },
+  }),
+  endpoint({
+    id: 'countSubaccounts',
+    method: 'GET',
+    path: '/api/v1/subaccounts/summary',
+    tag: 'Account',
+    summary: 'How many subaccounts there are',
+    access,
+    good: results('Their number.', objectSchema({ total: number })),
+    handle: async ({ services }) => ({ results: { total: (await services.subaccountIds()).length } }),
+  }),
+  endpoint({
+    id: 'getSubaccount',
+    method: 'GET',
+    path: '/api/v1/subaccounts/{id}',
+    tag: 'Account',
+    summary: 'One subaccount',
+    access,
+    parameters: [text('id', 'Its id.', '12', { in: 'path' })],
+    good: results('The subaccount.', subaccountSchema),
+    faults: [404],
+    async handle({ services, path }) {
+      const id = (await services.subaccountIds()).find((known) => String(known) === path('id'));
+      if (id === undefined) throw missing();
+      return { results: subaccountOf(id) };
+    },
+  }),
+];
+
+/** The account, its usage, users and subaccounts. */
+export const accountEndpoints: readonly Endpoint[] = [...account, ...users, ...subaccounts];

@@ -209,7 +209,7 @@ test('guessing passwords and tokens is slowed down', async () => {
   const wrong = await form('grant_type=password&username=admin&password=x&rememberMe=true');
   assert.equal(wrong.status, 400);
   assert.equal(wrong.body.error, 'invalid_grant');
-  assert.equal((await form('grant_type=refresh_token')).body.error, 'unsupported_grant_type');
+  assert.equal((await form('grant_type=client_credentials')).body.error, 'unsupported_grant_type');
   let last = 0;
   for (let i = 0; i < 12; i++) last = (await signIn('x')).status;
   assert.equal(last, 429);

@@ -26,6 +26,8 @@ export interface Services {
   readonly receiving: { now: number };
   /** How many events are stored; counted at most twice a second. */
   readonly eventsStored: () => Promise<number>;
+  /** Subaccounts that events, keys have named, ascending. */
+  readonly subaccountIds: () => Promise<readonly number[]>;
   /** Failed sign-ins, by address. */
   readonly signInFailures: Throttle;
   /** Requests of each caller. */

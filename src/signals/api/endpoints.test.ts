@@ -19,9 +19,9 @@ const PASSWORD = 'a long sentence';
 before(async () => {
   service = await startTestService({ version: '9.9.9' });
   const documents = openSqlite(path.join(service.dir, 'accounts.db'));
-  await new Accounts(documents, Date.now).setPassword('admin', PASSWORD);
+  await new Accounts(documents, Date.now).users.setPassword('admin', PASSWORD);
   await documents.close();
-  const outcome = await service.ingest([line('reception'), '{}']);
+  const outcome = await service.ingest([line('reception', { subaccount_id: 12 }), '{}']);
   batch = String(outcome.batch_id);
 });
 after(() => service.stop());

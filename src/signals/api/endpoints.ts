@@ -2,10 +2,12 @@ import { accountEndpoints } from './account-routes.ts';
 import { documentationEndpoints } from './documentation-routes.ts';
 import type { Endpoint } from './endpoint.ts';
 import { ingestEndpoints } from './ingest-routes.ts';
+import { keyEndpoints } from './key-routes.ts';
 import { metricsEndpoints } from './metrics-routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { searchEndpoints } from './search-routes.ts';
 import { serviceEndpoints } from './service-routes.ts';
+import { signInEndpoints } from './sign-in-routes.ts';
 import { signalsEndpoints } from './signals-routes.ts';
 
 const openApi: Endpoint = {
@@ -29,7 +31,9 @@ export const endpoints: readonly Endpoint[] = [
   ...documentationEndpoints,
   ...metricsEndpoints,
   ...signalsEndpoints,
+  ...signInEndpoints,
   ...accountEndpoints,
+  ...keyEndpoints,
   ...serviceEndpoints,
   openApi,
 ];

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { searchOutcomes } from '../search/ingest-search.ts';
 import { type Page, searchMessages } from '../search/message-search.ts';
+import { altered } from '../search/parameters.ts';
 import { messageSearchParameters, outcomeSearchParameters } from '../search/search-parameters.ts';
 import { type Endpoint, endpoint, type Good, objectSchema } from './endpoint.ts';
 
@@ -86,11 +87,13 @@ export const searchEndpoints: readonly Endpoint[] = [
       number_succeeded: 12,
       number_duplicates: 0,
     }),
-    async handle({ services: { store, clock }, query, request, reply }) {
+    async handle({ services: { store, clock }, query, request, reply, caller: { subaccountId } }) {
       const origin = originOf(request);
+      // A subaccount learns nothing of what the others send.
+      const asked = subaccountId > 0 ? altered(query, 'subaccounts', String(subaccountId)) : query;
       return sendPage(
         reply,
-        await searchOutcomes(store.engine, '/api/v1/events/ingest', query, clock.now(), origin),
+        await searchOutcomes(store.engine, '/api/v1/events/ingest', asked, clock.now(), origin),
       );
     },
   }),

@@ -186,6 +186,13 @@ test('accounting 3.5: a folded header is unfolded, and the first of several coun
   assert.equal(row.get('header_X-Note'), 'one two');
 });
 
+test('what a header would say to a terminal is written as text', () => {
+  const message = { ...sampleMessage, headers: [['X-Note', '\u001b[2J\ta\u009bb\r']] as const };
+  const outcome = { ...sampleOutcome('received'), message } as Outcome;
+  const row = record(outcome, { records: ['r'], recordFields: fields({ r: 'header_X-Note' }) });
+  assert.equal(row.get('header_X-Note'), '\\x1b[2J\ta\\x9bb');
+});
+
 test('accounting 7.3: map-header-to-field: the first header that exists, else the own value', () => {
   const options: Partial<RecordOptions> = {
     records: ['d', 'b'],

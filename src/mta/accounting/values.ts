@@ -163,7 +163,8 @@ export function columnValue(column: string): Getter {
   return getters.get(key) ?? (() => '');
 }
 
-/** First value of a header, unfolded; `undefined` if the message has none. `name` in lower case. */
+/** First value of a header, unfolded, controls as `\xNN` as in replies: files are shown on terminals. `undefined` if the
+ * message has none. `name` in lower case. */
 export function firstOf(
   headers: readonly (readonly [name: string, value: string])[],
   name: string,
@@ -171,7 +172,11 @@ export function firstOf(
   return headers
     .find(([n]) => n.toLowerCase() === name)?.[1]
     .replace(/\r?\n(?=[ \t])/g, '')
-    .trim();
+    .trim()
+    .replace(
+      /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g,
+      (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
+    );
 }
 
 export type RowMaker = (outcome: Outcome) => string[];

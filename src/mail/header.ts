@@ -201,6 +201,10 @@ export function editHeaders(raw: Buffer, edits: HeaderEdits): Buffer {
   if (prepend.length > 0) add(insert);
   const top = pieces.length;
   let inserted = prepend.length > 0 || insert.length === 0;
+  if (inserted && remove.size === 0 && append.length === 0) {
+    pieces.push(raw);
+    return pieces.length === 1 ? raw : Buffer.concat(pieces);
+  }
   const { end } = eachField(raw, 0, raw.length, (field) => {
     if (remove.has(field.key)) {
       upTo(field.start);
@@ -223,8 +227,12 @@ export function editHeaders(raw: Buffer, edits: HeaderEdits): Buffer {
   return Buffer.concat(pieces);
 }
 
+/** A field as `headerField` makes them: lines that end with CRLF, each after the first begun by a blank and not empty. */
+const WHOLE = /^[^\s][^\r\n]*\r\n(?:[ \t]+[^\s][^\r\n]*\r\n)*$/;
+
 /** A field with the message's own line endings, and nothing that would end the header block. */
 function wholeLines(field: string, eol: string): string {
+  if (eol === '\r\n' && WHOLE.test(field)) return field;
   const lines = field.split(/\r\n|\r|\n/).filter((line, i) => (i === 0 ? line !== '' : line.trim() !== ''));
   return lines.map((line, i) => (i === 0 || /^[ \t]/.test(line) ? line : ` ${line}`) + eol).join('');
 }
@@ -255,8 +263,21 @@ export function headerField(name: string, value: string): string {
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
+let lastSecond = Number.NaN;
+let lastDate = '';
+
 /** A date as RFC 5322 section 3.3 writes it, in local time with its offset. */
 export function dateHeader(ms: number): string {
+  // Many messages come in the same second.
+  const second = Math.floor(ms / 1000);
+  if (second !== lastSecond) {
+    lastDate = dateText(second * 1000);
+    lastSecond = second;
+  }
+  return lastDate;
+}
+
+function dateText(ms: number): string {
   const d = new Date(ms);
   const two = (n: number) => String(n).padStart(2, '0');
   const offset = -d.getTimezoneOffset();

@@ -18,9 +18,10 @@ const MOST_ERRORS = 1000;
 
 /**
  * The scheduler's limits as the configuration in force sets them. `config` is asked anew each time, so a reload
- * takes effect at once; an answer is kept as long as the settings that it comes from.
+ * takes effect at once; an answer is kept as long as the settings that it comes from. `lingerMs`: a connection without
+ * work stays for so long whatever `connection-idle-timeout` says, for the next message may be a moment away.
  */
-export function limitsFromConfig(config: () => Config): LimitSource {
+export function limitsFromConfig(config: () => Config, lingerMs = 0): LimitSource {
   const queues = new WeakMap<Settings<'domain'>, QueueLimits>();
   const vmtas = new WeakMap<object, VmtaLimits>();
   const unknown: VmtaLimits = {
@@ -34,7 +35,7 @@ export function limitsFromConfig(config: () => Config): LimitSource {
       const settings = current.queue(domain, vmta);
       let limits = queues.get(settings);
       if (!limits) {
-        limits = queueLimits(current, settings);
+        limits = queueLimits(current, settings, lingerMs);
         queues.set(settings, limits);
       }
       return limits;
@@ -74,7 +75,7 @@ export function limitsFromConfig(config: () => Config): LimitSource {
   };
 }
 
-function queueLimits(config: Config, settings: Settings<'domain'>): QueueLimits {
+function queueLimits(config: Config, settings: Settings<'domain'>, lingerMs: number): QueueLimits {
   const limit = <N extends NameOf<'domain'>>(name: N): Limit => ({
     directive: name,
     value: settings.get(name) as number,
@@ -103,7 +104,10 @@ function queueLimits(config: Config, settings: Settings<'domain'>): QueueLimits 
     bounceAfter: limit('bounce-after'),
     maxMessagesPerConnection: limit('max-msg-per-connection'),
     maxRecipientsPerMessage: limit('max-rcpt-per-message'),
-    idleTimeout: limit('connection-idle-timeout'),
+    idleTimeout: {
+      ...limit('connection-idle-timeout'),
+      value: Math.max(settings.get('connection-idle-timeout'), lingerMs),
+    },
     retryUponNewMail: settings.get('retry-upon-new-mail'),
     backoffToNormalAfter: limit('backoff-to-normal-after'),
     backoffToNormalAfterDelivery: settings.get('backoff-to-normal-after-delivery'),

@@ -62,6 +62,9 @@ export interface Mta {
   stop(): Promise<void>;
 }
 
+/** A new connection costs both hosts more than the message that comes a moment after the last one. */
+const LINGER_MS = 50;
+
 /** Longest time that sessions and deliveries in hand get when the server stops. */
 const GRACE_MS = 10_000;
 
@@ -121,6 +124,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     pauses,
     destinations,
     stateDir,
+    lingerMs: LINGER_MS,
     onOutcomes: () => records.notify(),
     reports: true,
   });

@@ -21,6 +21,9 @@ export interface RecordsDeps {
   readonly log: Log;
 }
 
+/** Records are in their files so much later at most. */
+const REST_MS = 50;
+
 export class Records {
   readonly #deps: RecordsDeps;
   readonly #eventsDir: string;
@@ -64,7 +67,7 @@ export class Records {
     const files = { dir: this.#eventsDir, nodeName: hostName };
     const signalsView = signalsViewFromConfig(() => config, files, tools);
     if (signalsView) views.push(signalsView);
-    this.#publisher = await startPublisher(spool, views, clock, log);
+    this.#publisher = await startPublisher(spool, views, clock, log, REST_MS);
     // After the view: it may have to take lines back from a file that the uploader would take.
     if (config.signals) this.#uploader = this.#upload(config.signals);
   }

@@ -51,6 +51,8 @@ export interface SendingDeps {
   readonly destinations?: Destinations;
   readonly stateDir: string;
   readonly hostName: string;
+  /** How long a connection stays at least that has nothing to do, milliseconds; default 0. */
+  readonly lingerMs?: number;
   /** There are outcomes on disk that were not there before. */
   readonly onOutcomes: () => void;
   /** Reports to senders and copies after delivery are made. */
@@ -86,7 +88,7 @@ export function createSending(deps: SendingDeps): Sending {
   const config = () => inForce().config;
   const resolver = () => inForce().resolver;
 
-  const scheduler: Scheduler = new Scheduler(limitsFromConfig(config), {
+  const scheduler: Scheduler = new Scheduler(limitsFromConfig(config, deps.lingerMs), {
     resume(id) {
       smtp.resume(id);
       waits.resume(id);

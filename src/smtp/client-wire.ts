@@ -16,6 +16,8 @@ export interface WireFault {
 /** More replies than commands: nobody knows any more which belongs to which. */
 const MOST_UNASKED_REPLIES = 20;
 
+const HERE = Promise.resolve();
+
 /** A socket that speaks in replies: waits for a number of them, with a time limit that each reply renews. */
 export class Wire {
   readonly #deadline: Deadline;
@@ -125,10 +127,9 @@ export class Wire {
    * Waits until `count` replies are here, or the connection failed; each must come within `timeoutMs` of the one
    * before. Look at `pending` and `fault` then: replies that came before a failure are still there.
    */
-  async expect(count: number, timeoutMs: number): Promise<void> {
+  expect(count: number, timeoutMs: number): Promise<void> {
     this.#wanted = count;
-    if (this.#fault || this.#reader.replies.length >= count) return;
-    await this.#until(timeoutMs);
+    return this.#fault || this.#reader.replies.length >= count ? HERE : this.#until(timeoutMs);
   }
 
   /** Waits until `begin` calls back, a reply comes, the time is over or the connection failed. */

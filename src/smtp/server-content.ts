@@ -90,9 +90,20 @@ export class IncomingContent {
       this.release();
       throw error;
     }
-    if (answer instanceof Promise) return answer.finally(() => this.release());
-    this.release();
-    return answer;
+    if (!(answer instanceof Promise)) {
+      this.release();
+      return answer;
+    }
+    return answer.then(
+      (value) => {
+        this.release();
+        return value;
+      },
+      (error) => {
+        this.release();
+        throw error;
+      },
+    );
   }
 
   /** The finished content, or why it is not taken. */

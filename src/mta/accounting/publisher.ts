@@ -26,11 +26,16 @@ export interface Publisher {
   close(): Promise<void>;
 }
 
+/**
+ * `restMs`: pause of a view between two turns. Under load each turn then takes more at once, with one sync of its file
+ * and one checkpoint for all of it.
+ */
 export async function startPublisher(
   spool: Spool,
   views: readonly OutcomeView[],
   clock: Clock,
   log: Log,
+  restMs = 0,
 ): Promise<Publisher> {
   const pumps: Pump[] = [];
   let advancing: Promise<void> = Promise.resolve();
@@ -47,7 +52,7 @@ export async function startPublisher(
   for (const view of views) {
     const checkpoint = spool.checkpoint(view.name);
     await view.open(checkpoint?.state ?? null);
-    pumps.push(new Pump(view, checkpoint?.seq ?? 0, spool, advance, clock, log));
+    pumps.push(new Pump(view, checkpoint?.seq ?? 0, { spool, advance, clock, log, restMs }));
   }
   for (const pump of pumps) pump.notify();
   return {
@@ -68,49 +73,69 @@ export async function startPublisher(
   };
 }
 
+interface PumpDeps {
+  readonly spool: Spool;
+  readonly advance: (pump: Pump, seq: number, state: unknown) => Promise<void>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly restMs: number;
+}
+
 class Pump {
   readonly view: OutcomeView;
   /** The last outcome that this view has on disk. */
   seq: number;
   readonly #spool: Spool;
-  readonly #advance: (pump: Pump, seq: number, state: unknown) => Promise<void>;
+  readonly #advance: PumpDeps['advance'];
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #restMs: number;
   #running: Promise<void> | null = null;
   #again = false;
+  #resting = false;
+  #cancelRest = () => {};
   #closed = false;
   #failures = 0;
   #cancelRetry = () => {};
 
-  constructor(
-    view: OutcomeView,
-    seq: number,
-    spool: Spool,
-    advance: (pump: Pump, seq: number, state: unknown) => Promise<void>,
-    clock: Clock,
-    log: Log,
-  ) {
+  constructor(view: OutcomeView, seq: number, { spool, advance, clock, log, restMs }: PumpDeps) {
     this.view = view;
     this.seq = seq;
     this.#spool = spool;
     this.#advance = advance;
     this.#clock = clock;
     this.#log = log;
+    this.#restMs = restMs;
   }
 
   notify(): void {
     if (this.#closed || this.#failures > 0) return;
-    if (this.#running) {
+    if (this.#running || this.#resting) {
       this.#again = true;
       return;
     }
     this.#running = this.#run().finally(() => {
       this.#running = null;
-      if (this.#again) {
-        this.#again = false;
-        this.notify();
-      }
+      this.#rest();
     });
+  }
+
+  #rest(): void {
+    if (this.#closed || this.#failures > 0) return;
+    if (this.#restMs === 0) {
+      this.#endRest();
+      return;
+    }
+    this.#resting = true;
+    this.#cancelRest = this.#clock.after(this.#restMs, () => this.#endRest());
+  }
+
+  #endRest(): void {
+    this.#cancelRest();
+    this.#resting = false;
+    if (!this.#again) return;
+    this.#again = false;
+    this.notify();
   }
 
   async drain(withinMs: number): Promise<void> {
@@ -122,6 +147,7 @@ class Pump {
       while (this.#spool.journal(this.seq, 1).length > 0) {
         if (late || this.#closed)
           throw new Error(`${this.view.name} did not take all outcomes in ${withinMs} ms`);
+        this.#endRest();
         this.notify();
         if (this.#running) await this.#running;
         else await new Promise<void>((resolve) => this.#clock.after(20, resolve));
@@ -134,6 +160,7 @@ class Pump {
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelRetry();
+    this.#cancelRest();
     await this.#running;
     await this.view.close();
   }

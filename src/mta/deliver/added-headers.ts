@@ -23,6 +23,15 @@ export interface AddingRequest {
   readonly now: number;
 }
 
+/** Whether `addedWhenItGoes` could have anything to say about a message in this queue. */
+export function mayAdd(envelope: Envelope, settings: Settings<'domain'>): boolean {
+  return (
+    envelope.dateAtDelivery !== undefined ||
+    envelope.tellVmta === true ||
+    settings.get('add-x-msys-api-header')
+  );
+}
+
 /** Complete fields, to stand after the last one of the message. */
 export function addedWhenItGoes(request: AddingRequest): string[] {
   const { header, remove, envelope, facts, queue, settings, now } = request;

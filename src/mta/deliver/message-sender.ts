@@ -1,7 +1,7 @@
 /** Sends one message to those of its recipients that the scheduler gave, and records what became of each. */
 import type { Resolver } from '../../dns/index.ts';
 import { encodeVerp } from '../../mail/address.ts';
-import type { Notify, OutgoingMessage, SendResult } from '../../smtp/index.ts';
+import type { MaybeLater, Notify, OutgoingMessage, SendResult } from '../../smtp/index.ts';
 import { positive } from '../../smtp/index.ts';
 import type { Spool } from '../../spool/spool.ts';
 import type { Envelope } from '../../spool/stored-message.ts';
@@ -164,7 +164,8 @@ export class MessageSender {
     const { client } = this.#connected;
     const first = group[0];
     if (!first) return NOTHING;
-    const copy = await this.#copy(message, first);
+    const making = this.#copy(message, first);
+    const copy = making instanceof Promise ? await making : making;
     if (copy === null) {
       // The message stays; a fault of ours is no reason to lose it.
       this.#defer(envelope, group, '4.3.0', 'mail system-related failure');
@@ -175,7 +176,9 @@ export class MessageSender {
       return NOTHING;
     }
     const out = this.#outgoing(envelope, copy, group);
-    if (!(await this.#maySend(envelope, out.from, group))) return NOTHING;
+    if (this.#run.settings.get('check-spf-outbound')) {
+      if (!(await this.#maySend(envelope, out.from, group))) return NOTHING;
+    }
     if (!client.usable) return NOTHING;
     const sent = await client.send(out);
     // Nothing is known of the host or the recipients by that: they go back as if untried.
@@ -187,13 +190,17 @@ export class MessageSender {
     return this.#record({ ...envelope, facts: copy.facts }, group, sent, copy.content.length);
   }
 
-  async #copy({ envelope, rendering }: Message, item: QueuedRecipient): Promise<Copy | null> {
+  #copy({ envelope, rendering }: Message, item: QueuedRecipient): MaybeLater<Copy | null> {
     if (!rendering) return null;
-    try {
-      return await rendering.copy(item.index);
-    } catch (error) {
+    const failed = (error: unknown) => {
       this.#logFault(envelope, error);
       return null;
+    };
+    try {
+      const copy = rendering.copy(item.index);
+      return copy instanceof Promise ? copy.catch(failed) : copy;
+    } catch (error) {
+      return failed(error);
     }
   }
 
@@ -229,7 +236,6 @@ export class MessageSender {
 
   /** `check-spf-outbound`: false when the message may not go out now; its recipients have their outcome then. */
   async #maySend(envelope: Envelope, from: string, group: readonly QueuedRecipient[]): Promise<boolean> {
-    if (!this.#run.settings.get('check-spf-outbound')) return true;
     const { source, attempt, heloName } = this.#connected;
     if (source === null) {
       const { name } = this.#run.grant.queue;

@@ -7,10 +7,11 @@ import type { Config, Settings } from '../../config/index.ts';
 import type { MessageFacts } from '../../events/outcome.ts';
 import { SignableMessage } from '../../mail/dkim-sign.ts';
 import { editHeaders, Header } from '../../mail/header.ts';
+import type { MaybeLater } from '../../smtp/index.ts';
 import { type Envelope, factsFor } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
-import { addedWhenItGoes, type QueueName } from './added-headers.ts';
+import { addedWhenItGoes, mayAdd, type QueueName } from './added-headers.ts';
 import type { DkimSigner } from './dkim-choice.ts';
 import { type DkimRequest, DkimRequestReader, NOTHING_ASKED } from './dkim-request.ts';
 import { mergedContent } from './merged-content.ts';
@@ -42,7 +43,7 @@ export interface Rendering {
   /** Each recipient gets content of its own, so that each needs a transaction of its own. */
   readonly perRecipient: boolean;
   /** `index` is the recipient's place in the envelope. Throws for faults of ours only. */
-  copy(index: number): Promise<Copy>;
+  copy(index: number): MaybeLater<Copy>;
 }
 
 /** What a reload replaces. */
@@ -78,13 +79,13 @@ export class Renderer {
       request.queue,
     );
     const facts = { ...envelope.facts, ...plan.flags };
-    const ready = async (raw: Buffer): Promise<Copy> => ({
-      kind: 'ready',
-      content: await this.#sign(raw, edited.asked, request, inForce),
-      facts,
-    });
+    const ready = (raw: Buffer): MaybeLater<Copy> => {
+      if (!signs(request)) return { kind: 'ready', content: raw, facts };
+      const signed = this.#sign(raw, edited.asked, request, inForce);
+      return signed.then((content): Copy => ({ kind: 'ready', content, facts }));
+    };
     if (plan.isPerRecipient) return { perRecipient: true, copy: (index) => ready(plan.copy(index)) };
-    let same: Promise<Copy> | null = null;
+    let same: MaybeLater<Copy> | null = null;
     return {
       perRecipient: false,
       copy: () => {
@@ -123,13 +124,17 @@ export class Renderer {
     facts: MessageFacts,
     { envelope, queue, settings }: RenderRequest,
   ): { raw: Buffer; asked: DkimRequest } {
+    const mayAsk = settings.get('dkim-sign') !== 'no';
+    const removes = envelope.removeHeaders.length + settings.get('remove-header').length > 0;
+    // Most messages go out as they came in, and need not be read once more for that.
+    if (!removes && !mayAsk && !mayAdd(envelope, settings)) return { raw: content, asked: NOTHING_ASKED };
     const remove = new Set<string>();
     for (const name of envelope.removeHeaders) remove.add(name.toLowerCase());
     for (const name of settings.get('remove-header')) remove.add(name.toLowerCase());
     const header = new Header(content);
     const now = this.#clock.now();
     const append = addedWhenItGoes({ header, remove, envelope, facts, queue, settings, now });
-    const asked = settings.get('dkim-sign') === 'no' ? NOTHING_ASKED : this.#requests.read(header, envelope);
+    const asked = mayAsk ? this.#requests.read(header, envelope) : NOTHING_ASKED;
     if (asked.fault !== '') {
       this.#log.warn(`message ${facts.spoolId} goes without its first DKIM signature: ${asked.fault}`);
     }
@@ -139,15 +144,15 @@ export class Renderer {
     return { raw: editHeaders(content, { remove, append }), asked };
   }
 
-  async #sign(
-    raw: Buffer,
-    asked: DkimRequest,
-    { settings, queue }: RenderRequest,
-    { dkim }: InForce,
-  ): Promise<Buffer> {
-    if (settings.get('dkim-sign') === 'no' && settings.get('second-dkim-sign') === 'no') return raw;
+  async #sign(raw: Buffer, asked: DkimRequest, request: RenderRequest, { dkim }: InForce): Promise<Buffer> {
+    if (!signs(request)) return raw;
+    const { settings, queue } = request;
     const message = new SignableMessage(raw);
     const signatures = await dkim.signatures(message, settings, queue.vmta, this.#clock.now(), asked);
     return signatures.length > 0 ? Buffer.concat([Buffer.from(signatures.join('')), raw]) : raw;
   }
+}
+
+function signs({ settings }: RenderRequest): boolean {
+  return settings.get('dkim-sign') !== 'no' || settings.get('second-dkim-sign') !== 'no';
 }

@@ -92,7 +92,9 @@ export class SmtpSession {
   }
 
   async #deliver(taken: readonly QueuedRecipient[]): Promise<Leave | null | 'on'> {
-    const items = await this.#belonging(taken);
+    const { rollup } = this.#deps;
+    const { grant, config } = this.#run;
+    const items = rollup.allBelong(config, grant.queue) ? taken : await this.#belonging(taken);
     // The others need another host, and so another connection.
     if (items.length === 0) return null;
     const { leave, lost, rest } = await this.#sender.send(items);

@@ -8,7 +8,7 @@ import { Header } from '../../mail/header.ts';
 import { decodeWords, firstAddress } from '../../mail/header-text.ts';
 import { toJobName } from '../../mail/job-name.ts';
 import { partsIn } from '../../mail/mail-merge.ts';
-import type { Reply } from '../../smtp/index.ts';
+import type { MaybeLater, Reply } from '../../smtp/index.ts';
 import type { OwnFacts, StoredRecipient, Window } from '../../spool/stored-message.ts';
 import { statusText } from '../accounting/dsn-text.ts';
 import { describeStatus } from '../deliver/status.ts';
@@ -61,7 +61,7 @@ const LONGEST_SUBJECT = 998;
 const IN_ONE_TURN = 200;
 const LARGEST = 512 * 1024 * 1024;
 
-export async function decideCopies(question: CopyQuestion): Promise<Decided> {
+export function decideCopies(question: CopyQuestion): MaybeLater<Decided> {
   const control = controlOf(question, question.header);
   if ('code' in control) return control;
   return question.template

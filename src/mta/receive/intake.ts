@@ -29,7 +29,14 @@ import type { Placement, Placements } from '../route/placement.ts';
 import type { PoolRotation } from '../route/pool-rotation.ts';
 import { aliasTargets } from './aliases.ts';
 import type { ControlFacts } from './control-headers.ts';
-import { asciiDomain, type Copy, type CopyQuestion, decideCopies, vmtaRewriteList } from './copies.ts';
+import {
+  asciiDomain,
+  type Copy,
+  type CopyQuestion,
+  type Decided,
+  decideCopies,
+  vmtaRewriteList,
+} from './copies.ts';
 import { rewriteFrom } from './from-rewriting.ts';
 import { hopsRefusal } from './hops.ts';
 import { IncludedHeaders } from './included-headers.ts';
@@ -103,7 +110,9 @@ class Intake {
     const looping = hopsRefusal(header, source);
     if (looping) return refused(looping);
     const question: CopyQuestion = { submission, header, template, pools, at };
-    const decided = await decideCopies(question);
+    // What need not wait does not: each wait costs every message a turn of the queue of promises.
+    const deciding = decideCopies(question);
+    const decided = deciding instanceof Promise ? await deciding : deciding;
     if ('code' in decided) return refused(decided);
     const { control } = decided;
     if (control.subaccountFault !== '') {
@@ -112,9 +121,10 @@ class Intake {
         value: control.subaccountFault,
       });
     }
-    const returned = template
-      ? { ...NO_REPORT, remaining: decided.copies }
-      : await this.#withoutReports(decided.copies, raw, submission, at);
+    const returned =
+      template || !this.#mayBeReport(decided.copies, submission)
+        ? { ...NO_REPORT, remaining: decided.copies }
+        : await this.#withoutReports(decided.copies, raw, submission, at);
     try {
       return await this.#store(question, template, decided, returned);
     } finally {
@@ -141,12 +151,14 @@ class Intake {
       : this.#prepareOrdinary(all, header.raw);
     const forwarded = this.#forwarded(returned, header.raw);
     try {
-      await placement.counted();
+      if (placement.counts) await placement.counted();
       await spool.store(
         envelope,
         content,
         pending,
-        [...returned.outcomes, ...outcomes, ...forwarded.flatMap((made) => made.outcomes)],
+        returned.outcomes.length + forwarded.length === 0
+          ? outcomes
+          : [...returned.outcomes, ...outcomes, ...forwarded.flatMap((made) => made.outcomes)],
         submission.claim,
         { created: forwarded.map(({ message }) => message), reported: returned.reported },
       );
@@ -155,8 +167,17 @@ class Intake {
       throw error;
     }
     onReceived(decided.copies.length, content.length);
-    enqueue([...pending, ...forwarded.flatMap(({ message }) => message.recipients)]);
+    enqueue(
+      forwarded.length === 0
+        ? pending
+        : [...pending, ...forwarded.flatMap(({ message }) => message.recipients)],
+    );
     return { accepted: true, spoolId, reply: reply(250, '2.0.0', `message accepted, id ${spoolId}`) };
+  }
+
+  #mayBeReport(copies: readonly Copy[], { config }: Submission): boolean {
+    const { reports } = this.#deps;
+    return copies.some(({ address, refusal }) => !refusal && reports.examines(config, address));
   }
 
   /** Takes reports about mail of ours out of the flow, as their processors are told to. */
@@ -167,9 +188,6 @@ class Intake {
     at: number,
   ): Promise<Returned> {
     const { reports, log } = this.#deps;
-    if (!copies.some(({ address, refusal }) => !refusal && reports.examines(config, address))) {
-      return { ...NO_REPORT, remaining: copies };
-    }
     const arrival = { raw, session: client, at, addresses: copies.length, log };
     const outcomes: Outcome[] = [];
     const reported: ReportMark[] = [];
@@ -419,7 +437,7 @@ interface Returned {
 
 const NO_REPORT = { outcomes: [], reported: [], forward: null };
 
-type DecidedCopies = Extract<Awaited<ReturnType<typeof decideCopies>>, { readonly copies: unknown }>;
+type DecidedCopies = Extract<Decided, { readonly copies: unknown }>;
 
 /** Outcomes of one mail's report, after which no further address of a processor has it examined. */
 const MOST_REPORTED = 10_000;

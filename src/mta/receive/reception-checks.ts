@@ -29,21 +29,39 @@ export interface ReceptionCheck {
   atRcpt?(session: CheckedSession, recipient: string): MaybeLater<CheckResult | null>;
   /** At DATA, before content comes. */
   atData?(session: CheckedSession): MaybeLater<CheckResult | null>;
+  /** Whether `atContent` has anything to do for this source; not given: always. */
+  wantsContent?(source: Settings<'source'>): boolean;
   /** The content is here and not yet taken. */
   atContent?(session: CheckedSession, content: Buffer): MaybeLater<CheckResult | null>;
 }
 
 /** Asks all checks; the first refusal ends it. The fields of those asked are put into `fields`. */
-export async function askChecks(
+export function askChecks(
   checks: readonly ReceptionCheck[],
   ask: (check: ReceptionCheck) => MaybeLater<CheckResult | null> | undefined,
   fields: string[],
-): Promise<Reply | null> {
-  for (const check of checks) {
-    const result = await ask(check);
-    if (!result) continue;
-    fields.push(...result.fields);
-    if (result.refusal) return result.refusal;
+): MaybeLater<Reply | null> {
+  // Most have nothing to say and say so at once; only one that must look something up makes the session wait.
+  for (let i = 0; i < checks.length; i++) {
+    const result = ask(checks[i]!);
+    if (result instanceof Promise) return askOn(result, checks.slice(i + 1), ask, fields);
+    const refusal = heard(result, fields);
+    if (refusal) return refusal;
   }
   return null;
+}
+
+async function askOn(
+  first: Promise<CheckResult | null>,
+  others: readonly ReceptionCheck[],
+  ask: (check: ReceptionCheck) => MaybeLater<CheckResult | null> | undefined,
+  fields: string[],
+): Promise<Reply | null> {
+  return heard(await first, fields) ?? (await askChecks(others, ask, fields));
+}
+
+function heard(result: CheckResult | null | undefined, fields: string[]): Reply | null {
+  if (!result) return null;
+  fields.push(...result.fields);
+  return result.refusal;
 }

@@ -283,13 +283,13 @@ export class Reception {
     const answer = known.merge.answer(RECIPIENT_OK, true);
     if (this.#checks.length === 0) return answer;
     const at = checked(session);
-    return askChecks(this.#checks, (check) => check.atRcpt?.(at, rcpt.address), known.fields).then(
-      (refusal) => {
-        if (!refusal) return answer;
-        known.details.delete(rcpt);
-        return known.merge.answer(refusal, true);
-      },
-    );
+    const said = (refusal: Reply | null) => {
+      if (!refusal) return answer;
+      known.details.delete(rcpt);
+      return known.merge.answer(refusal, true);
+    };
+    const refusal = askChecks(this.#checks, (check) => check.atRcpt?.(at, rcpt.address), known.fields);
+    return refusal instanceof Promise ? refusal.then(said) : said(refusal);
   }
 
   /** Refused, or taken only to be bounced: under `accept-invalid-recipients` and under XACK OFF. */
@@ -425,7 +425,10 @@ export class Reception {
     let taken = parts;
     for (const { content } of parts) this.#log.content(content, session);
     try {
-      if (this.#checks.length > 0) {
+      const looking = this.#checks.filter(
+        (check) => check.atContent && (check.wantsContent?.(known.source) ?? true),
+      );
+      if (looking.length > 0) {
         const content = parts.length === 1 ? parts[0]!.content : Buffer.concat(parts.map((p) => p.content));
         // What will be refused anyway is not worth a check.
         const looping = hopsRefusal(new Header(content), known.source);
@@ -436,7 +439,7 @@ export class Reception {
           if (result?.content && !merge) taken = [{ number: 1, content: result.content }];
           return result;
         };
-        const refusal = await askChecks(this.#checks, ask, fields);
+        const refusal = await askChecks(looking, ask, fields);
         if (refusal) return refused(refusal);
       }
       return await this.#deps.takeMessage({

@@ -74,6 +74,11 @@ export class Placement {
     return placed;
   }
 
+  /** Whether there is anything to count. */
+  get counts(): boolean {
+    return this.#diversions.length > 0;
+  }
+
   /** Resolves when every count is on disk: part of what must have happened before a 250. */
   async counted(): Promise<void> {
     await Promise.all(this.#diversions.map(({ counted }) => counted));

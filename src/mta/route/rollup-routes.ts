@@ -112,6 +112,13 @@ export class RollupRoutes {
     return [];
   }
 
+  /** Whether whatever waits in a queue may be sent to any of its hosts. */
+  allBelong(config: Config, queue: Queue): boolean {
+    const rollup = rollupTable(config).get(queue.domain);
+    if (!rollup?.byIp || rollup.hosts.length > 0) return true;
+    return config.queue(queue.domain, queue.vmta).get('smtp-hosts') !== null;
+  }
+
   /**
    * Which of these recipients may be sent to the host with this address: in a queue that is rolled up by address,
    * those whose own domain has it among the addresses behind its MX hosts; elsewhere all.
@@ -122,9 +129,7 @@ export class RollupRoutes {
     items: readonly QueuedRecipient[],
     address: string,
   ): Promise<readonly QueuedRecipient[]> {
-    const rollup = rollupTable(config).get(queue.domain);
-    if (!rollup?.byIp || rollup.hosts.length > 0) return items;
-    if (config.queue(queue.domain, queue.vmta).get('smtp-hosts') !== null) return items;
+    if (this.allBelong(config, queue)) return items;
     const fitting: QueuedRecipient[] = [];
     const known = new Map<string, boolean>();
     for (const item of items) {

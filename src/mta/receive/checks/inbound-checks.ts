@@ -1,9 +1,10 @@
 /** SPF, reverse DNS and DKIM of mail that comes in over SMTP, as its source asks (`check-…-inbound`). */
 import { Readable } from 'node:stream';
+import type { Settings } from '../../../config/index.ts';
 import type { Resolver } from '../../../dns/index.ts';
 import { Turnstile } from '../../../dns/turnstile.ts';
 import { Header } from '../../../mail/header.ts';
-import { type Reply, reply } from '../../../smtp/index.ts';
+import { type MaybeLater, type Reply, reply } from '../../../smtp/index.ts';
 import type { Clock } from '../../../system/clock.ts';
 import { reason } from '../../../system/durable-file.ts';
 import type { Log } from '../../../system/log.ts';
@@ -41,7 +42,14 @@ export class InboundChecks implements ReceptionCheck {
   }
 
   /** Reverse DNS, then SPF: either may refuse the sender. */
-  async atMail(session: CheckedSession): Promise<CheckResult | null> {
+  atMail(session: CheckedSession): MaybeLater<CheckResult | null> {
+    const { source } = session;
+    return source.get('check-iprev-inbound') || source.get('check-spf-inbound')
+      ? this.#sender(session)
+      : null;
+  }
+
+  async #sender(session: CheckedSession): Promise<CheckResult | null> {
     const { source, client, sender } = session;
     const results: MethodResult[] = [];
     if (source.get('check-iprev-inbound')) {
@@ -69,11 +77,17 @@ export class InboundChecks implements ReceptionCheck {
     return { refusal: null, fields: [resultsField(this.#deps.hostName, results)] };
   }
 
+  wantsContent(source: Settings<'source'>): boolean {
+    return (
+      source.get('check-dkim-inbound') || source.get('check-spf-inbound') || source.get('check-iprev-inbound')
+    );
+  }
+
   /** DKIM, which refuses nothing; and away with results that claim to be ours. */
   async atContent(session: CheckedSession, content: Buffer): Promise<CheckResult | null> {
     const { source, config } = session;
+    if (!this.wantsContent(source)) return null;
     const dkim = source.get('check-dkim-inbound');
-    if (!dkim && !source.get('check-spf-inbound') && !source.get('check-iprev-inbound')) return null;
     const header = new Header(content);
     const fields: string[] = [];
     if (dkim) fields.push(resultsField(this.#deps.hostName, await this.#dkim(session, content, header)));

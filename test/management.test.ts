@@ -307,6 +307,10 @@ test('wrong usage ends with 2, what cannot be done with 1, in the form that was 
     '{"data":{},"status":"fail","message":"Unknown command."}\n',
   );
   assert.equal((await pmta('--xml', 'dance')).stdout, '<rsp><fail>Unknown command.</fail></rsp>\n');
+  assert.match(
+    await done('--json', 'test', 'config'),
+    /^\{"data":"","status":"success","message":"(?:.*\\n)?Configuration is valid\."\}\n$/,
+  );
   assert.match(await done('completion', 'bash'), /'show'\) words='[^']*\bqueues\b/);
   assert.match(await done('digest', '--hmac-sha256', '--key=k', 'x'), /^Result: [0-9A-F]{64}\n$/);
 });

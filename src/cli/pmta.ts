@@ -2,7 +2,7 @@
 import { request as httpRequest, type RequestOptions } from 'node:http';
 import path from 'node:path';
 import { type Config, formatDiagnostic, type Loaded, loadConfig } from '../config/index.ts';
-import { printFailure } from '../mta/monitor/answer.ts';
+import { printFailure, printSuccess } from '../mta/monitor/answer.ts';
 import { controlSocketPath } from '../mta/monitor/channels.ts';
 import { printResult } from '../mta/monitor/command.ts';
 import { parseCommand, quoteWord } from '../mta/monitor/command-line.ts';
@@ -65,7 +65,7 @@ async function dispatch(argv: readonly string[]): Promise<number> {
   }
   const [first = '', second = ''] = call.words;
   if ('test'.startsWith(first) && 'config'.startsWith(second) && second !== '' && first.length > 1)
-    return testConfig(call.configFile);
+    return testConfig(call);
   if (first === 'completion') return completion(call.words.slice(1));
   const parsed = parseCommand(COMMANDS, call.words);
   if ('error' in parsed) {
@@ -233,9 +233,15 @@ async function watch(call: Call): Promise<number> {
   }
 }
 
-function testConfig(configFile: string): number {
+function testConfig({ configFile, format }: Call): number {
   const { config, diagnostics } = loadConfig(configFile);
-  for (const diagnostic of diagnostics) process.stdout.write(`${formatDiagnostic(diagnostic)}\n`);
-  if (config) process.stdout.write('Configuration is valid.\n');
+  const found = diagnostics.map(formatDiagnostic);
+  if (format === 'text') {
+    for (const line of found) process.stdout.write(`${line}\n`);
+    if (config) process.stdout.write('Configuration is valid.\n');
+  } else {
+    const message = [...found, ...(config ? ['Configuration is valid.'] : [])].join('\n');
+    process.stdout.write(config ? printSuccess('', format, message) : printFailure(message, format));
+  }
   return config ? 0 : 1;
 }

@@ -35,6 +35,8 @@ Usage: posthorn signals --data DIR [--listen HOST:PORT] [--clickhouse URL]
   --traps FILE          spam traps: a hash, domain or address a line, "recycled", "typo" or "parked" before it;
                         read again when it changes
   --score-model FILE    the model of the health score, JSON; default is the one that comes with the program
+  --watched-domains FILE  rows of the report on common recipient domains: a domain a line; default is a list of
+                        the world's largest
   --tls-cert FILE       answers HTTPS with this certificate (PEM, issuers after it) ...
   --tls-key FILE        ... and its key; both are read again when they change, and at SIGHUP
   --trusted-proxies LIST  addresses and networks, by commas, whose X-Forwarded-For and -Proto are believed
@@ -86,6 +88,7 @@ export async function run(args: string[]): Promise<number> {
       'no-mx-lookup': { type: 'boolean', default: false },
       traps: { type: 'string' },
       'score-model': { type: 'string' },
+      'watched-domains': { type: 'string' },
     },
   });
   if (!values.data)
@@ -122,6 +125,7 @@ export async function run(args: string[]): Promise<number> {
     providersFile: values.providers,
     trapsFile: values.traps,
     scoreModelFile: values['score-model'],
+    watchedDomainsFile: values['watched-domains'],
     tls: certificateFiles(values['tls-cert'], values['tls-key']),
     trustedProxies: networks('--trusted-proxies', values['trusted-proxies']),
     rate: { perSecond, burst: perSecond * 10 },

@@ -25,6 +25,7 @@ import { Processor } from './ingest/processor.ts';
 import { MailHostCache } from './ingest/providers/mail-host-cache.ts';
 import { ProviderTable } from './ingest/providers/provider-table.ts';
 import { Providers } from './ingest/providers/providers.ts';
+import { readWatchedDomains, watchedDomains } from './metrics/watched-domains.ts';
 import { readModel } from './score/model/score-model.ts';
 import type { Refreshed } from './score/refresh/refresh.ts';
 import { Scores } from './score/scores.ts';
@@ -58,6 +59,8 @@ export interface SignalsOptions {
   readonly trapsFile?: string | undefined;
   /** The model of the health score in place of the one that comes with the program (`docs/health-score.md`). */
   readonly scoreModelFile?: string | undefined;
+  /** The domains of the `watched-domain` report, in place of the list that comes with the program. */
+  readonly watchedDomainsFile?: string | undefined;
   /** Milliseconds between the end of a refresh of the daily figures and the next; a minute by default. */
   readonly scoreRefreshMs?: number | undefined;
   /** HTTPS with this certificate; HTTP without. */
@@ -123,6 +126,8 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     const traps = await openTraps(options, closers);
     const providers = openProviders(options);
     closers.push(() => providers.close());
+    const { watchedDomainsFile } = options;
+    const watched = watchedDomainsFile ? await readWatchedDomains(watchedDomainsFile) : watchedDomains;
     const { files, left } = await BatchFiles.open(path.join(dataDir, 'ingest'), clock.now);
     const [before] = await engine.read<{ n: number }>('SELECT count() AS n FROM ingest_events FINAL');
     if (left.length > 0) log.info('batches of an earlier run are processed now', { batches: left.length });
@@ -156,6 +161,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     const app = await createApp(
       {
         accounts,
+        watchedDomains: watched,
         scores,
         store,
         files,

@@ -12,7 +12,7 @@ const number = { type: 'integer' } as const;
 const missing = () => new RequestError(404, 'resource not found', { code: '1600' });
 
 /** What the account has sent since this day began and since this month began, UTC. */
-async function usageOf({ store, clock }: Services) {
+async function usageOf({ store, clock, watchedDomains }: Services) {
   const now = new Date(clock.now());
   const [year, month] = [now.getUTCFullYear(), now.getUTCMonth()];
   const since = async (start: Date, end: Date) => {
@@ -20,7 +20,7 @@ async function usageOf({ store, clock }: Services) {
       ['metrics', 'count_injected'],
       ['from', start.toISOString().slice(0, 16)],
     ]);
-    const row = await summary(store, query, clock.now());
+    const row = await summary({ store, query, now: clock.now(), onlySubaccount: 0, watchedDomains });
     return { start: start.toISOString(), end: end.toISOString(), used: Number(row.count_injected) };
   };
   const day = new Date(Date.UTC(year, month, now.getUTCDate()));

@@ -17,6 +17,8 @@ export interface Services {
   readonly files: BatchFiles;
   readonly processor: Processor;
   readonly scores: Scores;
+  /** Rows of the `watched-domain` report. */
+  readonly watchedDomains: readonly string[];
   readonly clock: Clock;
   readonly log: Log;
   /** Batches processed before this run, as far as their outcomes are still kept. */

@@ -1,6 +1,7 @@
-import { filterColumns, grouped, groupings, summary, timeSeries } from '../metrics/deliverability.ts';
+import { bySubject, grouped, groupings, inboxRates, summary, timeSeries } from '../metrics/deliverability.ts';
 import { lists, listValues } from '../metrics/lists.ts';
 import {
+  benchmarkParameters,
   groupedParameters,
   listParameters,
   summaryParameters,
@@ -8,6 +9,7 @@ import {
 } from '../metrics/parameters.ts';
 import { queryFiltersSchema } from '../metrics/query-filters.ts';
 import { reports } from '../metrics/reports.ts';
+import type { MetricsRequest } from '../metrics/request.ts';
 import type { JsonSchema, Parameter } from '../parameter.ts';
 import { arrayOf, type Call, type Endpoint, endpoint, type Good, objectSchema, results } from './endpoint.ts';
 
@@ -17,7 +19,11 @@ function link(path: string, rel: string) {
   return { href: `${base}/${path}`, rel, method: 'GET' };
 }
 
-const children = [...groupings.keys(), 'time-series', ...reports.keys()];
+const children = [...groupings.keys(), 'subject-campaign', 'time-series', ...reports.keys()];
+
+function asked({ services: { store, clock, watchedDomains }, query, caller }: Call): MetricsRequest {
+  return { store, query, now: clock.now(), onlySubaccount: caller.subaccountId, watchedDomains };
+}
 
 /** `bounce-reason/domain` → `BounceReasonDomain`, for `operationId`. */
 const pascal = (path: string): string =>
@@ -79,8 +85,8 @@ export const metricsEndpoints: readonly Endpoint[] = [
     'Metrics over a window',
     summaryParameters,
     withLinks(rows('One row.', {})),
-    async ({ services: { store, clock }, query }) => ({
-      results: [await summary(store, query, clock.now())],
+    async (call) => ({
+      results: [await summary(asked(call))],
       links: children.map((path) => link(`deliverability/${path}`, path.slice(path.lastIndexOf('/') + 1))),
     }),
   ),
@@ -89,8 +95,8 @@ export const metricsEndpoints: readonly Endpoint[] = [
     'Metrics by time',
     timeSeriesParameters,
     rows('A row for each bucket of the window, ascending.', { ts: { type: 'string' } }),
-    async ({ services: { store, clock }, query }) => ({
-      results: await timeSeries(store, query, clock.now()),
+    async (call) => ({
+      results: await timeSeries(asked(call)),
     }),
   ),
   report(
@@ -98,14 +104,21 @@ export const metricsEndpoints: readonly Endpoint[] = [
     'JSON Schema of `query_filters`',
     [],
     results('The schema.', objectSchema()),
-    async () => ({ results: queryFiltersSchema(filterColumns) }),
+    async () => ({ results: queryFiltersSchema() }),
   ),
   report(
     'deliverability/subject-campaign',
     'Metrics by subject campaign',
-    [],
+    groupedParameters,
     rows('Always empty: there are no subject campaigns.', { subject_campaign: { type: 'string' } }),
-    async () => ({ results: [] }),
+    async (call) => ({ results: bySubject(asked(call)) }),
+  ),
+  report(
+    'benchmarks/inbox-rate',
+    'Inbox rates of other senders',
+    benchmarkParameters,
+    rows('Always empty: this service knows no other senders.', { ts: { type: 'string' } }),
+    async (call) => ({ results: inboxRates(asked(call)) }),
   ),
   ...[...groupings].map(([path, { key }]) =>
     report(
@@ -113,8 +126,8 @@ export const metricsEndpoints: readonly Endpoint[] = [
       `Metrics by ${words(path)}`,
       groupedParameters,
       rows(`A row for each ${words(path)} with events.`, { [key]: { type: ['string', 'integer'] } }),
-      async ({ services: { store, clock }, query }) => ({
-        results: await grouped(store, path, query, clock.now()),
+      async (call) => ({
+        results: await grouped(asked(call), path),
       }),
     ),
   ),
@@ -124,8 +137,8 @@ export const metricsEndpoints: readonly Endpoint[] = [
       text,
       parameters,
       rows('Rows, most frequent first.', {}),
-      async ({ services: { store, clock }, query }) => ({
-        results: await run(store, query, clock.now()),
+      async (call) => ({
+        results: await run(asked(call)),
       }),
     ),
   ),
@@ -133,10 +146,10 @@ export const metricsEndpoints: readonly Endpoint[] = [
     report(
       list,
       `Names of ${words(list)}`,
-      lists.get(list) === null ? [] : listParameters,
+      listParameters,
       results('The names, in alphabetical order.', objectSchema({ [list]: arrayOf({ type: 'string' }) })),
-      async ({ services: { store, clock }, query }) => ({
-        results: { [list]: await listValues(store, list, query, clock.now()) },
+      async (call) => ({
+        results: { [list]: await listValues(asked(call), list) },
       }),
     ),
   ),

@@ -1,8 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { searchOutcomes } from '../search/ingest-search.ts';
 import { type Page, searchMessages } from '../search/message-search.ts';
-import { altered } from '../search/parameters.ts';
-import { messageSearchParameters, outcomeSearchParameters } from '../search/search-parameters.ts';
+import { withNewNames } from '../search/older-search.ts';
+import {
+  messageSearchParameters,
+  olderSearchParameters,
+  outcomeSearchParameters,
+} from '../search/search-parameters.ts';
 import { type Endpoint, endpoint, type Good, objectSchema } from './endpoint.ts';
 
 /** `http://host` as the client names this service; a header that is no host name is not repeated. */
@@ -71,6 +75,25 @@ export const searchEndpoints: readonly Endpoint[] = [
     },
   }),
   endpoint({
+    id: 'searchMessageEventsByOlderNames',
+    method: 'GET',
+    path: '/api/v1/message-events',
+    tag: 'Events',
+    summary: 'Search events of messages, by older names',
+    description:
+      'What SparkPost had before `events/message`; the same, with some parameters under other names.',
+    access,
+    parameters: olderSearchParameters,
+    good: pageOf('A page of events.', { type: 'delivery', event_id: '4417230098211530021' }),
+    async handle({ services: { store, clock }, query, caller, reply }) {
+      const path = '/api/v1/message-events';
+      return sendPage(
+        reply,
+        await searchMessages(store.engine, path, withNewNames(query), clock.now(), caller.subaccountId),
+      );
+    },
+  }),
+  endpoint({
     id: 'searchIngestEvents',
     method: 'GET',
     path: '/api/v1/events/ingest',
@@ -87,13 +110,12 @@ export const searchEndpoints: readonly Endpoint[] = [
       number_succeeded: 12,
       number_duplicates: 0,
     }),
-    async handle({ services: { store, clock }, query, request, reply, caller: { subaccountId } }) {
+    async handle({ services: { store, clock }, query, request, reply, caller }) {
       const origin = originOf(request);
-      // A subaccount learns nothing of what the others send.
-      const asked = subaccountId > 0 ? altered(query, 'subaccounts', String(subaccountId)) : query;
+      const { subaccountId } = caller;
       return sendPage(
         reply,
-        await searchOutcomes(store.engine, '/api/v1/events/ingest', asked, clock.now(), origin),
+        await searchOutcomes(store.engine, '/api/v1/events/ingest', query, clock.now(), origin, subaccountId),
       );
     },
   }),

@@ -35,6 +35,9 @@ const additive: Readonly<Record<string, string>> = {
   count_clicked: 'clicked',
   count_nonprefetched_rendered: 'nonprefetched_rendered',
   count_nonprefetched_initial_rendered: 'nonprefetched_initial_rendered',
+  // Ours: attempts that drew an answer, and opens by machines.
+  count_attempts: 'delivered_first + delivered_subsequent + inband_bounce + delayed',
+  count_machine_rendered: 'rendered - nonprefetched_rendered',
 };
 
 const unique: Readonly<Record<string, string>> = {
@@ -46,6 +49,9 @@ const unique: Readonly<Record<string, string>> = {
   count_nonprefetched_unique_initial_rendered: 'nonprefetched_unique_initial_rendered',
   count_nonprefetched_unique_confirmed_opened: 'nonprefetched_unique_confirmed_opened',
 };
+
+/** Clicks of which each link of a message counts once per unit of time. */
+const links = ['count_raw_clicked'];
 
 /** Approximate twins; ours are exact. */
 const approximate = [
@@ -74,7 +80,7 @@ const absent = [
 
 export interface Metric {
   readonly name: string;
-  readonly kind: 'additive' | 'unique' | 'absent';
+  readonly kind: 'additive' | 'unique' | 'links' | 'absent';
   /** Over columns of the roll-up; a unique metric is the name of its column alone. */
   readonly expression: string;
 }
@@ -88,6 +94,9 @@ for (const [name, expression] of Object.entries(unique)) {
 }
 for (const name of approximate) {
   byName.set(`${name}_approx`, { name: `${name}_approx`, kind: 'unique', expression: unique[name]! });
+}
+for (const name of links.flatMap((n) => [n, `${n}_approx`])) {
+  byName.set(name, { name, kind: 'links', expression: '0' });
 }
 for (const name of absent) byName.set(name, { name, kind: 'absent', expression: '0' });
 

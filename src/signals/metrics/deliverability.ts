@@ -1,13 +1,13 @@
 import { badParameter, RequestError } from '../request-error.ts';
 import { Conditions } from '../search/conditions.ts';
-import { integerOf, listOf, numbersOf, type Query } from '../search/parameters.ts';
-import type { EventStore } from '../store/event-store.ts';
+import { altered, integerOf, listOf, numbersOf, type Query } from '../search/parameters.ts';
 import type { Dimension } from '../store/tables/dimensions.ts';
 import { type Metric, metric } from './definitions.ts';
+import { asStored, filterColumns } from './filter-columns.ts';
 import { rowLimit } from './parameters.ts';
 import { addQueryFilters } from './query-filters.ts';
+import type { MetricsRequest } from './request.ts';
 import { rollupQuery } from './rollup-query.ts';
-import { watchedDomains } from './watched-domains.ts';
 import { aggregatePrecisions, bucketsOf, metricsWindow, seriesWindow } from './window.ts';
 
 type Row = Record<string, number | string>;
@@ -28,18 +28,6 @@ export const groupings: ReadonlyMap<string, { readonly key: string; readonly col
   ['mailbox-provider-region', { key: 'mailbox_provider_region', column: 'mailbox_provider_region' }],
 ]);
 
-/** Filter parameter → column. */
-export const filterColumns: ReadonlyMap<string, Dimension> = new Map([
-  ['domains', 'recipient_domain'],
-  ['campaigns', 'campaign_id'],
-  ['templates', 'template_id'],
-  ['sending_ips', 'sending_ip'],
-  ['ip_pools', 'ip_pool'],
-  ['sending_domains', 'sending_domain'],
-  ['mailbox_providers', 'mailbox_provider'],
-  ['mailbox_provider_regions', 'mailbox_provider_region'],
-]);
-
 function metricsOf(query: Query): Metric[] {
   const names = listOf(query, 'metrics');
   if (!names) throw new RequestError(400, 'metrics is required', { details: { param: 'metrics' } });
@@ -50,16 +38,22 @@ function metricsOf(query: Query): Metric[] {
   });
 }
 
-/** Adds the request's filters, simple or advanced. */
-export function addFilters(conditions: Conditions, query: Query): void {
+/** Adds what the caller may see and the request's filters, simple or advanced. */
+export function addFilters(conditions: Conditions, { query, onlySubaccount }: MetricsRequest): void {
+  if (onlySubaccount > 0) conditions.numberIn('subaccount_id', [onlySubaccount]);
   const advanced = query.get('query_filters');
   if (advanced !== undefined) {
-    addQueryFilters(conditions, advanced, filterColumns);
+    addQueryFilters(conditions, advanced);
     return;
   }
   for (const [parameter, column] of filterColumns) {
     const values = listOf(query, parameter);
-    if (values) conditions.in(column, values);
+    if (values) {
+      conditions.in(
+        column,
+        values.map((v) => asStored(column, v)),
+      );
+    }
   }
   // There are no subject campaigns, so nothing belongs to one.
   if (listOf(query, 'subject_campaigns')) conditions.add('0');
@@ -67,26 +61,29 @@ export function addFilters(conditions: Conditions, query: Query): void {
   if (subaccounts) conditions.numberIn('subaccount_id', subaccounts);
 }
 
+const shown = (metrics: readonly Metric[], of: (metric: Metric, i: number) => unknown): Row =>
+  Object.fromEntries(metrics.map((m, i) => [m.name, Number(of(m, i) ?? 0)]));
+
 /** `GET /v1/metrics/deliverability`: one row over the whole window. */
-export async function summary(store: EventStore, query: Query, now: number): Promise<Row> {
-  const metrics = metricsOf(query);
-  const window = metricsWindow(query, now, aggregatePrecisions);
+export async function summary(request: MetricsRequest): Promise<Row> {
+  const metrics = metricsOf(request.query);
+  const window = metricsWindow(request.query, request.now, aggregatePrecisions);
   const conditions = new Conditions();
-  addFilters(conditions, query);
-  const sql = rollupQuery(store, window, metrics, null, conditions);
-  const [row] = await store.read<Row>(sql, conditions.parameters);
-  return Object.fromEntries(metrics.map((m) => [m.name, Number(row?.[m.name] ?? 0)]));
+  addFilters(conditions, request);
+  const sql = rollupQuery(request.store, window, metrics, null, conditions);
+  const [row] = await request.store.read<Row>(sql, conditions.parameters);
+  return shown(metrics, (m) => row?.[m.name]);
 }
 
 /** `GET /v1/metrics/deliverability/time-series`: a row per bucket, ascending, none left out. */
-export async function timeSeries(store: EventStore, query: Query, now: number): Promise<Row[]> {
-  const metrics = metricsOf(query);
-  const window = seriesWindow(query, now);
+export async function timeSeries(request: MetricsRequest): Promise<Row[]> {
+  const metrics = metricsOf(request.query);
+  const window = seriesWindow(request.query, request.now);
   const buckets = bucketsOf(window);
   const conditions = new Conditions();
-  addFilters(conditions, query);
-  const sql = rollupQuery(store, window, metrics, 'unit', conditions);
-  const rows = await store.read<Row>(sql, conditions.parameters);
+  addFilters(conditions, request);
+  const sql = rollupQuery(request.store, window, metrics, 'unit', conditions);
+  const rows = await request.store.read<Row>(sql, conditions.parameters);
   const sums = buckets.map(() => metrics.map(() => 0));
   let bucket = 0;
   for (const row of rows) {
@@ -97,30 +94,54 @@ export async function timeSeries(store: EventStore, query: Query, now: number): 
   }
   return buckets.map((at, i) => ({
     ts: window.zone.format(at),
-    ...Object.fromEntries(metrics.map((m, j) => [m.name, sums[i]![j]!])),
+    ...shown(metrics, (_, j) => sums[i]![j]),
   }));
 }
 
-/** `GET /v1/metrics/deliverability/<grouping>`: a row per value, those without the dimension left out. */
-export async function grouped(store: EventStore, path: string, query: Query, now: number): Promise<Row[]> {
-  const grouping = groupings.get(path)!;
+/** What a grouped report is asked; `metrics` are shown, `all` has the one that rows are sorted by too. */
+function groupedQuestion({ query, now }: MetricsRequest) {
   const metrics = metricsOf(query);
-  const window = metricsWindow(query, now, aggregatePrecisions);
-  const limit = integerOf(query, 'limit', rowLimit);
-  const orderBy = query.get('order_by') ?? metrics[0]!.name;
-  const order = metrics.find((m) => m.name === orderBy);
-  if (!order) throw badParameter('order_by', 'must be one of the requested metrics');
+  const orderBy = query.get('order_by');
+  const order = orderBy === undefined ? metrics[0]! : metric(orderBy);
+  if (!order) throw badParameter('order_by', 'must be the name of a metric');
+  return {
+    metrics,
+    order,
+    all: metrics.some((m) => m.name === order.name) ? metrics : [...metrics, order],
+    window: metricsWindow(query, now, aggregatePrecisions),
+    limit: integerOf(query, 'limit', rowLimit),
+  };
+}
+
+/** `GET /v1/metrics/deliverability/<grouping>`: a row per value, those without the dimension left out. */
+export async function grouped(request: MetricsRequest, path: string): Promise<Row[]> {
+  const { metrics, order, all, window, limit } = groupedQuestion(request);
+  const { key, column } = groupings.get(path)!;
   const conditions = new Conditions();
-  if (grouping.column !== 'subaccount_id') conditions.add(`${grouping.column} != ''`);
-  if (path === 'watched-domain') conditions.in('recipient_domain', watchedDomains);
-  addFilters(conditions, query);
-  const sql = rollupQuery(store, window, metrics, grouping.column, conditions);
-  const rows = await store.read<Row>(
+  if (column !== 'subaccount_id') conditions.add(`${column} != ''`);
+  if (path === 'watched-domain') conditions.in('recipient_domain', request.watchedDomains);
+  addFilters(conditions, request);
+  const sql = rollupQuery(request.store, window, all, column, conditions);
+  const rows = await request.store.read<Row>(
     `SELECT * FROM (${sql}) ORDER BY ${order.name} DESC, k ASC LIMIT ${limit}`,
     conditions.parameters,
   );
-  return rows.map((row) => ({
-    [grouping.key]: row.k!,
-    ...Object.fromEntries(metrics.map((m) => [m.name, Number(row[m.name])])),
-  }));
+  return rows.map((row) => ({ [key]: row.k!, ...shown(metrics, (m) => row[m.name]) }));
+}
+
+/**
+ * `GET /v1/metrics/deliverability/subject-campaign`: subject lines of seed and panel mail, which this service does not
+ * have; a request that makes no sense is refused all the same.
+ */
+export function bySubject(request: MetricsRequest): Row[] {
+  groupedQuestion(request);
+  addFilters(new Conditions(), request);
+  return [];
+}
+
+/** `GET /v1/metrics/benchmarks/inbox-rate`: rates of other senders, of which this service knows none. */
+export function inboxRates({ query, now }: MetricsRequest): Row[] {
+  metricsWindow(altered(query, 'precision', undefined), now, []);
+  for (const name of ['industry_category', 'mailbox_provider']) query.get(name);
+  return [];
 }

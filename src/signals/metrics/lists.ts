@@ -1,8 +1,8 @@
 import { Conditions } from '../search/conditions.ts';
-import { altered, integerOf, type Query } from '../search/parameters.ts';
-import type { EventStore } from '../store/event-store.ts';
+import { altered, integerOf } from '../search/parameters.ts';
 import type { Dimension } from '../store/tables/dimensions.ts';
 import { rowLimit } from './parameters.ts';
+import type { MetricsRequest } from './request.ts';
 import { sealedSums, within } from './rollup-query.ts';
 import { metricsWindow } from './window.ts';
 
@@ -24,20 +24,17 @@ const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
 /** `GET /v1/metrics/<list>`: values seen in the window that contain `match`, in alphabetical order. */
-export async function listValues(
-  store: EventStore,
-  list: string,
-  query: Query,
-  now: number,
-): Promise<string[]> {
+export async function listValues(request: MetricsRequest, list: string): Promise<string[]> {
+  const { store, query, now, onlySubaccount } = request;
   const column = lists.get(list);
-  if (!column) return [];
   const limit = integerOf(query, 'limit', rowLimit);
   const start = query.get('from') ?? new Date(now - DEFAULT_DAYS * DAY).toISOString().slice(0, 16);
   const window = metricsWindow(altered(altered(query, 'from', start), 'precision', undefined), now, []);
+  const match = query.get('match');
+  if (!column) return [];
   const conditions = new Conditions();
   conditions.add(`${column} != ''`);
-  const match = query.get('match');
+  if (onlySubaccount > 0) conditions.numberIn('subaccount_id', [onlySubaccount]);
   if (match !== undefined) {
     conditions.add(`positionCaseInsensitiveUTF8(${column}, ${conditions.bind('String', match)}) > 0`);
   }

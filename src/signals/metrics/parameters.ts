@@ -24,13 +24,12 @@ const timezone = text(
   'Europe/Berlin',
 );
 
+const from = text('from', 'Beginning, `YYYY-MM-DDTHH:MM` in `timezone`.', '2024-03-05T00:00', {
+  required: true,
+});
+
 /** Of every report. */
-const window: readonly Parameter[] = [
-  text('from', 'Beginning, `YYYY-MM-DDTHH:MM` in `timezone`.', '2024-03-05T00:00', { required: true }),
-  to,
-  timezone,
-  delimiter,
-];
+const window: readonly Parameter[] = [from, to, timezone, delimiter];
 
 const filters: readonly Parameter[] = [
   list('domains', 'Domains of recipients.', 'example.net'),
@@ -93,6 +92,20 @@ export function reportParameters(metricsOfReport: readonly string[], limited: bo
     ...filters,
   ];
 }
+
+/** `GET /v1/metrics/benchmarks/inbox-rate`. */
+export const benchmarkParameters: readonly Parameter[] = [
+  from,
+  to,
+  timezone,
+  text('industry_category', 'Kind of sender.', 'all'),
+  choice('mailbox_provider', 'Provider of the mailboxes.', [
+    'all',
+    'gmail',
+    'hotmail',
+    'verizon_media_group',
+  ]),
+];
 
 /** `GET /v1/metrics/<list>`. */
 export const listParameters: readonly Parameter[] = [

@@ -1,6 +1,6 @@
 import { RequestError } from '../request-error.ts';
 import type { Conditions } from '../search/conditions.ts';
-import type { Dimension } from '../store/tables/dimensions.ts';
+import { asStored, filterColumns } from './filter-columns.ts';
 
 const comparators = ['eq', 'notEq', 'like', 'notLike'] as const;
 type Comparator = (typeof comparators)[number];
@@ -24,11 +24,7 @@ function objectAt(value: unknown, path: string): [string, unknown][] {
  * Adds SparkPost's advanced filters: `{"groupings":[{"AND"|"OR":{filter:{comparator:[values]}}}]}`, groupings joined
  * by AND. Throws `RequestError` with `validationErrors`.
  */
-export function addQueryFilters(
-  conditions: Conditions,
-  text: string,
-  columns: ReadonlyMap<string, Dimension>,
-): void {
+export function addQueryFilters(conditions: Conditions, text: string): void {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -51,14 +47,7 @@ export function addQueryFilters(
     }
     const parts = objectAt(filters, `${path}/${join}`).flatMap(([filter, comparisons]) =>
       objectAt(comparisons, `${path}/${join}/${filter}`).map(([comparator, values]) =>
-        comparison(
-          conditions,
-          columns,
-          filter,
-          comparator,
-          values,
-          `${path}/${join}/${filter}/${comparator}`,
-        ),
+        comparison(conditions, filter, comparator, values, `${path}/${join}/${filter}/${comparator}`),
       ),
     );
     if (parts.length === 0) throw invalid(`${path}/${join}`, 'must not be empty');
@@ -68,7 +57,6 @@ export function addQueryFilters(
 
 function comparison(
   conditions: Conditions,
-  columns: ReadonlyMap<string, Dimension>,
   filter: string,
   comparator: string,
   values: unknown,
@@ -92,20 +80,20 @@ function comparison(
     });
     return `${not}(subaccount_id IN ${conditions.bind('Array(UInt32)', ids)})`;
   }
-  const column = columns.get(filter);
+  const column = filterColumns.get(filter);
   if (!column) throw invalid(path, 'is no known filter');
   conditions.uses(column);
   const texts = values.map((v) => {
     if (typeof v !== 'string' || v.length > 1024) throw invalid(path, 'must be texts');
     if (alike && v.length < 3) throw invalid(path, 'values must have at least 3 characters');
-    return v;
+    return asStored(column, v);
   });
   if (!alike) return `${not}(${column} IN ${conditions.bind('Array(String)', texts)})`;
   return `${not}(multiSearchAnyCaseInsensitiveUTF8(${column}, ${conditions.bind('Array(String)', texts)}))`;
 }
 
 /** JSON Schema of `query_filters`, as `GET …/query-filters-schema` answers it. */
-export function queryFiltersSchema(columns: ReadonlyMap<string, Dimension>): object {
+export function queryFiltersSchema(): object {
   const texts = (least: number) => ({
     type: 'array',
     minItems: 1,
@@ -124,7 +112,7 @@ export function queryFiltersSchema(columns: ReadonlyMap<string, Dimension>): obj
     minProperties: 1,
     properties: {
       ...Object.fromEntries(
-        [...columns.keys(), 'subject_campaigns'].map((name) => [name, { $ref: '#/$defs/text' }]),
+        [...filterColumns.keys(), 'subject_campaigns'].map((name) => [name, { $ref: '#/$defs/text' }]),
       ),
       subaccounts: { $ref: '#/$defs/ids' },
     },

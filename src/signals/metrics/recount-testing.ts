@@ -1,7 +1,7 @@
 /** Metrics counted the slow way: over the facts of a history, one pass per metric, time minute by minute. */
 import type { Fact } from './facts-testing.ts';
 
-const categories: readonly (readonly [name: string, id: number, codes: readonly number[]])[] = [
+export const categories: readonly (readonly [name: string, id: number, codes: readonly number[]])[] = [
   ['Hard', 1, [10, 30, 90]],
   ['Soft', 2, [20, 21, 22, 23, 24, 40, 60, 70, 100]],
   ['Block', 3, [50, 51, 52, 53, 54]],
@@ -100,6 +100,12 @@ export const counts: Readonly<Record<string, Count>> = {
   count_clicked: number(clicked),
   count_nonprefetched_rendered: number(human(opened)),
   count_nonprefetched_initial_rendered: number(human(initial)),
+  count_attempts: plus(number(delivered), number(inband), number(is('delay'))),
+  count_machine_rendered: number((f) => opened(f) && f.prefetched),
+  count_raw_clicked: distinct(
+    (f) => clicked(f) && f.link !== '',
+    (f) => f.link,
+  ),
   count_unique_rendered: distinct(opened),
   count_unique_initial_rendered: distinct(initial),
   count_unique_confirmed_opened: distinct(confirmed),

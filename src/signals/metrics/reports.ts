@@ -3,15 +3,15 @@ import type { Parameter } from '../parameter.ts';
 import { badParameter } from '../request-error.ts';
 import { Conditions } from '../search/conditions.ts';
 import { altered, integerOf, listOf, type Query } from '../search/parameters.ts';
-import type { EventStore } from '../store/event-store.ts';
 import type { Metric } from './definitions.ts';
 import { addFilters } from './deliverability.ts';
 import { reportParameters, rowLimit } from './parameters.ts';
+import type { MetricsRequest } from './request.ts';
 import { rollupQuery, within } from './rollup-query.ts';
 import { type MetricsWindow, metricsWindow } from './window.ts';
 
 type Row = Record<string, string | number>;
-type Report = (store: EventStore, query: Query, now: number) => Promise<Row[]>;
+type Report = (request: MetricsRequest) => Promise<Row[]>;
 
 const categoryIds: Readonly<Record<BounceCategory, number>> = {
   Undetermined: 0,
@@ -41,16 +41,16 @@ const rejections: Readonly<Record<string, readonly [id: number, name: string]>> 
 };
 
 /** The request's window, which these reports round to minutes. */
-function windowOf(query: Query, now: number): MetricsWindow {
+function windowOf({ query, now }: MetricsRequest): MetricsWindow {
   return metricsWindow(altered(query, 'precision', undefined), now, []);
 }
 
 /** Rows of the roll-up of reasons, of these types in the request's window and filters. */
-function scope(query: Query, now: number, types: readonly string[]): Conditions {
+function scope(request: MetricsRequest, types: readonly string[]): Conditions {
   const conditions = new Conditions();
   conditions.in('type', types);
-  conditions.add(within(conditions, [windowOf(query, now)]));
-  addFilters(conditions, query);
+  conditions.add(within(conditions, [windowOf(request)]));
+  addFilters(conditions, request);
   return conditions;
 }
 
@@ -68,9 +68,10 @@ const limitOf = (query: Query) => integerOf(query, 'limit', rowLimit);
 
 const bounces =
   (keys: readonly ('reason' | 'domain')[]): Report =>
-  async (store, query, now) => {
+  async (request) => {
+    const { store, query } = request;
     const metrics = chosen(query, bounceMetrics);
-    const conditions = scope(query, now, ['bounce', 'out_of_band']);
+    const conditions = scope(request, ['bounce', 'out_of_band']);
     const columns = keys.map((k) => (k === 'domain' ? 'recipient_domain AS domain' : 'reason'));
     const group = [...keys, 'bounce_class'].join(', ');
     const rows = await store.read<Row>(
@@ -98,8 +99,9 @@ const bounces =
 
 const rejected =
   (byDomain: boolean): Report =>
-  async (store, query, now) => {
-    const conditions = scope(query, now, Object.keys(rejections));
+  async (request) => {
+    const { store, query } = request;
+    const conditions = scope(request, Object.keys(rejections));
     const domain = byDomain ? 'recipient_domain AS domain, ' : '';
     const rows = await store.read<Row>(
       `SELECT reason, ${domain}type, sum(events) AS n FROM reasons ${conditions.where}
@@ -121,8 +123,9 @@ const rejected =
 
 const delayed =
   (byDomain: boolean): Report =>
-  async (store, query, now) => {
-    const conditions = scope(query, now, ['delay']);
+  async (request) => {
+    const { store, query } = request;
+    const conditions = scope(request, ['delay']);
     const domain = byDomain ? 'recipient_domain AS domain, ' : '';
     return await store.read<Row>(
       `SELECT reason, ${domain}sum(events) AS count_delayed, sum(first) AS count_delayed_first
@@ -132,12 +135,13 @@ const delayed =
     );
   };
 
-const links: Report = async (store, query, now) => {
+const links: Report = async (request) => {
+  const { store, query } = request;
   const metrics = chosen(query, linkMetrics);
   const conditions = new Conditions();
   conditions.add(`link_name != ''`);
-  conditions.add(within(conditions, [windowOf(query, now)]));
-  addFilters(conditions, query);
+  conditions.add(within(conditions, [windowOf(request)]));
+  addFilters(conditions, request);
   return await store.read<Row>(
     `SELECT link_name, ${metrics.map(([name, sql]) => `${sql} AS ${name}`).join(', ')}
      FROM (SELECT link_name, message, sum(clicked) AS clicks FROM engagement ${conditions.where}
@@ -155,14 +159,15 @@ const byAttempt: readonly (readonly [attempt: string, expression: string])[] = [
   ['3+', 'delivered_subsequent - delivered_second'],
 ];
 
-const attempts: Report = async (store, query, now) => {
+const attempts: Report = async (request) => {
+  const { store } = request;
   const conditions = new Conditions();
-  addFilters(conditions, query);
+  addFilters(conditions, request);
   const metrics = byAttempt.map(
     ([, expression], i): Metric => ({ name: `attempt_${i}`, kind: 'additive', expression }),
   );
   const [row] = await store.read<Row>(
-    rollupQuery(store, windowOf(query, now), metrics, null, conditions),
+    rollupQuery(store, windowOf(request), metrics, null, conditions),
     conditions.parameters,
   );
   return byAttempt.flatMap(([attempt], i) => {

@@ -125,6 +125,18 @@ export function rollupQuery(
   };
   messages('engagement', [...spans.minutes, ...spans.hours]);
   messages('strays', spans.sealed);
+  if (metrics.some((m) => m.kind === 'links')) {
+    const columns = metrics.map(
+      (m, i) => `toInt64(${m.kind === 'links' ? 'countIf(clicks > 0)' : '0'}) AS m${i}`,
+    );
+    parts.push(
+      `SELECT ${[...names, 'toInt64(0) AS n', ...columns].join(', ')} FROM (
+         SELECT ${[by === 'unit' ? '' : `${unit} AS unit_start`, ...keys].filter((k) => k !== '').join(', ')},
+           message, link_name, sum(clicked) AS clicks
+         FROM engagement WHERE ${within(conditions, [window])} AND link_name != '' AND ${filters}
+         GROUP BY ${[...new Set(['unit_start', ...names])].join(', ')}, message, link_name)${groupBy(names)}`,
+    );
+  }
 
   const totals = metrics.map((m, i) => `sum(m${i}) AS ${m.name}`).join(', ');
   const from = `(${parts.join('\nUNION ALL\n') || nothing(names, metrics)})`;

@@ -1,3 +1,7 @@
+import { readFile } from 'node:fs/promises';
+import { reason } from '../../system/durable-file.ts';
+import { UserError } from '../../system/user-error.ts';
+
 /** The recipient domains that most of the world's personal mail goes to; rows of the `watched-domain` report. */
 export const watchedDomains: readonly string[] =
   `gmail.com googlemail.com yahoo.com hotmail.com outlook.com live.com msn.com aol.com icloud.com me.com mac.com
@@ -10,3 +14,30 @@ export const watchedDomains: readonly string[] =
   terra.com.br yahoo.com.mx yahoo.com.ar yahoo.ca shaw.ca rogers.com bell.net sympatico.ca yahoo.co.jp docomo.ne.jp
   ezweb.ne.jp softbank.ne.jp naver.com daum.net hanmail.net qq.com 163.com 126.com sina.com yahoo.co.in yahoo.in
   rediffmail.com bigpond.com optusnet.com.au yahoo.com.au xtra.co.nz yahoo.com.tw yahoo.co.id`.split(/\s+/);
+
+const MOST = 10_000;
+
+/** A list of one's own: a domain a line, `#` begins a comment. Throws `UserError` naming the line that is wrong. */
+export async function readWatchedDomains(file: string): Promise<string[]> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    throw new UserError(`${file} (watched domains) cannot be read: ${reason(error)}`, { cause: error });
+  }
+  const domains: string[] = [];
+  for (const [i, line] of text.split(/\r?\n/).entries()) {
+    const domain = line.replace(/#.*/, '').trim().toLowerCase();
+    if (domain === '') continue;
+    if (domain.length > 253 || !/^[^\s@,]+$/u.test(domain)) {
+      throw new UserError(
+        `${file}:${i + 1} (watched domains) is no domain: ${JSON.stringify(domain.slice(0, 80))}`,
+      );
+    }
+    domains.push(domain);
+  }
+  if (domains.length > MOST) {
+    throw new UserError(`${file} (watched domains) has ${domains.length} domains; at most ${MOST} are taken`);
+  }
+  return domains;
+}

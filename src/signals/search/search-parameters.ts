@@ -10,6 +10,7 @@ import {
   text,
   type WholeNumber,
 } from '../parameter.ts';
+import { olderNames } from './older-search.ts';
 
 /** Events of one page. */
 export const perPage: WholeNumber = { default: 1000, minimum: 1, maximum: 10_000 };
@@ -85,6 +86,12 @@ export const messageSearchParameters: readonly Parameter[] = [
   list('mailbox_provider_regions', `Regions of mailbox providers. ${words}.`, 'Global'),
   list('ab_tests', `A/B tests. ${words}.`, 'subject-test'),
   list('ab_test_versions', 'Versions of A/B tests; needs `ab_tests`.', '1'),
+];
+
+/** `GET /v1/message-events`: the same under older names. */
+export const olderSearchParameters: readonly Parameter[] = [
+  ...messageSearchParameters,
+  ...[...olderNames].map(([old, name]) => list(old, `Older name of \`${name}\`.`, '1')),
 ];
 
 /** `GET /v1/events/ingest`: what became of batches. */

@@ -74,7 +74,7 @@ export function makeMailing(seed: number, end: number): Mailing {
   const mail = (at: number, to: string, subaccount: number) => {
     const message = {
       message_id: `m${seed}-${++ids}`,
-      campaign_id: pick(['', 'spring', 'autumn', 'welcome']),
+      campaign_id: pick(['', 'spring', 'summer', 'autumn', 'winter', 'welcome']),
       binding_group: pick(['', 'fast', 'slow']),
       friendly_from: pick(['a@brand.example', 'b@other.example']),
     };

@@ -119,9 +119,13 @@ async function* linesOf(
   let parts: Buffer[] = [];
   let length = 0;
   let lines: BatchLine[] = [];
+  let first = true;
   const take = (bytes: Buffer): void => {
     const tooLong = length > limits.line;
-    const text = bytes.toString('utf8', 0, tooLong ? KEPT_OF_LONG_LINE : bytes.length);
+    let text = bytes.toString('utf8', 0, tooLong ? KEPT_OF_LONG_LINE : bytes.length);
+    // A byte order mark before the first line is no part of it (RFC 8259 section 8.1 lets a reader ignore it).
+    if (first && text.startsWith('\ufeff')) text = text.slice(1);
+    first = false;
     length = 0;
     if (tooLong || text.trim() !== '') lines.push({ text, tooLong });
   };

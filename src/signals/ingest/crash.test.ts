@@ -3,18 +3,16 @@
  * POSTHORN_SEED=N repeats a run's batches and moments as far as a machine can repeat them.
  */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { systemClock } from '../../system/clock.ts';
 import { silentLog } from '../../system/log.ts';
 import { startSignals } from '../server.ts';
+import { beginService, postBatch } from '../service-process-testing.ts';
 import { type Engine, openEmbedded } from '../store/engine.ts';
 import { type Rollup, rollups } from '../store/tables/metrics.ts';
 import { eventId, line, TEST_KEY } from '../test-service.ts';
@@ -22,7 +20,6 @@ import { eventId, line, TEST_KEY } from '../test-service.ts';
 const KILLS = Number(process.env.POSTHORN_KILLS ?? 5);
 const SEED = Number(process.env.POSTHORN_SEED ?? Date.now() % 1_000_000);
 const CLIENTS = 3;
-const command = new URL('../../cli/signals.ts', import.meta.url).href;
 
 /** Numbers in [0, 1) from a seed (mulberry32). */
 function randomFrom(seed: number): () => number {
@@ -33,36 +30,6 @@ function randomFrom(seed: number): () => number {
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
-}
-
-/** The real command in a process of its own, on a free port. */
-function begin(dir: string): {
-  child: ChildProcess;
-  exited: Promise<unknown[]>;
-  ready: Promise<string | null>;
-} {
-  const child = spawn(
-    process.execPath,
-    [
-      '--input-type=module',
-      '-e',
-      `const { run } = await import(${JSON.stringify(command)}); process.exitCode = await run(process.argv.slice(1));`,
-      '--',
-      ...['--data', dir, '--listen', '127.0.0.1:0', '--no-mx-lookup', '--log-requests', 'none'],
-    ],
-    { env: { ...process.env, POSTHORN_ADMIN_KEY: TEST_KEY }, stdio: ['ignore', 'ignore', 'pipe'] },
-  );
-  const ready = (async () => {
-    for await (const text of createInterface({ input: child.stderr! })) {
-      const url = /ready url=(\S+)/.exec(text)?.[1];
-      if (url) {
-        child.stderr!.resume();
-        return url;
-      }
-    }
-    return null;
-  })();
-  return { child, exited: once(child, 'exit'), ready };
 }
 
 interface Batch {
@@ -107,18 +74,8 @@ async function send(url: string, client: number, ledger: Ledger, random: () => n
     const batch = ledger.unsent[client] ?? makeBatch(random, ledger.late);
     ledger.unsent[client] = batch;
     try {
-      const response = await fetch(`${url}/api/v1/ingest/events`, {
-        method: 'POST',
-        headers: {
-          authorization: TEST_KEY,
-          'content-type': 'application/x-ndjson',
-          'content-encoding': 'gzip',
-        },
-        body: new Uint8Array(batch.body),
-      });
-      if (response.status !== 200) throw new Error(await response.text());
-      const { results } = (await response.json()) as { results: { id: string } };
-      ledger.batches.set(results.id, batch);
+      const id = await postBatch(url, batch.body);
+      ledger.batches.set(id, batch);
     } catch {
       return;
     }
@@ -154,7 +111,7 @@ test(`killed ${KILLS} times at random moments, every acknowledged event is there
   let whileStarting = 0;
   try {
     for (let kill = 0; kill < KILLS; kill++) {
-      const { child, exited, ready } = begin(dir);
+      const { child, exited, ready } = beginService(dir);
       // Now and then it is killed before it is ready: while it mends what the last kill has left.
       if (kill > 0 && random() < 0.25) {
         await sleep(300 + random() * 1500);
@@ -174,7 +131,7 @@ test(`killed ${KILLS} times at random moments, every acknowledged event is there
       await exited;
       clearTimeout(timer);
     }
-    const { child, exited, ready } = begin(dir);
+    const { child, exited, ready } = beginService(dir);
     const url = await ready;
     assert.ok(url, 'it starts');
     let rounds = 0;

@@ -143,6 +143,39 @@ test('an envelope that cannot be read is set aside when the message is wanted', 
   await again.close();
 });
 
+test('a letter that has changed in an envelope is damage, not another address', async (t) => {
+  const dir = folder(t);
+  await filled(dir);
+  await damage(dir, 'envelopes', (db) => {
+    const octets = Buffer.from(db.get('m2' as never)!);
+    octets[octets.indexOf('u1@a.test')] = 'v'.charCodeAt(0);
+    db.putSync('m2' as never, octets);
+  });
+  const spool = openSpool(dir);
+  assert.equal(spool.envelope('m2'), undefined);
+  assert.equal(spool.envelope('m3')?.recipients[1]?.address, 'u1@a.test');
+  await spool.close();
+  assert.match(read(dir, 'm2.json').fault, /checksum is wrong/);
+});
+
+test('a message whose text has changed on disk is set aside with it and not delivered', async (t) => {
+  const dir = folder(t);
+  await filled(dir);
+  await damage(dir, 'contents', (db) => db.putSync('m2' as never, Buffer.from('Subject: n2\r\n\r\n')));
+  const { log, lines } = keptLog();
+  const spool = openSpool(dir, { log });
+  assert.equal(waiting(spool).length, 6);
+  assert.equal(spool.content('m2'), undefined);
+  assert.equal(spool.content('m1')?.toString(), 'Subject: m1\r\n\r\n');
+  await spool.close();
+  assert.deepEqual(setAside(dir), ['m2.eml', 'm2.json']);
+  assert.equal(readFileSync(path.join(dir, 'corrupt', 'm2.eml'), 'utf8'), 'Subject: n2\r\n\r\n');
+  assert.match(lines.join(''), /error: .*checksum is wrong/);
+  const again = openSpool(dir);
+  assert.deepEqual(waiting(again), ['m1 0', 'm1 1', 'm3 0', 'm3 1']);
+  await again.close();
+});
+
 test('outcomes that cannot be read are set aside, the journal goes on behind them', async (t) => {
   const dir = folder(t);
   await filled(dir);

@@ -12,6 +12,7 @@
 import { randomUUID } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
+import { crc32 } from 'node:zlib';
 import { type Database, open, type RangeOptions, type RootDatabase } from 'lmdb';
 import type { Outcome } from '../events/outcome.ts';
 import { reason } from '../system/durable-file.ts';
@@ -329,7 +330,15 @@ export class Spool {
 
   /** The message as stored, for reading only; undefined when it is not (or no longer) here. */
   content(spoolId: string): Buffer | undefined {
-    return this.#recent.get(spoolId)?.content ?? this.#contents.get(spoolId);
+    const recent = this.#recent.get(spoolId);
+    if (recent) return recent.content;
+    const content = this.#contents.get(spoolId);
+    const envelope = content && this.envelope(spoolId);
+    if (!content || !envelope) return undefined;
+    const { contentChecksum } = envelope;
+    if (contentChecksum === undefined || contentChecksum === crc32(content)) return content;
+    this.#setMessageAside(spoolId, 'the text of the message is not what was stored, its checksum is wrong');
+    return undefined;
   }
 
   /**
@@ -398,7 +407,8 @@ export class Spool {
     const { spoolId } = envelope.facts;
     // Before the write, so that `recover` never takes a message of this run for one of the last.
     if (spoolId <= this.#lastFound) this.#early.add(spoolId);
-    writes.push(this.#contents.put(spoolId, content), this.#envelopes.put(spoolId, envelope));
+    const record = { ...envelope, contentChecksum: crc32(content) };
+    writes.push(this.#contents.put(spoolId, content), this.#envelopes.put(spoolId, record));
     for (const recipient of recipients) {
       writes.push(this.#putPending(recipient));
       const { delayNoticeAt: at, index } = recipient;
@@ -468,7 +478,7 @@ export class Spool {
     if (this.#aside.has(spoolId)) return;
     const pending = readRecords(this.#pending, recipientsOf(spoolId), pendingFault);
     const found = { envelope: this.#envelopes.getBinary(spoolId), recipients: pending };
-    if (!this.#corrupt.take({ name: spoolId, fault, found, message: this.content(spoolId) })) return;
+    if (!this.#corrupt.take({ name: spoolId, fault, found, message: this.#contents.get(spoolId) })) return;
     this.#decoded.forget(spoolId);
     this.#recent.forget(spoolId);
     this.#background(spoolId, [
@@ -482,7 +492,7 @@ export class Spool {
   #setRecipientAside(spoolId: string, index: number, fault: string, octets: Buffer | undefined): void {
     const address = this.envelope(spoolId)?.recipients[index]?.address;
     const record = { name: `${spoolId}-${index}`, fault, found: { address, record: octets } };
-    if (!this.#corrupt.take({ ...record, message: this.content(spoolId) })) return;
+    if (!this.#corrupt.take({ ...record, message: this.#contents.get(spoolId) })) return;
     const settled = this.settle([{ spoolId, index, state: 'done' }], []);
     this.#background(record.name, [settled.then(() => true)]);
   }

@@ -76,6 +76,8 @@ export interface Envelope {
   readonly suppressReports: boolean;
   /** We made this message ourselves: nothing that it meets makes us send another. */
   readonly ownMail?: true;
+  /** CRC-32 of the content, put in by the spool when it stores both; layout 1 had none. */
+  readonly contentChecksum?: number;
   /** The content is a template: what a recipient gets is made at delivery. */
   readonly template?: StoredTemplate;
   /** Each recipient gets a return path of its own: `verp-default`, or the VERP parameter of MAIL. */

@@ -41,7 +41,10 @@ const refusing = (t: TestContext) =>
 function reportsAt({ seen, contents }: RemoteHost): { to: string; content: string }[] {
   const to: string[] = [];
   for (const [n, line] of seen.entries()) {
-    if (line.startsWith('MAIL FROM:<>')) to.push(/<(.*)>/.exec(seen[n + 1]!)![1]!);
+    if (!line.startsWith('MAIL FROM:<>')) continue;
+    // What another connection says may stand between.
+    const rcpt = seen.slice(n).find((later) => later.startsWith('RCPT TO:'));
+    to.push(/<(.*)>/.exec(rcpt!)![1]!);
   }
   return contents.slice(contents.length - to.length).map((content, n) => ({ to: to[n]!, content }));
 }

@@ -75,13 +75,24 @@ async function start(dir: string): Promise<{ child: ChildProcess; url: URL }> {
   const command = path.join(import.meta.dirname, '../bin/posthorn.js');
   const child = spawn(
     process.execPath,
-    [...profile, command, 'signals', '--data', dir, '--listen', '127.0.0.1:0'],
+    [
+      ...profile,
+      command,
+      'signals',
+      '--data',
+      dir,
+      '--listen',
+      '127.0.0.1:0',
+      '--no-mx-lookup',
+      '--log-requests',
+      'none',
+    ],
     { env: { ...process.env, POSTHORN_ADMIN_KEY: KEY }, stdio: ['ignore', 'ignore', 'pipe'] },
   );
   for await (const text of createInterface({ input: child.stderr! })) {
     const url = /ready url=(\S+)/.exec(text)?.[1];
     if (url) {
-      child.stderr!.pipe(process.stderr);
+      child.stderr!.resume();
       return { child, url: new URL(url) };
     }
   }
@@ -143,7 +154,7 @@ async function ours(all: readonly Batch[]): Promise<Figures & { answer: number }
     if (batches_pending === 0 && events_stored === expected) break;
     if (batches_pending === 0 && events_stored > expected)
       throw new Error(`${events_stored} of ${expected} events`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
   const seconds = (performance.now() - begun) / 1000;
   const { cpu, rss } = used(child.pid!);

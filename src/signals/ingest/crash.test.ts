@@ -13,7 +13,7 @@ import { systemClock } from '../../system/clock.ts';
 import { silentLog } from '../../system/log.ts';
 import { startSignals } from '../server.ts';
 import { beginService, postBatch } from '../service-process-testing.ts';
-import { type Engine, openEmbedded } from '../store/engine.ts';
+import { defaultLimits, type Engine, openEmbedded } from '../store/engine.ts';
 import { type Rollup, rollups } from '../store/tables/metrics.ts';
 import { eventId, line, TEST_KEY } from '../test-service.ts';
 
@@ -154,7 +154,10 @@ test(`killed ${KILLS} times at random moments, every acknowledged event is there
     await signals.close();
     assert.deepEqual(await readdir(path.join(dir, 'ingest/pending')), []);
 
-    const engine = await openEmbedded(path.join(dir, 'clickhouse'));
+    const engine = await openEmbedded(path.join(dir, 'clickhouse'), {
+      ...defaultLimits,
+      resultRows: 10_000_000,
+    });
     try {
       const one = async (sql: string) => Number((await engine.read<{ n: number }>(sql))[0]!.n);
       const stored = await engine.read<{ id: string; n: number }>(

@@ -159,6 +159,13 @@ test('whatever part of a batch had been written when the program was killed, the
       'half of the events are missing',
       [`ALTER TABLE events DROP PARTITION ${day}`, `ALTER TABLE metrics_minute DROP PARTITION ${day}`],
     ],
+    [
+      'opens are missing, and so is what was known of their messages',
+      [
+        `ALTER TABLE events DELETE WHERE type = 'open' AND message_id != 'm4' SETTINGS mutations_sync = 2`,
+        'TRUNCATE TABLE messages',
+      ],
+    ],
     ['the lookups are missing', ['TRUNCATE TABLE event_ids', 'TRUNCATE TABLE messages']],
   ];
   const expected = (await state(breaks[0]![1])) as Record<string, unknown>;

@@ -34,6 +34,9 @@ export async function storeRound(
 ): Promise<RoundResult> {
   const result: RoundResult = { succeeded: new Map(), duplicates: new Map() };
   if (waiting.length === 0) return result;
+  // First of all: what is looked up below must know all that stands in `events`, or an open that comes anew would not
+  // find its delivery, nor a delivery its open.
+  if (doubt) await store.repairLookups([...new Set(waiting.map((w) => w.batchId))]);
   const known = await store.knownIds([...new Set(waiting.map((w) => w.event.eventId))]);
   if (doubt) {
     const times = waiting.map((w) => w.event.at);
@@ -65,9 +68,7 @@ export async function storeRound(
   // Asked for the stored injections too: the break may have come before their orphans were looked after.
   rows.push(...(await adopted(store, doubt ? [...fresh, ...already] : fresh, providers)));
   if (rows.length > 0) await store.insert(rows);
-  if (doubt) {
-    await store.repair([...new Set(waiting.map((w) => w.batchId))], log);
-  }
+  if (doubt) await store.repairRollups([...new Set(waiting.map((w) => w.batchId))], log);
   return result;
 }
 

@@ -181,29 +181,42 @@ export class EventStore {
   }
 
   /**
-   * After a write that broke off: makes the lookups and roll-ups agree with `events` for these batches. The lookups
-   * are sets, so what is missing is simply added again; a roll-up that has not the rows of its day is made anew.
+   * After a write that broke off: makes the lookups know all that stands in `events` of these batches. They are sets,
+   * so it is simply added again.
    */
-  async repair(batches: readonly string[], log: (message: string) => void): Promise<void> {
+  async repairLookups(batches: readonly string[]): Promise<void> {
+    const span = await this.#spanOf(batches);
+    if (!span) return;
+    const where = ` AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Milli({to:Int64}, 'UTC')
+      AND batch_id IN {batches:Array(String)}`;
+    for (const [table, select] of Object.entries(lookupSelects)) {
+      await this.engine.write(`INSERT INTO ${table} ${select('events', where)}`, { batches, ...span });
+    }
+  }
+
+  /**
+   * After a write that broke off, once these batches stand in `events` as a whole: a roll-up that has not exactly the
+   * rows of a day of theirs is made anew for that day.
+   */
+  async repairRollups(batches: readonly string[], log: (message: string) => void): Promise<void> {
+    const span = await this.#spanOf(batches);
+    if (!span) return;
+    for (const rollup of rollups) {
+      for (const day of await this.#incompleteDays(rollup, span.from, span.to)) {
+        log(`roll-up ${rollup.table.name} of ${day} is incomplete after a break; making it anew`);
+        await this.seals.changing([day], () => this.#rebuild(rollup, day));
+      }
+    }
+  }
+
+  /** From the first to the last event of these batches, milliseconds since the epoch. */
+  async #spanOf(batches: readonly string[]): Promise<{ from: number; to: number } | null> {
     const [span] = await this.engine.readForWrite<{ n: number; from: number; to: number }>(
       `SELECT count() AS n, toUnixTimestamp64Milli(min(ts)) AS from, toUnixTimestamp64Milli(max(ts)) AS to
        FROM events WHERE batch_id IN {batches:Array(String)}`,
       { batches },
     );
-    if (!span || span.n === 0) return;
-    const { from, to } = span;
-    const scope = { batches, from, to };
-    const where = ` AND ts >= fromUnixTimestamp64Milli({from:Int64}, 'UTC') AND ts <= fromUnixTimestamp64Milli({to:Int64}, 'UTC')
-      AND batch_id IN {batches:Array(String)}`;
-    for (const [table, select] of Object.entries(lookupSelects)) {
-      await this.engine.write(`INSERT INTO ${table} ${select('events', where)}`, scope);
-    }
-    for (const rollup of rollups) {
-      for (const day of await this.#incompleteDays(rollup, from, to)) {
-        log(`roll-up ${rollup.table.name} of ${day} is incomplete after a break; making it anew`);
-        await this.seals.changing([day], () => this.#rebuild(rollup, day));
-      }
-    }
+    return span && span.n > 0 ? { from: span.from, to: span.to } : null;
   }
 
   async #incompleteDays(rollup: Rollup, from: number, to: number): Promise<number[]> {

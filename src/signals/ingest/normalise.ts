@@ -313,10 +313,17 @@ function columnText(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
-/** Machines that fetch every image before anybody has opened the mail. */
+/** Classes of engagement that no person made (docs/tracker.md, Machine traffic). */
+const machines: readonly unknown[] = ['prefetch', 'scanner', 'bot'];
+
+/** Whether a machine fetched the image: the tracker's own judgement, else what is known of the user agent. */
 function isPrefetched(shown: ShownEvent): boolean {
-  const parsed = shown.user_agent_parsed as { is_prefetched?: unknown } | undefined;
-  return booleanOf(parsed?.is_prefetched) === true || shown.user_agent === 'Mozilla/5.0';
+  const parsed = shown.user_agent_parsed as
+    | { is_prefetched?: unknown; engagement_class?: unknown }
+    | undefined;
+  if (booleanOf(parsed?.is_prefetched) === true) return true;
+  if (typeof parsed?.engagement_class === 'string') return machines.includes(parsed.engagement_class);
+  return shown.user_agent === 'Mozilla/5.0';
 }
 
 /** The row of an event after enrichment; applies the rules that may only come then. */

@@ -72,7 +72,10 @@ function factOf({ cls, fields }: WireEvent): Fact {
   const type = publicNames[get('type')] ?? get('type');
   const to = get('rcpt_to');
   const failed = type === 'bounce' || type === 'out_of_band' || get('bounce_class') !== '';
-  const parsed = fields.user_agent_parsed as { is_prefetched?: boolean } | undefined;
+  const parsed = fields.user_agent_parsed as
+    | { is_prefetched?: unknown; engagement_class?: string }
+    | undefined;
+  const agentClass = parsed?.engagement_class;
   return {
     id: get('event_id'),
     type,
@@ -102,7 +105,11 @@ function factOf({ cls, fields }: WireEvent): Fact {
     retries: Number(get('num_retries') || 0),
     queueTime: Number(get('queue_time') || 0),
     size: Number(get('msg_size') || 0),
-    prefetched: get('user_agent') === 'Mozilla/5.0' || parsed?.is_prefetched === true,
+    prefetched:
+      parsed?.is_prefetched === true ||
+      (agentClass === undefined
+        ? get('user_agent') === 'Mozilla/5.0'
+        : ['prefetch', 'scanner', 'bot'].includes(agentClass)),
     tls: get('outbound_tls') === '1',
   };
 }

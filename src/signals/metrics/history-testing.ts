@@ -127,6 +127,11 @@ export function makeHistory(seed: number, messages = 260): History {
   const number = (n: number): unknown => pick<unknown>([String(n), n]);
   const subaccountText = (n: number): unknown => (n === 0 ? pick<unknown>([0, '0', undefined]) : number(n));
 
+  /** What the tracker thinks of who asked. */
+  const judged = () => ({
+    is_prefetched: pick<unknown>([true, false, '0']),
+    ...(chance(0.5) ? { engagement_class: pick(['human', 'proxy', 'prefetch', 'scanner', 'bot']) } : {}),
+  });
   const failure = (): Record<string, unknown> => {
     const bounce_class = pick(bounceClasses);
     const status = pick(['5.1.1', '5.4.7', '5.4.71', '4.2.2']);
@@ -250,7 +255,7 @@ export function makeHistory(seed: number, messages = 260): History {
             ...naming(),
             ...whom(),
             user_agent: pick(agents),
-            ...(chance(0.2) ? { user_agent_parsed: { is_prefetched: chance(0.5), is_proxy: true } } : {}),
+            ...(chance(0.3) ? { user_agent_parsed: judged() } : {}),
             ...(chance(0.2) ? { geo_ip: { Country: '', City: '', Latitude: 0, Longitude: 0, Zip: 0 } } : {}),
             target_link_url: isClick ? pick(links) : '',
             ...(isClick && chance(0.5) ? { target_link_name: pick(['Spring banner', 'a,b']) } : {}),

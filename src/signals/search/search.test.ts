@@ -97,6 +97,9 @@ test('every filter: values of one are joined by OR, filters by AND', async () =>
     ['subjects=sal', []],
     ['bounce_classes=10,51', ['2', '3']],
     ['bounce_classes=51', ['3']],
+    ['bounce_classes=0', []],
+    ['recipients=bob@notyahoo.com,CAROL@yahoo.co.uk', ['2', '3']],
+    ['sending_domains=example', ['1']],
     ['reasons=5.4.7', ['2']],
     ['reasons=bob@notyahoo.com', ['2']],
     ['reasons=expired delivery', ['2']],
@@ -155,6 +158,110 @@ test('requests that make no sense are 400', async () => {
     assert.equal(answer.status, 400, query);
     assert.ok(answer.body.errors[0].message, query);
   }
+});
+
+test('an event is found by what is known of it now, not by what was known once', async () => {
+  const at = String(now - 3000);
+  const open = { event_id: 'late1', message_id: 'late', timestamp: at, rcpt_to: '' };
+  await service.ingest([line('open', open)]);
+  assert.deepEqual(await ids('messages=late&subaccounts=0'), ['late1']);
+  await service.ingest([
+    line('reception', {
+      event_id: 'late0',
+      message_id: 'late',
+      timestamp: at,
+      subaccount_id: 9,
+      campaign_id: 'Night owls',
+    }),
+  ]);
+  assert.deepEqual(await ids('messages=late&subaccounts=0'), []);
+  assert.deepEqual(await ids('messages=late&subaccounts=9&campaigns=owls'), ['late0', 'late1']);
+});
+
+test('the older search takes its own names and the new ones', async () => {
+  const older = async (query: string) => {
+    const { status, body } = await service.get(`/api/v1/message-events?${query}`);
+    assert.equal(status, 200, query);
+    return body.results.map((e: { event_id: string }) => e.event_id).sort();
+  };
+  assert.deepEqual(await older('campaign_ids=springtime'), ['3']);
+  assert.deepEqual(await older('template_ids=welcome'), ['1']);
+  assert.deepEqual(await older('friendly_froms=news@eu.brand.example'), ['1']);
+  assert.deepEqual(await older('reason=5.4.7'), ['2']);
+  assert.deepEqual(await older('message_ids=a'), ['1']);
+  assert.deepEqual(await older('messages=b&message_ids=a'), ['2']);
+  assert.deepEqual(await older('events=bounce&campaign_ids=spring'), ['2']);
+  const { body } = await service.get('/api/v1/message-events?reason=550&per_page=1&events=bounce');
+  assert.match(body.links.next, /^\/api\/v1\/message-events\?/);
+  const { body: second } = await service.get(body.links.next);
+  assert.deepEqual(
+    [body, second].flatMap((b) => b.results.map((e: { event_id: string }) => e.event_id)),
+    ['3', '2'],
+  );
+  assert.deepEqual(second.links, {});
+});
+
+test('the next page has every filter, its size and the count of the first, while events come in', async () => {
+  const first = (
+    await service.get('/api/v1/events/message?events=bounce&delimiter=;&reasons=5.4.7;5.4.71&per_page=1')
+  ).body;
+  assert.equal(first.total_count, 2);
+  const asked = new URLSearchParams(first.links.next.split('?')[1]);
+  assert.equal(asked.get('reasons'), '5.4.7;5.4.71');
+  assert.equal(asked.get('delimiter'), ';');
+  assert.equal(asked.get('per_page'), '1');
+  await service.ingest([
+    line('inband', {
+      event_id: 'new1',
+      timestamp: String(now - 200),
+      bounce_class: '10',
+      reason: '550 5.4.7',
+    }),
+  ]);
+  const second = (await service.get(first.links.next)).body;
+  assert.equal(second.total_count, 2);
+  assert.deepEqual(
+    second.results.map((e: { event_id: string }) => e.event_id),
+    ['2'],
+  );
+  assert.deepEqual(second.links, {});
+  const whole = (await service.get('/api/v1/events/message?events=bounce&per_page=1')).body;
+  assert.match(whole.links.next, /per_page=1/);
+  const plain = (await service.get('/api/v1/events/message?page=1&per_page=2&campaigns=')).body;
+  assert.doesNotMatch(plain.links.next, /[?&]page=/);
+});
+
+test('outcomes: batch ids count more than kinds, a cursor pages them, a subaccount sees none of them', async () => {
+  const good = await service.ingest([line('open', { message_id: 'o1' })]);
+  const bad = await service.ingest(['{}']);
+  const search = async (query: string, headers = {}) =>
+    (await service.get(`/api/v1/events/ingest?${query}`, headers)).body;
+  const batches = (body: { results: { batch_id: string }[] }) => body.results.map((r) => r.batch_id);
+  assert.deepEqual(batches(await search(`batch_ids=${good.batch_id}&error_types=validation`)), [
+    good.batch_id,
+  ]);
+  assert.deepEqual(batches(await search(`batch_ids=${good.batch_id}&events=error`)), [good.batch_id]);
+  assert.deepEqual(batches(await search('error_types=validation,system')), [bad.batch_id]);
+  assert.deepEqual(batches(await search('retryable=false')), [bad.batch_id]);
+  const all = await search('per_page=10000');
+  const seen: string[] = [];
+  let next: string | undefined = '/api/v1/events/ingest?per_page=2';
+  while (next) {
+    const { body } = await service.get(next);
+    assert.equal(body.total_count, all.total_count);
+    seen.push(...batches(body));
+    next = body.links.next;
+  }
+  assert.deepEqual(seen, batches(all));
+  assert.equal(new Set(seen).size, all.total_count);
+  const made = await service.send(
+    'POST',
+    '/api/v1/api-keys',
+    { label: 'sub', grants: ['message_events/view'] },
+    { 'x-msys-subaccount': '4' },
+  );
+  const own = await search('', { authorization: made.body.results.key });
+  assert.deepEqual(own, { results: [], total_count: 0, links: {} });
 });
 
 test('pages by cursor give every event once, also where many share a time, and survive new events', async () => {

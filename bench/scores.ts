@@ -1,0 +1,90 @@
+// How long the daily figures of the scores take, and in how much memory, beside what the engine itself needs to copy
+// the same events once.
+//
+//   node bench/scores.ts [--mails 1000000] [--days 3]
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir, totalmem } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { refresh } from '../src/signals/score/refresh/refresh.ts';
+import { openEmbedded } from '../src/signals/store/engine.ts';
+import { defaultRetention } from '../src/signals/store/retention.ts';
+import { migrate } from '../src/signals/store/schema.ts';
+
+const { values } = parseArgs({
+  options: { mails: { type: 'string', default: '1000000' }, days: { type: 'string', default: '3' } },
+});
+const mails = Number(values.mails);
+const days = Number(values.days);
+const DAY = 86_400_000;
+
+const dir = await mkdtemp(path.join(tmpdir(), 'posthorn-bench-scores-'));
+const engine = await openEmbedded(path.join(dir, 'clickhouse'));
+const resident = () => Math.round(process.memoryUsage.rss() / 2 ** 20);
+let peak = 0;
+const watch = setInterval(() => {
+  peak = Math.max(peak, resident());
+}, 50);
+
+async function timed<T>(name: string, work: () => Promise<T>): Promise<T> {
+  peak = 0;
+  const began = performance.now();
+  const result = await work();
+  const seconds = (performance.now() - began) / 1000;
+  console.log(`${name.padEnd(58)} ${seconds.toFixed(1).padStart(8)} s   peak ${peak} MB resident`);
+  return result;
+}
+
+try {
+  await migrate(engine, defaultRetention);
+  // The roll-ups are not what is measured here.
+  for (const { name } of await engine.read<{ name: string }>(
+    `SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'MaterializedView'`,
+  )) {
+    await engine.write(`DROP VIEW ${name} SYNC`);
+  }
+  const today = Math.floor(Date.now() / DAY) * DAY;
+  for (let back = days - 1; back >= 0; back--) {
+    const start = today - back * DAY;
+    // Of five mails one is opened and one is delayed; everyone is mailed once a day.
+    await engine.write(
+      `INSERT INTO events (ts, event_id, type, sign, version, campaign_id, ip_pool, sending_domain, mailbox_provider, message_id, rcpt_to, marks)
+       SELECT fromUnixTimestamp64Milli(toInt64({start:Int64} + (number % {mails:UInt64}) * 43200000 / {mails:UInt64} + k * 60000), 'UTC'),
+         concat(toString({start:Int64}), '-', toString(number), '-', toString(k)), kind, 1, 1,
+         concat('campaign-', toString(number % 200)), concat('pool-', toString(number % 5)), concat('d', toString(number % 20), '.example'),
+         concat('provider-', toString(number % 40)), concat('m', toString({start:Int64}), '-', toString(number)),
+         concat('person', toString(cityHash64(number)), '@example.net'), if(k = 0, 5, 0)
+       FROM numbers({mails:UInt64})
+       ARRAY JOIN arrayFilter(x -> x.1 != '', [
+         ('injection', 0), ('delivery', 1), (if(number % 5 = 0, 'open', ''), 2), (if(number % 5 = 1, 'delay', ''), 3)]) AS e,
+         [e.1] AS kind, [e.2] AS k`,
+      { start, mails },
+    );
+  }
+  const [{ n } = { n: 0 }] = await engine.read<{ n: number }>('SELECT count() AS n FROM events');
+  console.log(
+    `${mails} mails a day on ${days} days, ${n} events; ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GB; Node ${process.version}`,
+  );
+  await timed("the engine's copy of all events, all columns", async () => {
+    await engine.write('CREATE TABLE copied AS events');
+    await engine.write('INSERT INTO copied SELECT * FROM events');
+    await engine.write('DROP TABLE copied SYNC');
+  });
+  const place = { engine, retention: defaultRetention };
+  const first = await timed('first refresh: every day', () =>
+    refresh(place, Date.now(), { eventAgeHours: 24 }),
+  );
+  console.log(`  days: ${first.made.join(' ')}`);
+  await engine.write(
+    `INSERT INTO events (ts, event_id, type, sign, version, message_id, rcpt_to) VALUES (fromUnixTimestamp64Milli({ts:Int64}, 'UTC'), 'one-more', 'open', 1, 1, 'x', 'y@example.net')`,
+    { ts: today + 1000 },
+  );
+  const next = await timed('a refresh after one more event of today', () =>
+    refresh(place, Date.now(), { eventAgeHours: 24 }),
+  );
+  console.log(`  days: ${next.made.join(' ')}`);
+} finally {
+  clearInterval(watch);
+  await engine.close();
+  await rm(dir, { recursive: true, force: true });
+}

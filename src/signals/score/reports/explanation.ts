@@ -32,8 +32,8 @@ export async function explain(
   day: Day,
 ): Promise<Row> {
   const key: Key = { sid: subaccount ?? ALL_SUBACCOUNTS, value: facet === null ? '' : value };
-  const scope = { subaccount, facet, bySubaccount: subaccount !== null };
-  const scorer = await scorerOf(engine, model, scope, null, day, day);
+  const scope = { subaccount, facet, bySubaccount: true };
+  const scorer = await scorerOf(engine, model, scope, [key], day, day);
   const score = scorer.score(key, day);
   return {
     ...keysOf(key, facet),

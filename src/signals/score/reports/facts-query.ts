@@ -67,14 +67,15 @@ export interface KeysAsked {
 }
 
 /**
- * One page of the rows that had mail in the window, and how many there are. An exact match of the filter is first;
+ * One page of the rows that had mail in the window, each with its tracked injections of the day `to`, and how many rows
+ * there are. An exact match of the filter is first;
  * rows without mail on the day `to` are last when it is that day's value that they are sorted by.
  */
 export async function pageOfKeys(
   engine: Engine,
   scope: Scope,
   asked: KeysAsked,
-): Promise<{ total: number; keys: Key[] }> {
+): Promise<{ total: number; keys: (Key & { readonly tracked: number })[] }> {
   const { columns, where, parameters } = select(scope, asked.from, asked.to, asked.filter);
   const direction = asked.descending ? 'DESC' : 'ASC';
   const order = [
@@ -85,14 +86,14 @@ export async function pageOfKeys(
   const rows = `FROM ${factsTable.name} ${where} GROUP BY row_sid, row_value HAVING sum(injections) > 0`;
   const [counted, keys] = await Promise.all([
     engine.read<{ n: number }>(`SELECT count() AS n FROM (SELECT ${columns} ${rows})`, parameters),
-    engine.read<{ row_sid: number; row_value: string }>(
-      `SELECT ${columns} ${rows} ORDER BY ${order.join(', ')} LIMIT {limit:UInt32} OFFSET {offset:UInt32}`,
+    engine.read<{ row_sid: number; row_value: string; n: number }>(
+      `SELECT ${columns}, sumIf(tracked, day = {on:Date}) AS n ${rows} ORDER BY ${order.join(', ')} LIMIT {limit:UInt32} OFFSET {offset:UInt32}`,
       { ...parameters, limit: asked.limit, offset: asked.offset, on: asked.to },
     ),
   ]);
   return {
     total: counted[0]?.n ?? 0,
-    keys: keys.map(({ row_sid: sid, row_value: value }) => ({ sid, value })),
+    keys: keys.map(({ row_sid: sid, row_value: value, n: tracked }) => ({ sid, value, tracked })),
   };
 }
 
@@ -109,26 +110,26 @@ function onDay(sql: string): string {
   return `if(sumIf(injections, day = {on:Date}) = 0, NULL, ${value})`;
 }
 
-/** Figures by row and day, of the rows named, or of all when `keys` is `null`. */
+/** Figures of these rows by row and day. */
 export async function figuresOf(
   engine: Engine,
   scope: Scope,
-  keys: readonly Key[] | null,
+  keys: readonly Key[],
   first: Day,
   last: Day,
 ): Promise<Map<string, Days>> {
   const found = new Map<string, Map<Day, Sums>>();
-  if (keys?.length === 0) return found;
+  if (keys.length === 0) return found;
   const { columns, where, parameters } = select(scope, first, last);
-  const named = keys === null || scope.facet === null ? '' : ` AND ${scope.facet} IN {values:Array(String)}`;
-  const bySid = keys === null || !scope.bySubaccount ? '' : ' AND sid IN {sids:Array(UInt32)}';
+  const named = scope.facet === null ? '' : ` AND ${scope.facet} IN {values:Array(String)}`;
+  const bySid = !scope.bySubaccount ? '' : ' AND sid IN {sids:Array(UInt32)}';
   const rows = await engine.read<Sums & { of_day: Day; row_sid: number; row_value: string }>(
     `SELECT toString(day) AS of_day, ${columns}, ${sums.map((s) => `sum(${factsTable.name}.${s}) AS ${s}`).join(', ')}
      FROM ${factsTable.name} ${where}${named}${bySid} GROUP BY of_day, row_sid, row_value`,
     {
       ...parameters,
-      values: [...new Set(keys?.map((k) => k.value))],
-      sids: [...new Set(keys?.map((k) => k.sid))],
+      values: [...new Set(keys.map((k) => k.value))],
+      sids: [...new Set(keys.map((k) => k.sid))],
     },
   );
   for (const { of_day: day, row_sid: sid, row_value: value, ...figures } of rows) {

@@ -1,7 +1,7 @@
 import type { Engine } from '../../store/engine.ts';
 import { type HealthScore, healthScore } from '../model/health-score.ts';
 import type { ScoreModel } from '../model/score-model.ts';
-import { ONE, textOf } from '../model/units.ts';
+import { ONE, textOf, type Units } from '../model/units.ts';
 import { addDays, type Day, daysFrom, earliest } from '../refresh/days.ts';
 import type { Facet } from '../sums.ts';
 import { change, keysOf, type Report, type Row } from './envelope.ts';
@@ -20,6 +20,9 @@ import type { Asked } from './parameters.ts';
 
 /** Days before a day that its score looks at. */
 const HISTORY_DAYS = 3;
+
+/** Values travel as a parameter, which is of bounded length. */
+const KEYS_AT_ONCE = 1000;
 
 const EMPTY: Days = new Map();
 
@@ -57,20 +60,25 @@ export class Scorer {
   }
 }
 
-/** Reads what the scores of these rows need, from `first` to `last`; all rows in scope when `keys` is `null`. */
+/** Reads what the scores of these rows need, from `first` to `last`. */
 export async function scorerOf(
   engine: Engine,
   model: ScoreModel,
   scope: Scope,
-  keys: readonly Key[] | null,
+  keys: readonly Key[],
   first: Day,
   last: Day,
 ): Promise<Scorer> {
   const from = addDays(first, -HISTORY_DAYS);
-  const whole = keys?.some(isWhole) ?? (scope.facet === null && scope.subaccount === null);
   const [figures, account, suppresses] = await Promise.all([
-    figuresOf(engine, scope, keys?.filter((key) => !isWhole(key)) ?? null, from, last),
-    whole ? figuresOf(engine, { ...scope, bySubaccount: false }, null, from, last) : new Map<string, Days>(),
+    figuresOf(
+      engine,
+      scope,
+      keys.filter((key) => !isWhole(key)),
+      from,
+      last,
+    ),
+    figuresOf(engine, { ...scope, bySubaccount: false }, keys.filter(isWhole), from, last),
     daysWithSuppression(engine, scope.subaccount, from, last),
   ]);
   return new Scorer(model, new Map([...figures, ...account]), suppresses);
@@ -122,13 +130,13 @@ async function pageBySums(engine: Engine, scope: Scope, asked: Asked, withWhole:
   const limit = asked.limit - (asked.offset === 0 ? before : 0);
   const page = await pageOfKeys(engine, scope, { ...asked, orderSql, offset, limit });
   if (page.total === 0) return page;
-  const keys = [...page.keys];
+  const keys: Key[] = [...page.keys];
   if (!last && asked.offset === 0) keys.unshift(whole);
   if (last && keys.length < asked.limit && asked.offset <= page.total) keys.push(whole);
   return { total: page.total + 1, keys };
 }
 
-/** A score is no sum, so it is worked out for every row before they are sorted. */
+/** A score is no sum, so it is worked out for every row that can have one before they are sorted. */
 async function pageByScore(
   engine: Engine,
   model: ScoreModel,
@@ -143,10 +151,19 @@ async function pageByScore(
     limit: 2 ** 31,
     offset: 0,
   });
-  const keys = [...all.keys];
-  if (withWhole && keys.length > 0) keys.unshift({ sid: ALL_SUBACCOUNTS, value: '' });
-  const scorer = await scorerOf(engine, model, scope, null, asked.to, asked.to);
-  const scores = new Map(keys.map((key) => [key, scorer.score(key, asked.to)?.score ?? null]));
+  const keys: Key[] = [...all.keys];
+  const able: Key[] = all.keys.filter((key) => key.tracked >= model.minimum);
+  if (withWhole && keys.length > 0) {
+    const whole = { sid: ALL_SUBACCOUNTS, value: '' };
+    keys.unshift(whole);
+    able.unshift(whole);
+  }
+  const scores = new Map<Key, Units | null>(keys.map((key) => [key, null]));
+  for (let i = 0; i < able.length; i += KEYS_AT_ONCE) {
+    const some = able.slice(i, i + KEYS_AT_ONCE);
+    const scorer = await scorerOf(engine, model, scope, some, asked.to, asked.to);
+    for (const key of some) scores.set(key, scorer.score(key, asked.to)?.score ?? null);
+  }
   const rank = (key: Key) => {
     if (asked.filter !== null && key.value === asked.filter) return 0;
     if (isWhole(key) && !asked.descending) return 0;

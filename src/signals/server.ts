@@ -123,9 +123,9 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     closers.push(() => store.seals.settled());
     closers.push(every(clock, SEAL_MS, () => store.seals.sealQuietDays(log), log));
 
-    const traps = await openTraps(options, closers);
     const providers = openProviders(options);
     closers.push(() => providers.close());
+    const traps = await openTraps(options, (domain) => providers.mailHostOf(domain), closers);
     const { watchedDomainsFile } = options;
     const watched = watchedDomainsFile ? await readWatchedDomains(watchedDomainsFile) : watchedDomains;
     const { files, left } = await BatchFiles.open(path.join(dataDir, 'ingest'), clock.now);
@@ -210,9 +210,14 @@ function trustedBy(networks: readonly string[]): ((address: string) => boolean) 
   return networks.length === 0 ? undefined : (address) => isValidIp(address, networks);
 }
 
-async function openTraps(options: SignalsOptions, closers: (() => void)[]): Promise<Traps> {
-  if (options.trapsFile === undefined) return new Traps();
-  const { traps, close } = await watchTraps(options.trapsFile, options.clock, options.log.named('traps'));
+async function openTraps(
+  options: SignalsOptions,
+  mailHostOf: (domain: string) => string,
+  closers: (() => void)[],
+): Promise<Traps> {
+  const { trapsFile, clock, log } = options;
+  if (trapsFile === undefined) return new Traps(undefined, mailHostOf);
+  const { traps, close } = await watchTraps(trapsFile, clock, log.named('traps'), mailHostOf);
   closers.push(close);
   return traps;
 }

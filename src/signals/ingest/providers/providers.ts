@@ -61,6 +61,11 @@ export class Providers {
     return known && known.host !== '' ? this.#table.ofMailHost(known.host) : null;
   }
 
+  /** The host that mail for a domain goes to first, as far as it was asked for and told; '' otherwise. Never asks. */
+  mailHostOf(domain: string): string {
+    return this.#lookup?.cache.get(domain)?.host ?? '';
+  }
+
   #want(domain: string): void {
     if (this.#closed || this.#wanted.has(domain) || this.#wanted.size >= MOST_WAITING) return;
     if (!askable.test(domain) || notAsked.test(domain)) return;

@@ -110,6 +110,14 @@ test('a domain whose mail host or name server is a parking provider is parked', 
   assert.equal(isParkedDomain('brand.example', ['sedoparking.com.brand.example']), false);
 });
 
+test('a domain is parked as soon as its mail host is known to be', () => {
+  const hosts = new Map<string, string>();
+  const traps = new Traps(undefined, (domain) => hosts.get(domain) ?? '');
+  assert.equal(traps.kindOf('a@held.example', '', 'held.example'), null);
+  hosts.set('held.example', 'mail.h-email.net');
+  assert.equal(traps.kindOf('a@held.example', '', 'held.example'), 'parked');
+});
+
 async function listOf(text: string, work: (file: string) => Promise<void>): Promise<void> {
   const dir = await mkdtemp(path.join(tmpdir(), 'posthorn-traps-'));
   const file = path.join(dir, 'traps.txt');

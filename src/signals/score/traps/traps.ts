@@ -15,8 +15,12 @@ export class Traps {
   #list: TrapList;
   readonly #rules = new Map<string, TrapKind | null>();
 
-  constructor(list: TrapList = emptyTrapList) {
+  readonly #mailHostOf: (domain: string) => string;
+
+  /** `mailHostOf`: the host that mail for a domain goes to first, '' while it is not known. */
+  constructor(list: TrapList = emptyTrapList, mailHostOf: (domain: string) => string = () => '') {
     this.#list = list;
+    this.#mailHostOf = mailHostOf;
   }
 
   /** How many entries the operator's list has. */
@@ -30,16 +34,18 @@ export class Traps {
 
   /**
    * What kind of trap a recipient is, `null` if none. `address` and `domain` in lower case, `address` '' when only its
-   * `sha1` (hexadecimal) is known; `servers`: the domain's MX and name servers, where an event tells them.
+   * `sha1` (hexadecimal) is known.
    */
-  kindOf(address: string, sha1: string, domain: string, servers: readonly string[] = []): TrapKind | null {
+  kindOf(address: string, sha1: string, domain: string): TrapKind | null {
     if (this.#list.size > 0) {
       const listed = this.#list.find(address, sha1, domain);
       if (listed) return listed;
     }
     const byRule = this.#byRule(domain);
-    if (byRule !== null || servers.length === 0) return byRule;
-    return isParkedDomain(domain, servers) ? 'parked' : null;
+    if (byRule !== null) return byRule;
+    // Not remembered: the host may become known at any time.
+    const host = this.#mailHostOf(domain);
+    return host !== '' && isParkedDomain(domain, [host]) ? 'parked' : null;
   }
 
   #byRule(domain: string): TrapKind | null {
@@ -61,9 +67,10 @@ export async function watchTraps(
   file: string,
   clock: Clock,
   log: Log,
+  mailHostOf?: (domain: string) => string,
 ): Promise<{ traps: Traps; close: () => void }> {
   let seen = await stampOf(file);
-  const traps = new Traps(await readTrapList(file));
+  const traps = new Traps(await readTrapList(file), mailHostOf);
   log.info('spam traps are read', { file, entries: traps.listed });
   let cancel = () => {};
   let closed = false;

@@ -65,18 +65,19 @@ export class DkimSigner {
     request: DkimRequest = NOTHING_ASKED,
   ): Promise<string[]> {
     const known = this.#ofVmta.get(vmta.toLowerCase()) ?? [];
-    const signatures: string[] = [];
+    // Both are on their way to the thread pool before either is awaited.
+    const signing: Promise<string | null>[] = [];
     if (queue.get('dkim-sign') !== 'no') {
       const settings = firstSignature(queue);
       const choice = this.#chooseFirst(message.header, settings, known, request);
-      await this.#sign(message, settings, choice, now, signatures, request.options?.queryMethod);
+      signing.push(this.#sign(message, settings, choice, now, request.options?.queryMethod));
     }
     // X-DKIM-Options is nothing to the second signature, so its presence cannot ask for one either.
     if (queue.get('second-dkim-sign') === 'yes') {
       const settings = secondSignature(queue);
-      await this.#sign(message, settings, choose(message.header, settings, known, null), now, signatures);
+      signing.push(this.#sign(message, settings, choose(message.header, settings, known, null), now));
     }
-    return signatures;
+    return (await Promise.all(signing)).filter((made) => made !== null);
   }
 
   #chooseFirst(
@@ -103,20 +104,19 @@ export class DkimSigner {
     settings: SignatureSettings,
     choice: Choice | null,
     now: number,
-    signatures: string[],
     queryMethod?: string,
-  ): Promise<void> {
-    if (!choice) return;
+  ): Promise<string | null> {
+    if (!choice) return null;
     try {
-      const made = await message.signAsync(
+      return await message.signAsync(
         { ...settings.form, ...choice, queryMethod: queryMethod || settings.form.queryMethod },
         now,
       );
-      if (made !== null) signatures.push(made);
     } catch (error) {
       this.#log.error(
         `a message goes without the DKIM signature ${choice.selector}._domainkey.${choice.domain}: ${(error as Error).message}`,
       );
+      return null;
     }
   }
 }

@@ -31,6 +31,11 @@ export class Tracking {
   readonly #log: Log;
   /** null when the MTA itself does not track. */
   readonly #ring: KeyRing | null;
+  /**
+   * The latest plan for a message, by the settings that it is for, as long as the message itself is in memory: delivery
+   * mostly goes by the plan that reception made.
+   */
+  readonly #planned = new WeakMap<Buffer, readonly [settings: string, plan: TrackingPlan | null]>();
 
   constructor(ring: KeyRing | null, log: Log) {
     this.#ring = ring;
@@ -125,6 +130,15 @@ export class Tracking {
   /** null when nothing of the message changes. */
   #plan(settings: TrackingSettings | null, content: Buffer): TrackingPlan | null {
     if (!settings || !this.#ring?.active) return null;
+    const key = JSON.stringify(settings);
+    const [known, plan] = this.#planned.get(content) ?? [];
+    if (known === key) return plan ?? null;
+    const made = this.#newPlan(settings, content);
+    this.#planned.set(content, [key, made]);
+    return made;
+  }
+
+  #newPlan(settings: TrackingSettings, content: Buffer): TrackingPlan | null {
     const plan = planTracking(content, settings);
     if (plan.error) this.#log.warn(`a message is not tracked: ${(plan.error as Error).message}`);
     return plan.skipped || plan.changes.length === 0 ? null : plan;

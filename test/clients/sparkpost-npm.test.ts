@@ -70,6 +70,11 @@ test('searchMessage takes arrays, gives the whole envelope, and its links lead t
   assert.deepEqual(one.links, {});
 });
 
+test('the older search of message events is still answered, under its older names', async () => {
+  const page = await client.messageEvents.search({ events: ['delivery'], campaign_ids: ['autumn'] });
+  assert.equal(page.results.length, 10);
+});
+
 test('callbacks work as promises do', (_t, done) => {
   client.events.searchMessage({ per_page: 1 }, (error: Any, data: Any) => {
     assert.equal(error, null);
@@ -115,7 +120,7 @@ test('a fault is a SparkPostError: the reason phrase, the status, the errors', a
 });
 
 test('what is not here yet, or not any more, is 404 with errors', async () => {
-  const { templates, recipientLists, inboundDomains, relayWebhooks, sendingDomains, messageEvents } = client;
+  const { templates, recipientLists, inboundDomains, relayWebhooks, sendingDomains } = client;
   for (const call of [
     () => templates.list(),
     () => templates.get('t'),
@@ -123,7 +128,6 @@ test('what is not here yet, or not any more, is 404 with errors', async () => {
     () => inboundDomains.list(),
     () => relayWebhooks.list(),
     () => sendingDomains.list(),
-    () => messageEvents.search({}),
     () => client.webhooks.list(),
     () => client.suppressionList.list(),
     () => client.suppressionList.get('a+b@example.net'),

@@ -13,6 +13,7 @@ import { migrate } from '../src/signals/store/schema.ts';
 
 const { values } = parseArgs({
   options: { mails: { type: 'string', default: '1000000' }, days: { type: 'string', default: '3' } },
+  strict: false,
 });
 const mails = Number(values.mails);
 const days = Number(values.days);
@@ -49,15 +50,16 @@ try {
     // Of five mails one is opened and one is delayed; everyone is mailed once a day.
     await engine.write(
       `INSERT INTO events (ts, event_id, type, sign, version, campaign_id, ip_pool, sending_domain, mailbox_provider, message_id, rcpt_to, marks)
-       SELECT fromUnixTimestamp64Milli(toInt64({start:Int64} + (number % {mails:UInt64}) * 43200000 / {mails:UInt64} + k * 60000), 'UTC'),
-         concat(toString({start:Int64}), '-', toString(number), '-', toString(k)), kind, 1, 1,
-         concat('campaign-', toString(number % 200)), concat('pool-', toString(number % 5)), concat('d', toString(number % 20), '.example'),
-         concat('provider-', toString(number % 40)), concat('m', toString({start:Int64}), '-', toString(number)),
-         concat('person', toString(cityHash64(number)), '@example.net'), if(k = 0, 5, 0)
-       FROM numbers({mails:UInt64})
-       ARRAY JOIN arrayFilter(x -> x.1 != '', [
-         ('injection', 0), ('delivery', 1), (if(number % 5 = 0, 'open', ''), 2), (if(number % 5 = 1, 'delay', ''), 3)]) AS e,
-         [e.1] AS kind, [e.2] AS k`,
+       SELECT fromUnixTimestamp64Milli(toInt64({start:Int64} + intDiv(number * 43200000, {mails:UInt64}) + e.2 * 60000), 'UTC'),
+         concat(toString({start:Int64}), '-', toString(number), '-', e.1), e.1, 1, 1,
+         concat('campaign-', toString(number % 200)), concat('pool-', toString(number % 5)),
+         concat('d', toString(number % 20), '.example'), concat('provider-', toString(number % 40)),
+         concat('m', toString({start:Int64}), '-', toString(number)),
+         concat('person', toString(cityHash64(number)), '@example.net'), if(e.1 = 'injection', 5, 0)
+       FROM (
+         SELECT number, arrayJoin(arrayFilter(x -> x.1 != '', [('injection', 0), ('delivery', 1),
+           (if(number % 5 = 0, 'open', ''), 2), (if(number % 5 = 1, 'delay', ''), 3)])) AS e
+         FROM numbers({mails:UInt64}))`,
       { start, mails },
     );
   }

@@ -1,6 +1,6 @@
 /**
  * The peer of bench/ingest.ts: the engine alone loads the same lines into the same tables with the same views, all
- * work in its own SQL. A process of its own: `ingest-bulk.ts FOLDER FILE.ndjson…`; prints one line of JSON.
+ * work in its own SQL. A process of its own: `ingest-bulk.ts FOLDER WARM-UP FILE…`; prints one line of JSON.
  */
 
 import { eventTypes } from '../../src/events/catalogue.ts';
@@ -9,7 +9,7 @@ import { openEmbedded } from '../../src/signals/store/engine.ts';
 import { defaultRetention } from '../../src/signals/store/retention.ts';
 import { migrate } from '../../src/signals/store/schema.ts';
 
-const [folder, ...files] = process.argv.slice(2) as [string, ...string[]];
+const [folder, warmUp, ...files] = process.argv.slice(2) as [string, string, ...string[]];
 
 const text = (value: string) => `'${value.replaceAll("'", "''")}'`;
 const list = (values: readonly (string | number)[]) =>
@@ -81,6 +81,7 @@ function loadSql(file: string): string {
 
 const engine = await openEmbedded(folder);
 await migrate(engine, defaultRetention);
+await engine.write(loadSql(warmUp));
 const begun = performance.now();
 const cpu = process.cpuUsage();
 for (const file of files) await engine.write(loadSql(file));

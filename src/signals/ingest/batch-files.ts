@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { closeSync, fsync, openSync, writeFileSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { syncFolder } from '../../system/durable-file.ts';
 
 /** A batch that was acknowledged and is not processed yet. */
@@ -15,6 +17,7 @@ export interface PendingBatch {
   readonly doubtful: boolean;
 }
 
+const sync = promisify(fsync);
 const DAY = 86_400_000;
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
@@ -88,15 +91,18 @@ export class BatchFiles {
     const order = `${String(arrivedAt).padStart(14, '0')}-${String(this.#sequence++).padStart(9, '0')}`;
     const file = path.join(this.#pending, `${order}-${id}.gz`);
     const temporary = `${file}.tmp`;
-    let size = 0;
+    const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
+    const size = bytes.length;
     try {
-      const handle = await open(temporary, 'wx', 0o640);
-      try {
-        for (const chunk of chunks) size += chunk.length;
-        await handle.writev(chunks.length > 0 ? [...chunks] : [new Uint8Array(0)]);
-        await handle.sync();
-      } finally {
-        await handle.close();
+      if (size <= SMALL) await writeSmall(temporary, bytes);
+      else {
+        const handle = await open(temporary, 'wx', 0o640);
+        try {
+          await handle.writeFile(bytes);
+          await handle.sync();
+        } finally {
+          await handle.close();
+        }
       }
       await rename(temporary, file);
     } catch (error) {
@@ -115,9 +121,17 @@ export class BatchFiles {
   /** Moves a processed batch, and its failures if it has any, to where senders fetch them. */
   async finish(batch: PendingBatch, hasFailures: boolean): Promise<void> {
     const dir = path.join(this.#done, new Date(this.#now()).toISOString().slice(0, 10));
-    await mkdir(dir, { recursive: true, mode: 0o750 });
-    if (hasFailures) await rename(this.failuresFile(batch), path.join(dir, `${batch.id}.failures.gz`));
-    await rename(batch.file, path.join(dir, `${batch.id}.gz`));
+    const move = async (from: string, name: string) => {
+      const to = path.join(dir, name);
+      await rename(from, to).catch(async (error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+        // The first of its day, or the folder was taken away.
+        await mkdir(dir, { recursive: true, mode: 0o750 });
+        await rename(from, to);
+      });
+    };
+    if (hasFailures) await move(this.failuresFile(batch), `${batch.id}.failures.gz`);
+    await move(batch.file, `${batch.id}.gz`);
   }
 
   /** Path of a stored batch, or of its failures; `null` when there is none or it has expired. */
@@ -141,6 +155,19 @@ export class BatchFiles {
         await rm(path.join(this.#done, day), { recursive: true, force: true });
       }
     }
+  }
+}
+
+/** Up to this size, writing into the system's cache takes less time than handing it to another thread. */
+const SMALL = 128 * 1024;
+
+async function writeSmall(file: string, bytes: Uint8Array): Promise<void> {
+  const fd = openSync(file, 'wx', 0o640);
+  try {
+    writeFileSync(fd, bytes);
+    await sync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

@@ -1,7 +1,7 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { createGunzip, gunzip } from 'node:zlib';
+import { createGunzip, gunzip, gunzipSync } from 'node:zlib';
 
 export interface BatchLimits {
   /** Bytes that a batch may inflate to. */
@@ -33,6 +33,9 @@ const KEPT_OF_LONG_LINE = 1024;
 const LINES_AT_ONCE = 256;
 /** Batches of usual size are inflated at once; larger ones piece by piece, and twice. */
 const AT_ONCE = 12 * 2 ** 20;
+/** Below this, handing the work to another thread costs more than the work. */
+const SMALL = 32 * 1024;
+const SMALL_INFLATED = 512 * 1024;
 
 const inflate = promisify(gunzip) as (
   octets: Buffer,
@@ -69,7 +72,14 @@ async function* inflated(file: string, limit: number): AsyncGenerator<Buffer> {
 }
 
 /** The whole batch; `null` when it is too large for that. */
-async function inflatedAtOnce(file: string, limits: BatchLimits): Promise<Buffer | null> {
+async function inflatedAtOnce(file: string, size: number, limits: BatchLimits): Promise<Buffer | null> {
+  if (size <= SMALL) {
+    try {
+      return gunzipSync(readFileSync(file), { maxOutputLength: Math.min(SMALL_INFLATED, limits.inflated) });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_BUFFER_TOO_LARGE') translate(error);
+    }
+  }
   try {
     return await inflate(await readFile(file), { maxOutputLength: Math.min(AT_ONCE, limits.inflated) });
   } catch (error) {
@@ -98,7 +108,7 @@ export async function openBatch(
   limits: BatchLimits,
 ): Promise<AsyncGenerator<readonly BatchLine[]>> {
   if (size === 0) throw new UnreadableBatch('is empty, not even a gzip header');
-  const whole = await inflatedAtOnce(file, limits);
+  const whole = await inflatedAtOnce(file, size, limits);
   if (whole) {
     requireFewLines(countLines(whole), limits);
     return linesOf([whole], limits);

@@ -44,6 +44,9 @@ const ROWS_PER_INSERT = 20_000;
 const ROWS_PER_ROUND = 200_000;
 const BATCHES_PER_ROUND = 500;
 const LONGEST_PAUSE_MS = 30_000;
+/** While batches keep coming, a round begins no sooner than this after the last, unless so many bytes wait. */
+const GATHER_MS = 200;
+const GATHER_BYTES = 512 * 1024;
 
 /** ClickHouse's codes for "these rows cannot be read", which no repetition mends. */
 const unreadableRows = new Set([6, 26, 27, 41, 53, 72, 117, 130, 321, 349, 441]);
@@ -112,9 +115,11 @@ export class Processor {
   async #run(): Promise<void> {
     let pause = 250;
     while (this.#queue.length > 0 && !this.#closing) {
+      const begun = this.#options.clock.now();
       try {
         await this.#round();
         pause = 250;
+        await this.#gather(begun);
       } catch (error) {
         if (this.#closing) return;
         this.#options.log.error('batches could not be processed and will be tried again', {
@@ -126,6 +131,13 @@ export class Processor {
         pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
       }
     }
+  }
+
+  /** What an insert costs hardly depends on its size: small batches that keep coming are worth a moment's wait. */
+  async #gather(begun: number): Promise<void> {
+    if (this.#queue.length === 0 || this.#pendingBytes >= GATHER_BYTES || this.#closing) return;
+    const wait = GATHER_MS - Math.max(0, this.#options.clock.now() - begun);
+    if (wait > 0) await this.#sleep(wait);
   }
 
   #sleep(ms: number): Promise<void> {

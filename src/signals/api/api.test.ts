@@ -222,8 +222,9 @@ test('documentation and samples answer without a key, pairwise', async () => {
     const docs = (await service.get(`/api/v1/${kind}/documentation`, { authorization: '' })).body.results;
     const samples = (await service.get(`/api/v1/${kind}/samples`, { authorization: '' })).body.results;
     assert.equal(docs.length, samples.length);
-    for (const doc of docs) {
-      assert.ok(doc.type.sampleValue);
+    for (const [i, doc] of docs.entries()) {
+      const { type } = kind === 'events/message' ? samples[i] : (Object.values(samples[i].msys)[0] as never);
+      assert.equal(type, doc.type.sampleValue);
       assert.ok(doc.display_name.sampleValue);
       assert.ok(doc.event_description.sampleValue);
     }
@@ -240,6 +241,16 @@ test('documentation and samples answer without a key, pairwise', async () => {
   const hooks = (await service.get('/api/v1/webhooks/events/documentation', { authorization: '' })).body
     .results;
   assert.equal(hooks.track_event.events.click.event.type.sampleValue, 'click');
+  // The same event looks different to who searches and to who is sent it.
+  const [shown] = (await service.get('/api/v1/events/message/samples?events=click')).body.results;
+  const [sent] = (await service.get('/api/v1/webhooks/events/samples?events=click')).body.results;
+  const forms = ({ timestamp, customer_id, subaccount_id }: Record<string, unknown>) => [
+    timestamp,
+    customer_id,
+    subaccount_id,
+  ];
+  assert.deepEqual(forms(shown), ['2024-01-01T00:00:01.000Z', 1, 101]);
+  assert.deepEqual(forms(sent.msys.track_event), ['1704067201', '1', '101']);
 });
 
 test('the web interface: files with their types, the page for every other address, nothing outside', async () => {

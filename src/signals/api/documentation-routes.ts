@@ -17,16 +17,19 @@ const classNames: Readonly<Record<string, readonly [name: string, description: s
   ingest_event: ['Ingest Events', 'What became of a batch of ingested events.'],
 };
 
-function described(type: EventType, surface: 'search' | 'ingest') {
+/** Where an event is shown; the same field may look different there. */
+type Surface = 'search' | 'ingest' | 'webhook';
+
+function described(type: EventType, surface: Surface) {
   const entries = type.fields
     .filter((f) => surface === 'ingest' || f.surface === 'all')
     .map((f) => [f.name, describedField(type, f, surface)] as const);
   return Object.fromEntries(entries);
 }
 
-function describedField(type: EventType, field: Field, surface: 'search' | 'ingest') {
+function describedField(type: EventType, field: Field, surface: Surface) {
   const sampleValue = sampleOf(type, field, surface);
-  if (surface === 'search') return { description: field.summary, sampleValue };
+  if (surface !== 'ingest') return { description: field.summary, sampleValue };
   const required = type.required.includes(field.name) || type.listedRequired.includes(field.name);
   return {
     description: field.summary,
@@ -36,13 +39,17 @@ function describedField(type: EventType, field: Field, surface: 'search' | 'inge
   };
 }
 
-function sampleOf(type: EventType, field: Field, surface: 'search' | 'ingest'): Field['sample'] {
+function sampleOf(type: EventType, field: Field, surface: Surface): Field['sample'] {
   if (field.name === 'type') return surface === 'ingest' ? type.ingestType! : type.publicType;
   if (field.name === 'timestamp' && surface === 'search') return '2024-01-01T00:00:01.000Z';
+  // Webhooks write these as texts.
+  if (surface === 'webhook' && (field.name === 'customer_id' || field.name === 'subaccount_id')) {
+    return String(field.sample);
+  }
   return field.sample;
 }
 
-function documented(type: EventType, surface: 'search' | 'ingest') {
+function documented(type: EventType, surface: Surface) {
   return {
     ...described(type, surface),
     display_name: { description: 'Name of the event', sampleValue: type.displayName },
@@ -50,7 +57,7 @@ function documented(type: EventType, surface: 'search' | 'ingest') {
   };
 }
 
-function sample(type: EventType, surface: 'search' | 'ingest') {
+function sample(type: EventType, surface: Surface) {
   const fields = type.fields.filter((f) => surface === 'ingest' || f.surface === 'all');
   return Object.fromEntries(fields.map((f) => [f.name, sampleOf(type, f, surface)]));
 }
@@ -137,7 +144,7 @@ export const documentationEndpoints: readonly Endpoint[] = [
                 .filter((t) => t.class === cls)
                 .map((t) => [
                   t.publicType,
-                  { display_name: t.displayName, description: t.summary, event: described(t, 'search') },
+                  { display_name: t.displayName, description: t.summary, event: described(t, 'webhook') },
                 ]),
             ),
           },
@@ -146,6 +153,6 @@ export const documentationEndpoints: readonly Endpoint[] = [
     false,
   ),
   samples('sampleWebhookEvents', 'webhooks/events', 'Samples of what webhooks send', eventTypes, (t) => ({
-    msys: { [t.class]: { ...sample(t, 'search'), timestamp: '1704067201' } },
+    msys: { [t.class]: sample(t, 'webhook') },
   })),
 ];

@@ -205,7 +205,7 @@ function calendar(zone: string, precision: string, around: number) {
   const effective = isFine ? zone : 'UTC';
   const buckets: WallBucket[] = [];
   let label = '';
-  const [back, ahead] = isFine ? [12, 3] : [70, 40];
+  const [back, ahead] = isFine ? [12, 7] : [70, 40];
   for (let minute = around - back * DAY; minute < around + ahead * DAY; minute += MINUTE) {
     const { wall, offset } =
       effective === 'UTC'

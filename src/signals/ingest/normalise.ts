@@ -1,6 +1,7 @@
 import type { EventType } from '../../events/catalogue.ts';
 import type { CheckedEvent } from '../../events/check.ts';
 import { type Field, fields } from '../../events/fields.ts';
+import { maskedReason } from '../../events/mask.ts';
 import { marksOf } from '../score/marks.ts';
 import type { Traps } from '../score/traps/traps.ts';
 import type { EventRow } from '../store/event-store.ts';
@@ -185,6 +186,11 @@ export function normalise(checked: CheckedEvent, traps: Traps): NormalEvent {
   if (shown.subaccount_id === 0) delete shown.subaccount_id;
   fill(shown, 'sending_ip', nameOf(event.binding));
   fill(shown, 'ip_pool', nameOf(event.binding_group));
+  if (shown.reason !== undefined || shown.raw_reason !== undefined) {
+    fill(shown, 'raw_reason', shown.reason);
+    // Reports group by the reason, so what differs from message to message is left out of it, if it is not already.
+    shown.reason = maskedReason((shown.reason ?? shown.raw_reason) as string);
+  }
   const recipient = shown.rcpt_to;
   if (typeof recipient === 'string') {
     shown.rcpt_to = recipient.toLowerCase();

@@ -50,6 +50,11 @@ const unique: Readonly<Record<string, string>> = {
   count_nonprefetched_unique_confirmed_opened: 'nonprefetched_unique_confirmed_opened',
 };
 
+/** Ours, by a condition on the roll-up of reasons: mail given up because it stayed undelivered for too long. */
+const reasoned: Readonly<Record<string, string>> = {
+  count_expired: `type = 'bounce' AND bounce_class = 24`,
+};
+
 /** Clicks of which each link of a message counts once per unit of time. */
 const links = ['count_raw_clicked'];
 
@@ -80,8 +85,8 @@ const absent = [
 
 export interface Metric {
   readonly name: string;
-  readonly kind: 'additive' | 'unique' | 'links' | 'absent';
-  /** Over columns of the roll-up; a unique metric is the name of its column alone. */
+  readonly kind: 'additive' | 'unique' | 'links' | 'reasons' | 'absent';
+  /** Over columns of the roll-up; of a unique metric its column's name, of 'reasons' a condition, else 0. */
   readonly expression: string;
 }
 
@@ -94,6 +99,9 @@ for (const [name, expression] of Object.entries(unique)) {
 }
 for (const name of approximate) {
   byName.set(`${name}_approx`, { name: `${name}_approx`, kind: 'unique', expression: unique[name]! });
+}
+for (const [name, expression] of Object.entries(reasoned)) {
+  byName.set(name, { name, kind: 'reasons', expression });
 }
 for (const name of links.flatMap((n) => [n, `${n}_approx`])) {
   byName.set(name, { name, kind: 'links', expression: '0' });

@@ -135,11 +135,16 @@ export function makeHistory(seed: number, messages = 260): History {
   const failure = (): Record<string, unknown> => {
     const bounce_class = pick(bounceClasses);
     const status = pick(['5.1.1', '5.4.7', '5.4.71', '4.2.2']);
+    const raw = `550 ${status} refused ${pick(['ada', 'bob'])}@example.net`;
     return {
       bounce_class,
       error_code: '550',
-      reason: `550 ${status} refused ...@...`,
-      raw_reason: `550 ${status} refused ${pick(['ada', 'bob'])}@example.net`,
+      // Some senders mask the reason, some do not, some give the raw one alone.
+      ...pick([
+        { reason: `550 ${status} refused ...@...`, raw_reason: raw },
+        { reason: raw },
+        { reason: '', raw_reason: raw },
+      ]),
     };
   };
 

@@ -101,6 +101,7 @@ export const counts: Readonly<Record<string, Count>> = {
   count_nonprefetched_rendered: number(human(opened)),
   count_nonprefetched_initial_rendered: number(human(initial)),
   count_attempts: plus(number(delivered), number(inband), number(is('delay'))),
+  count_expired: number((f) => f.type === 'bounce' && f.bounceClass === 24),
   count_machine_rendered: number((f) => opened(f) && f.prefetched),
   count_raw_clicked: distinct(
     (f) => clicked(f) && f.link !== '',

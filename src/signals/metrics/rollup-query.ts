@@ -92,11 +92,8 @@ export function rollupQuery(
   const parts: string[] = [];
   const add = (from: string, over: readonly Span[], isSealed: boolean) => {
     if (over.length === 0) return;
-    const columns = metrics.map((m, i) =>
-      isUnique(m) && !(isSealed && finest !== 'minute')
-        ? `toInt64(0) AS m${i}`
-        : `toInt64(sum(${m.expression})) AS m${i}`,
-    );
+    const isThere = (m: Metric) => m.kind === 'additive' || (isUnique(m) && isSealed && finest !== 'minute');
+    const columns = metrics.map((m, i) => `toInt64(${isThere(m) ? `sum(${m.expression})` : '0'}) AS m${i}`);
     parts.push(
       `SELECT ${[...keys, 'toInt64(sum(events)) AS n', ...columns].join(', ')} FROM ${from}
        WHERE ${within(conditions, over)} AND ${filters}${groupBy(names)}`,
@@ -125,6 +122,16 @@ export function rollupQuery(
   };
   messages('engagement', [...spans.minutes, ...spans.hours]);
   messages('strays', spans.sealed);
+  if (metrics.some((m) => m.kind === 'reasons')) {
+    const columns = metrics.map(
+      (m, i) => `toInt64(${m.kind === 'reasons' ? `sumIf(events, ${m.expression})` : '0'}) AS m${i}`,
+    );
+    const which = metrics.filter((m) => m.kind === 'reasons').map((m) => `(${m.expression})`);
+    parts.push(
+      `SELECT ${[...keys, 'toInt64(0) AS n', ...columns].join(', ')} FROM reasons
+       WHERE (${which.join(' OR ')}) AND ${within(conditions, [window])} AND ${filters}${groupBy(names)}`,
+    );
+  }
   if (metrics.some((m) => m.kind === 'links')) {
     const columns = metrics.map(
       (m, i) => `toInt64(${m.kind === 'links' ? 'countIf(clicks > 0)' : '0'}) AS m${i}`,

@@ -39,8 +39,8 @@ const bucketings: Readonly<Record<Precision, Bucketing>> = {
   month: { size: null, longest: none, unit: 'day' },
 };
 
-/** Rows that a time series may have: 130 years of days. */
-const MOST_BUCKETS = 50_000;
+/** Rows that a time series may have: 32 years of days. */
+const MOST_BUCKETS = 12_000;
 
 export interface MetricsWindow {
   /** Rounded down to a bucket's beginning; milliseconds, inclusive. */

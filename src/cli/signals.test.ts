@@ -29,6 +29,12 @@ test('wrong usage is exit 2 with a sentence', async () => {
     [['user', 'add', '--data', '/tmp/x'], /one name is needed/],
     [['user', 'add', '../x', '--data', '/tmp/x'], /a name begins with/],
     [['user', 'add', 'ada', '--role', 'king', '--data', '/tmp/x'], /--role must be one of/],
+    [['--data', '/tmp/x', '--keep-events', '0'], /--keep-events 0 is not a whole number from 1/],
+    [['--data', '/tmp/x', '--cluster', 'c'], /--cluster needs --clickhouse/],
+    [['ddl', '--cluster', "c'"], /is no name of a cluster/],
+    [['erase', '--data', '/tmp/x'], /addresses to erase/],
+    [['erase', '--data', '/tmp/x', 'nobody'], /"nobody" is no e-mail address/],
+    [['erase', 'a@b.example'], /--data DIR is needed/],
   ] as [string[], RegExp][]) {
     const error = await failure(args);
     assert.equal(error.name, 'UserError', args.join(' '));

@@ -13,6 +13,7 @@ import { createLog } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
 import { hostAndPort, wholeNumber } from './option-values.ts';
 import { nameServers, tryProviders } from './signals-provider.ts';
+import { clusterOf, erase, printDdl, retentionOf, storeOptions } from './signals-store.ts';
 import { runUser, userHelp } from './signals-user.ts';
 import { version } from './version.ts';
 
@@ -21,12 +22,21 @@ export const help = `posthorn signals: takes events, stores them, answers search
 Usage: posthorn signals --data DIR [--listen HOST:PORT] [--clickhouse URL]
        posthorn signals openapi
        posthorn signals user add|password|remove|list
+       posthorn signals ddl [--cluster NAME] [--keep-… DAYS]
+       posthorn signals erase --data DIR ADDRESS...
        posthorn signals address [--traps FILE] ADDRESS...
        posthorn signals provider [--providers FILE] [--dns HOST:PORT | --no-mx-lookup] [--json] DOMAIN|ADDRESS...
 
   --data DIR            folder for everything the service keeps
   --listen HOST:PORT    where it answers (default 127.0.0.1:7700)
   --clickhouse URL      a ClickHouse server for events; default is the engine in this process, its data in DIR
+  --cluster NAME        the cluster of that server over which tables are spread and replicated
+  --keep-events DAYS    single events, for search (default 10)
+  --keep-metrics DAYS   metrics and scores (default 190)
+  --keep-messages DAYS  messages, so that late opens and complaints find theirs (default 60)
+  --keep-batches DAYS   batches as they came, and their failures (default 10)
+  --keep-recipients DAYS  when each recipient was first written to and last engaged (default 400)
+  --hash-recipients     stores recipients as SHA-1 and domain only; batches are removed once processed
   --accounts URL        a database for accounts; not supported yet, they are in DIR/accounts.db
   --event-age HOURS     events older than this are refused (default 24)
   --providers FILE      more rules for mailbox providers; they win over those that come with the program
@@ -45,6 +55,9 @@ Usage: posthorn signals --data DIR [--listen HOST:PORT] [--clickhouse URL]
   --log-requests WHICH  all (default), errors (400 and above, or slower than a second) or none
   --log-ingest-every N  of batches that were taken, logs one of N (default 1)
 
+"posthorn signals ddl" prints the statements that make the tables.
+"posthorn signals erase" takes recipients out of everything kept in DIR; the service must not be running (it takes
+such requests at /api/v1/data-privacy/rtbf-request).
 "posthorn signals openapi" prints the API's OpenAPI 3.1 document; a running service answers it at
 /api/v1/openapi.json.
 "posthorn signals address" says how the scores take an address: as a spam trap, as one of a badly collected list, or
@@ -66,6 +79,8 @@ export async function run(args: string[]): Promise<number> {
     return 0;
   }
   if (args[0] === 'user') return runUser(args.slice(1));
+  if (args[0] === 'ddl') return printDdl(args.slice(1));
+  if (args[0] === 'erase') return erase(args.slice(1));
   if (args[0] === 'address') return tryAddresses(args.slice(1));
   if (args[0] === 'provider') return tryProviders(args.slice(1));
   const { values } = parseArgs({
@@ -80,7 +95,8 @@ export async function run(args: string[]): Promise<number> {
       'log-requests': { type: 'string', default: 'all' },
       'log-ingest-every': { type: 'string', default: '1' },
       listen: { type: 'string', default: '127.0.0.1:7700' },
-      clickhouse: { type: 'string' },
+      ...storeOptions,
+      'hash-recipients': { type: 'boolean', default: false },
       accounts: { type: 'string' },
       'event-age': { type: 'string', default: '24' },
       providers: { type: 'string' },
@@ -119,6 +135,9 @@ export async function run(args: string[]): Promise<number> {
     dataDir: path.resolve(values.data),
     listen: hostAndPort('--listen', values.listen),
     clickhouseUrl: values.clickhouse,
+    cluster: clusterOf(values),
+    retention: retentionOf(values),
+    hashRecipients: values['hash-recipients'],
     adminKey: process.env.POSTHORN_ADMIN_KEY,
     eventAgeHours: hours,
     resolver,

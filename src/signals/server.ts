@@ -20,12 +20,13 @@ import { Throttle } from './api/throttle.ts';
 import { type CertificateFiles, openCertificate } from './api/tls.ts';
 import { BatchFiles } from './ingest/batch-files.ts';
 import { type BatchLimits, defaultBatchLimits } from './ingest/batch-reader.ts';
-import { BATCH_DAYS } from './ingest/outcome.ts';
 import { Processor } from './ingest/processor.ts';
 import { MailHostCache } from './ingest/providers/mail-host-cache.ts';
 import { ProviderTable } from './ingest/providers/provider-table.ts';
 import { Providers } from './ingest/providers/providers.ts';
 import { readWatchedDomains, watchedDomains } from './metrics/watched-domains.ts';
+import { Erasure } from './privacy/erasure.ts';
+import { RecipientsAtRest } from './privacy/recipients-at-rest.ts';
 import { readModel } from './score/model/score-model.ts';
 import type { Refreshed } from './score/refresh/refresh.ts';
 import { Scores } from './score/scores.ts';
@@ -42,6 +43,8 @@ export interface SignalsOptions {
   readonly listen: { readonly host: string; readonly port: number };
   /** A ClickHouse server in place of the engine in this process. */
   readonly clickhouseUrl?: string | undefined;
+  /** The cluster of that server which the tables are spread over. */
+  readonly cluster?: string | undefined;
   /** The first API key, 40 hexadecimal digits; without it one is made into `admin.key`. */
   readonly adminKey?: string | undefined;
   readonly log: Log;
@@ -49,6 +52,8 @@ export interface SignalsOptions {
   /** Hours after which an event is too old to be taken; SparkPost's is 24. */
   readonly eventAgeHours?: number | undefined;
   readonly retention?: Partial<Retention> | undefined;
+  /** Recipients are stored as SHA-1 and domain; batches are not kept, as they hold the addresses. */
+  readonly hashRecipients?: boolean | undefined;
   readonly ingestLimits?: Partial<IngestLimits> | undefined;
   readonly batchLimits?: Partial<BatchLimits> | undefined;
   /** Asked for the mail hosts of domains that the list of providers does not name; without it nobody is asked. */
@@ -86,6 +91,10 @@ export interface Signals {
   idle(): Promise<void>;
   /** Stores the sums of all days that have ended, now and not when they have been quiet for a while; how many days. */
   sealDays(): Promise<number>;
+  /** Erases recipients in all subaccounts; resolves when that is done. */
+  erase(addresses: readonly string[]): Promise<void>;
+  /** Resolves when no recipient waits to be erased. */
+  erased(): Promise<void>;
   /** Brings the daily figures of the scores up to date now; they are every minute without this. */
   refreshScores(): Promise<Refreshed>;
   /** Reads the certificate again. */
@@ -114,12 +123,14 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     await accounts.setAdminKey(first.key);
 
     const engine = options.clickhouseUrl
-      ? await openServer(options.clickhouseUrl)
+      ? await openServer(options.clickhouseUrl, options.cluster ?? null)
       : await openEmbedded(path.join(dataDir, 'clickhouse'));
     closers.push(() => engine.close());
     const retention: Retention = { ...defaultRetention, ...options.retention };
     await migrate(engine, retention);
     const store = await EventStore.open(engine, { eventDays: retention.events, now: clock.now });
+    const recipients = new RecipientsAtRest(options.hashRecipients ?? false);
+    store.beforeInsert = (rows) => recipients.apply(rows);
     closers.push(() => store.seals.settled());
     closers.push(every(clock, SEAL_MS, () => store.seals.sealQuietDays(log), log));
 
@@ -128,7 +139,10 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     const traps = await openTraps(options, (domain) => providers.mailHostOf(domain), closers);
     const { watchedDomainsFile } = options;
     const watched = watchedDomainsFile ? await readWatchedDomains(watchedDomainsFile) : watchedDomains;
-    const { files, left } = await BatchFiles.open(path.join(dataDir, 'ingest'), clock.now);
+    const { files, left } = await BatchFiles.open(path.join(dataDir, 'ingest'), clock.now, {
+      keepDone: !options.hashRecipients,
+      keepDays: retention.batches,
+    });
     const [before] = await engine.read<{ n: number }>('SELECT count() AS n FROM ingest_events FINAL');
     if (left.length > 0) log.info('batches of an earlier run are processed now', { batches: left.length });
     const processor = new Processor({
@@ -143,7 +157,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       providers,
     });
     closers.push(() => processor.close());
-    closers.push(every(clock, HOUR, () => files.expire(BATCH_DAYS), log));
+    closers.push(every(clock, HOUR, () => files.expire(), log));
 
     const scores = new Scores({
       engine,
@@ -155,6 +169,15 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       eventAgeHours: options.eventAgeHours ?? 24,
     });
     closers.push(() => scores.close());
+    const erasure = await Erasure.open({
+      dataDir,
+      store,
+      recipients,
+      clock,
+      log: log.named('privacy'),
+      maxAgeMs: (options.eventAgeHours ?? 24) * HOUR,
+    });
+    closers.push(() => erasure.close());
     const certificate = options.tls && (await openCertificate(options.tls, clock, log.named('tls')));
     if (certificate) closers.push(certificate.close);
 
@@ -163,6 +186,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
         accounts,
         watchedDomains: watched,
         scores,
+        erasure,
         store,
         files,
         processor,
@@ -196,6 +220,13 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       idle: () => processor.idle(),
       reload: async () => certificate?.reload(),
       sealDays: () => store.seals.sealQuietDays(log, 0),
+      erase: async (addresses) => {
+        await erasure.request(addresses, null);
+        await erasure.idle();
+        if (erasure.pending > 0)
+          throw new Error('not all could be erased; it is tried again at the next start');
+      },
+      erased: () => erasure.idle(),
       refreshScores: () => scores.refresh(),
       close,
     };

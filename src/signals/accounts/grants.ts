@@ -24,6 +24,7 @@ export const grants: readonly (readonly [key: string, label: string])[] = [
   ['ip_pools/manage', 'IP Pools: Read/Write'],
   ['subaccount/view', 'Subaccounts: Read-only'],
   ['subaccount/manage', 'Subaccounts: Read/Write'],
+  ['data_privacy/manage', 'Data Privacy: Read/Write'],
   ['api_keys/manage', 'API Keys: Read/Write'],
   ['grants/view', 'Grants: Read-only'],
   ['users/manage', 'Users: Read/Write'],

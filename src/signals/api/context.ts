@@ -3,6 +3,7 @@ import type { Log } from '../../system/log.ts';
 import type { Accounts, Caller } from '../accounts/accounts.ts';
 import type { BatchFiles } from '../ingest/batch-files.ts';
 import type { Processor } from '../ingest/processor.ts';
+import type { Erasure } from '../privacy/erasure.ts';
 import type { Scores } from '../score/scores.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { AccessLog } from './access-log.ts';
@@ -19,6 +20,7 @@ export interface Services {
   readonly scores: Scores;
   /** Rows of the `watched-domain` report. */
   readonly watchedDomains: readonly string[];
+  readonly erasure: Erasure;
   readonly clock: Clock;
   readonly log: Log;
   /** Batches processed before this run, as far as their outcomes are still kept. */

@@ -111,6 +111,7 @@ export const tags = {
   Ingest: 'Taking events.',
   Metrics: 'Counts of events by time and by what they belong to.',
   Signals: 'Health score, spam traps and engagement of recipients.',
+  'Data privacy': 'Erasure of recipients.',
   Account: 'Signing in, keys, users, subaccounts.',
   Service: 'About the service itself.',
 } as const;

@@ -5,6 +5,7 @@ import { ingestEndpoints } from './ingest-routes.ts';
 import { keyEndpoints } from './key-routes.ts';
 import { metricsEndpoints } from './metrics-routes.ts';
 import { openApiDocument } from './openapi.ts';
+import { privacyEndpoints } from './privacy-routes.ts';
 import { searchEndpoints } from './search-routes.ts';
 import { serviceEndpoints } from './service-routes.ts';
 import { signInEndpoints } from './sign-in-routes.ts';
@@ -32,6 +33,7 @@ export const endpoints: readonly Endpoint[] = [
   ...metricsEndpoints,
   ...signalsEndpoints,
   ...signInEndpoints,
+  ...privacyEndpoints,
   ...accountEndpoints,
   ...keyEndpoints,
   ...serviceEndpoints,

@@ -19,6 +19,8 @@ export interface PendingBatch {
 
 const sync = promisify(fsync);
 const DAY = 86_400_000;
+/** SparkPost's. */
+const BATCH_DAYS = 10;
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** Joins all who want the same folder synced into as few syncs as give each what it asked for. */
@@ -58,9 +60,14 @@ export class BatchFiles {
   readonly #done: string;
   readonly #now: () => number;
   readonly #sync: GroupSync;
+  readonly #keepDone: boolean;
+  /** Days that a processed batch can be fetched. */
+  readonly keepDays: number;
   #sequence = 0;
 
-  private constructor(dir: string, now: () => number) {
+  private constructor(dir: string, now: () => number, keepDone: boolean, keepDays: number) {
+    this.#keepDone = keepDone;
+    this.keepDays = keepDays;
     this.#pending = path.join(dir, 'pending');
     this.#done = path.join(dir, 'done');
     this.#now = now;
@@ -68,8 +75,12 @@ export class BatchFiles {
   }
 
   /** Opens the folder and lists what an earlier run left, in order of arrival. */
-  static async open(dir: string, now: () => number): Promise<{ files: BatchFiles; left: PendingBatch[] }> {
-    const files = new BatchFiles(dir, now);
+  static async open(
+    dir: string,
+    now: () => number,
+    options: { readonly keepDone?: boolean; readonly keepDays?: number } = {},
+  ): Promise<{ files: BatchFiles; left: PendingBatch[] }> {
+    const files = new BatchFiles(dir, now, options.keepDone ?? true, options.keepDays ?? BATCH_DAYS);
     await mkdir(files.#pending, { recursive: true, mode: 0o750 });
     await mkdir(files.#done, { recursive: true, mode: 0o750 });
     const left: PendingBatch[] = [];
@@ -120,6 +131,11 @@ export class BatchFiles {
 
   /** Moves a processed batch, and its failures if it has any, to where senders fetch them. */
   async finish(batch: PendingBatch, hasFailures: boolean): Promise<void> {
+    if (!this.#keepDone) {
+      await rm(this.failuresFile(batch), { force: true });
+      await rm(batch.file, { force: true });
+      return;
+    }
     const dir = path.join(this.#done, new Date(this.#now()).toISOString().slice(0, 10));
     const move = async (from: string, name: string) => {
       const to = path.join(dir, name);
@@ -147,9 +163,9 @@ export class BatchFiles {
     return pending ? path.join(this.#pending, pending) : null;
   }
 
-  /** Removes processed batches older than `days`. */
-  async expire(days: number): Promise<void> {
-    const oldest = new Date(this.#now() - (days + 1) * DAY).toISOString().slice(0, 10);
+  /** Removes processed batches that have been kept long enough. */
+  async expire(): Promise<void> {
+    const oldest = new Date(this.#now() - (this.keepDays + 1) * DAY).toISOString().slice(0, 10);
     for (const day of await readdir(this.#done)) {
       if (/^\d{4}-\d\d-\d\d$/.test(day) && day < oldest) {
         await rm(path.join(this.#done, day), { recursive: true, force: true });

@@ -9,15 +9,14 @@ export interface BatchOutcome {
   readonly batchId: string;
   /** When it was processed, milliseconds since the epoch. */
   readonly at: number;
+  /** Days from then that the batch and its failures can be fetched. */
+  readonly keptDays: number;
   readonly succeeded: number;
   readonly failed: number;
   readonly duplicates: number;
   /** `null` for success. */
   readonly errorType: ErrorType | null;
 }
-
-/** Days that a batch and its failures can be fetched after processing. */
-export const BATCH_DAYS = 10;
 
 const DAY = 86_400_000;
 
@@ -48,7 +47,7 @@ export function shownOutcome(outcome: BatchOutcome): Record<string, unknown> {
     batch_id: outcome.batchId,
     customer_id: CUSTOMER_ID,
     timestamp: new Date(outcome.at).toISOString(),
-    expiration_timestamp: new Date(outcome.at + BATCH_DAYS * DAY).toISOString(),
+    expiration_timestamp: new Date(outcome.at + outcome.keptDays * DAY).toISOString(),
     number_succeeded: outcome.succeeded,
     number_duplicates: outcome.duplicates,
   };

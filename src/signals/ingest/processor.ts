@@ -275,6 +275,7 @@ export class Processor {
       return {
         batchId: work.batch.id,
         at: clock.now(),
+        keptDays: files.keepDays,
         succeeded,
         failed,
         duplicates,

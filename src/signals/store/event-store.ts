@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import type { Table } from './ddl.ts';
 import type { Engine, Parameters } from './engine.ts';
 import { nativeBlock } from './native-block.ts';
 import { beside, drop, makeEmpty, replaceDay } from './partitions.ts';
@@ -63,6 +64,7 @@ function* slices<T>(all: readonly T[], size: number): Generator<T[]> {
 export class EventStore {
   readonly engine: Engine;
   readonly seals: Seals;
+  #turn: Promise<unknown> = Promise.resolve();
   readonly #eventDays: number;
   /** Differs between runs of the program: see `token`. */
   readonly #run = randomUUID();
@@ -163,10 +165,46 @@ export class EventStore {
   }
 
   /** Stores rows in `events`; the views carry them into the roll-ups and lookups. May have been done in part if it throws. */
-  async insert(rows: readonly EventRow[]): Promise<void> {
-    const block = nativeBlock(eventColumnTypes, rows);
-    await this.seals.changing(daysOf(rows), () =>
-      this.engine.insertBlock('events', eventColumns, block, this.#token(block)),
+  async insert(given: readonly EventRow[]): Promise<void> {
+    await this.#exclusive(async () => {
+      const rows = this.beforeInsert(given);
+      const block = nativeBlock(eventColumnTypes, rows);
+      await this.seals.changing(daysOf(rows), () =>
+        this.engine.insertBlock('events', eventColumns, block, this.#token(block)),
+      );
+    });
+  }
+
+  /** Whatever is inserted goes through this: hashes or removes recipients. */
+  beforeInsert: (rows: readonly EventRow[]) => readonly EventRow[] = (rows) => rows;
+
+  /** Inserts and what rewrites a day of a roll-up, one after the other. */
+  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#turn.then(work);
+    this.#turn = run.catch(() => {});
+    return run;
+  }
+
+  /** Resolves when the inserts that had begun before have ended. */
+  async turn(): Promise<void> {
+    await this.#exclusive(async () => {});
+  }
+
+  /** Writes a day of a roll-up anew from itself; `columns` is what to select of each row. Readers see old or new. */
+  async rewriteDay(table: Table, day: number, columns: string): Promise<void> {
+    const { engine } = this;
+    await this.#exclusive(() =>
+      this.seals.changing([day], async () => {
+        const fresh = beside(table, `${table.name}_rewrite`);
+        const on = { read: engine.readForWrite.bind(engine), write: engine.write.bind(engine) };
+        await makeEmpty(on, fresh, engine.cluster);
+        await engine.write(
+          `INSERT INTO ${fresh.name} SELECT ${columns} FROM ${table.name} WHERE toYYYYMMDD(t) = {day:UInt32}`,
+          { day },
+        );
+        await replaceDay(on, table, day, fresh, engine.cluster);
+        await drop(on, fresh, engine.cluster);
+      }),
     );
   }
 

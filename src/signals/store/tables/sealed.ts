@@ -40,7 +40,7 @@ const sliceTable = (name: string): Table => ({
  * Engagement of messages that stand under more than one set of dimensions in a day. They are in no unique count of
  * the sealed tables, so that all those counts may be added up, and are counted when asked for.
  */
-const straysTable: Table = { ...engagement.table, name: 'strays' };
+export const straysTable: Table = { ...engagement.table, name: 'strays' };
 
 /** The latest row of a day counts. */
 export const sealedDaysTable: Table = {

@@ -1,6 +1,7 @@
 /**
  * Events per second from the first POST to the last event queryable, beside the engine's own bulk load of the same
- * lines into the same tables with the same views, in turn, in the same run. `ingest.ts [EVENTS [REPEATS]]`.
+ * lines into the same tables with the same views, in turn, in the same run.
+ * `npm run bench -- ingest --events 300000 --repeat 3 --profile FOLDER`.
  *
  * Not equal: the engine alone neither validates lines, nor looks for duplicates, nor enriches engagement with its
  * message, nor keeps the batches, nor answers for each; it reads uncompressed files, keeps the sender's line where we
@@ -11,14 +12,23 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
-import { availableParallelism, loadavg, tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { eventLines } from './harness/ingest-lines.ts';
+import { Report } from './harness/report.ts';
 
-const EVENTS = Number(process.argv[2] ?? 300_000);
-const REPEATS = Number(process.argv[3] ?? 3);
+const { values: given } = parseArgs({
+  options: {
+    events: { type: 'string', default: '300000' },
+    repeat: { type: 'string', default: '3' },
+    profile: { type: 'string' },
+  },
+});
+const EVENTS = Number(given.events);
+const REPEATS = Number(given.repeat);
 const CLIENTS = 4;
 const KEY = '0123456789abcdef0123456789abcdef01234567';
 const MIB = 2 ** 20;
@@ -74,9 +84,7 @@ function sizeOf(dir: string): number {
 }
 
 async function start(dir: string): Promise<{ child: ChildProcess; url: URL }> {
-  const profile = process.env.BENCH_CPU_PROF
-    ? ['--cpu-prof', `--cpu-prof-dir=${process.env.BENCH_CPU_PROF}`]
-    : [];
+  const profile = given.profile ? ['--cpu-prof', `--cpu-prof-dir=${given.profile}`] : [];
   const command = path.join(import.meta.dirname, '../bin/posthorn.js');
   const child = spawn(
     process.execPath,
@@ -195,23 +203,14 @@ function engines(files: readonly string[]): Figures {
   return { ...figures, disk };
 }
 
-const middle = (values: readonly number[]) =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+const report = new Report('ingest', {
+  events: `${EVENTS}; injections, deliveries, delays, bounces, opens, clicks, complaints, unsubscribes`,
+  clients: CLIENTS,
+  repeats: REPEATS,
+  durability: 'every batch is synced before its 200, every part of a table is synced by both',
+});
 
-function tell(name: string, runs: readonly Figures[], events: number): { rate: number; cpu: number } {
-  const rate = events / middle(runs.map((run) => run.seconds));
-  const cpu = (middle(runs.map((run) => run.cpu)) / events) * 1e6;
-  console.log(
-    `${name.padEnd(34)} ${rate.toFixed(0).padStart(7)} events/s ${cpu.toFixed(1).padStart(6)} µs CPU each, ` +
-      `peak ${(Math.max(...runs.map((run) => run.rss)) / MIB).toFixed(0)} MiB, ` +
-      `${(middle(runs.map((run) => run.disk)) / events).toFixed(0)} bytes each on disk`,
-  );
-  return { rate, cpu };
-}
-
-const results: Record<string, unknown> = {};
-
-async function compare(name: string, events: number, most: number): Promise<void> {
+async function compare(what: string, events: number, most: number): Promise<void> {
   const lines = [...batches(mix(events), most)];
   const all = lines.map(
     (batch): Batch => ({ events: batch.length, body: gzipSync(`${batch.join('\n')}\n`) }),
@@ -225,10 +224,7 @@ async function compare(name: string, events: number, most: number): Promise<void
     writeFileSync(file, `${batch.join('\n')}\n`);
     files.push(file);
   }
-  console.log(
-    `\n${name}: ${events} events in ${all.length} batches, ${CLIENTS} clients, ${REPEATS} repeats, ` +
-      `load of the machine ${loadavg()[0]!.toFixed(1)}`,
-  );
+  console.log(`\n${what}: ${events} events in ${all.length} batches; load of the machine ${loadavg()[0]}`);
   const own: (Figures & { answer: number })[] = [];
   const bulk: Figures[] = [];
   for (let i = 0; i < REPEATS; i++) {
@@ -236,20 +232,28 @@ async function compare(name: string, events: number, most: number): Promise<void
     bulk.push(engines(files));
   }
   rmSync(input, { recursive: true });
-  const a = tell('posthorn signals', own, events);
-  const b = tell("the engine's bulk load", bulk, events);
-  const ratio = a.rate / b.rate;
-  console.log(
-    `ratio ${ratio.toFixed(2)} of the rate (target 0.5), ${(b.cpu / a.cpu).toFixed(2)} by processor time; ` +
-      `200 after ${middle(own.map((run) => run.answer)).toFixed(1)} ms on average`,
+  const rates: number[] = [];
+  const cpus: number[] = [];
+  for (const [who, runs] of [
+    ['posthorn', own],
+    ['bulk load', bulk],
+  ] as const) {
+    const tell = (unit: string, of: (run: Figures) => number) => report.figure(what, who, unit, runs.map(of));
+    rates.push(tell('events/s', (run) => events / run.seconds));
+    cpus.push(tell('µs of CPU per event', (run) => (run.cpu / events) * 1e6));
+    tell('MiB at most', (run) => run.rss / MIB);
+    tell('bytes on disk per event', (run) => run.disk / (events + warmUp.length));
+  }
+  report.figure(
+    what,
+    'posthorn',
+    'ms to 200, on average',
+    own.map((run) => run.answer),
   );
-  results[name] = { events, batches: all.length, ours: own, bulk, ratio };
+  report.ratio(`${what}: events/s`, rates[0]! / rates[1]!, 'at least 0.5');
+  report.ratio(`${what}: events per second of CPU`, cpus[1]! / cpus[0]!, 'at least 0.5');
 }
 
-console.log(
-  `Node ${process.version}, ${availableParallelism()} cores; every batch is synced before its 200, every insert and ` +
-    'part is synced; injections, deliveries, delays, bounces, opens, clicks, complaints, unsubscribes',
-);
-if (process.env.ONLY !== 'small') await compare('batches of 5 MB', EVENTS, 5 * MIB);
-await compare('small batches', Math.round(EVENTS / 2), 25_000);
-if (process.env.BENCH_JSON) writeFileSync(process.env.BENCH_JSON, JSON.stringify(results, null, 2));
+await compare('batches of 5 MB', EVENTS, 5 * MIB);
+await compare('batches of 25 kB', Math.round(EVENTS / 2), 25_000);
+report.save('var/bench');

@@ -341,6 +341,37 @@ test('an engagement event learns from the injection, whichever comes first', asy
   }
 });
 
+test('an id that two subaccounts chose: each keeps its own message, and who names none gets neither', async () => {
+  const open = (fields: object) => line('open', { rcpt_to: '', message_id: 'chosen', ...fields });
+  await service.ingest([
+    open({ subaccount_id: 1, event_id: 'chosen-early' }),
+    open({ event_id: 'chosen-none' }),
+  ]);
+  for (const n of [1, 2]) {
+    await service.ingest([
+      line('reception', {
+        message_id: 'chosen',
+        subaccount_id: n,
+        campaign_id: `of-${n}`,
+        rcpt_to: `a@s${n}.example`,
+      }),
+    ]);
+  }
+  await service.ingest([
+    open({ subaccount_id: 2, event_id: 'chosen-2' }),
+    open({ subaccount_id: 3, event_id: 'chosen-3' }),
+    open({ event_id: 'chosen-late' }),
+  ]);
+  const byId = new Map<string, { campaign_id?: string }>();
+  for (const event of await find('messages=chosen&events=open')) byId.set(event.event_id, event);
+  assert.equal(byId.get('chosen-early')!.campaign_id, 'of-1');
+  assert.equal(byId.get('chosen-2')!.campaign_id, 'of-2');
+  assert.equal(byId.get('chosen-3')!.campaign_id, undefined);
+  assert.equal(byId.get('chosen-late')!.campaign_id, undefined, 'two candidates are none');
+  // The first message was the only one when it came.
+  assert.equal(byId.get('chosen-none')!.campaign_id, 'of-1');
+});
+
 test('a hashed recipient is found by address and by either spelling of the hash', async () => {
   const digest = createHash('sha1').update('eve@example.org');
   const hash = digest.digest('base64');

@@ -33,7 +33,7 @@ export async function assignCohorts(place: Place, first: Day, day: Day): Promise
   );
   const within = `day >= {first:Date} AND day <= {day:Date} AND ${inSlice('r')}`;
   const facets = 'campaign_id, ip_pool, mb_provider, sending_domain';
-  for (const slice of slicesOf(row?.n ?? 0)) {
+  for (const slice of slicesOf(row?.n ?? 0, place.rowsPerSlice)) {
     await background.write(
       `INSERT INTO ${mailsTable.name} (m, r, t, sid, ${facets}, marks, cohort)
        SELECT m, r, t, sid, ${facets}, marks, multiIf(

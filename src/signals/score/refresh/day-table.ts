@@ -15,6 +15,8 @@ import { fresh } from './tables.ts';
 export interface Place {
   readonly engine: Engine;
   readonly retention: Retention;
+  /** See `slicesOf`. */
+  readonly rowsPerSlice?: number;
 }
 
 /** Makes an empty table, in place of one that a broken refresh has left. */

@@ -58,7 +58,7 @@ export async function makeFacts(place: Place, first: Day, day: Day): Promise<voi
     `${response}.t != 0 AND ${response}.t <= mail.t + ${RESPONSE_MS} AS ${response}_drew`;
   const joined = (response: string, i: number) =>
     `GLOBAL ASOF LEFT JOIN ${acts(i + 1)} AS ${response} ON mail.m = ${response}.m AND mail.r = ${response}.r AND ${response}.t >= mail.t`;
-  for (const slice of slicesOf(row?.n ?? 0)) {
+  for (const slice of slicesOf(row?.n ?? 0, place.rowsPerSlice)) {
     await background.write(
       `INSERT INTO ${partsTable.name} (day, ${columns}, ${mailSums.join(', ')})
        SELECT {day:Date}, ${columns}, ${mailSumsSql.join(', ')}

@@ -1,6 +1,7 @@
 import { isMarkedSql } from '../marks.ts';
 import { type Place, replaceDay } from './day-table.ts';
 import { addDays, type Day, startOf } from './days.ts';
+import { inSlice, slicesOf } from './slices.ts';
 import { actsTable, eventSumsTable, touchesTable, touchKind } from './tables.ts';
 
 /** The first 64 bits of the SHA-1 of the address; 0 for nobody. */
@@ -19,8 +20,6 @@ const BOUNCES = `'bounce', 'out_of_band'`;
 const ENGAGEMENT = `(type IN (${CLICKS}) OR (type IN (${OPENS}) AND prefetched = 0))`;
 
 const OF_DAY = `ts >= fromUnixTimestamp64Milli({start:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({end:Int64}, 'UTC')`;
-
-const DELAYED_PER_SLICE = 2_000_000;
 
 /**
  * Takes from the events of one day what the scores need of it, in place of what was taken before: touches, acts and
@@ -68,14 +67,14 @@ export async function gather(place: Place, day: Day): Promise<void> {
       `SELECT count() AS n FROM events WHERE ${OF_DAY} AND type = 'delay'`,
       scope,
     );
-    const n = Math.ceil((row?.n ?? 0) / DELAYED_PER_SLICE);
-    for (let k = 0; k < n; k++) {
+    if (!row || row.n === 0) return;
+    for (const slice of slicesOf(row.n, place.rowsPerSlice)) {
       await background.write(
         `INSERT INTO ${into} (${columns}, delayed)
          SELECT {day:Date}, subaccount_id, ${FACETS}, uniqExact(${MAIL}, ${RECIPIENT})
-         FROM events WHERE ${OF_DAY} AND type = 'delay' AND ${MAIL} % {n:UInt32} = {k:UInt32}
+         FROM events WHERE ${OF_DAY} AND type = 'delay' AND ${inSlice(MAIL)}
          GROUP BY subaccount_id, ${FACETS}`,
-        { ...scope, n, k },
+        { ...scope, ...slice },
       );
     }
   });

@@ -1,5 +1,5 @@
-import type { Engine } from '../../store/engine.ts';
 import { engagementSql, NEVER } from './cohorts.ts';
+import type { Place } from './day-table.ts';
 import type { Day } from './days.ts';
 import { inSlice, slicesOf } from './slices.ts';
 import { recipientsTable, touchesTable, touchKind } from './tables.ts';
@@ -8,7 +8,7 @@ import { recipientsTable, touchesTable, touchKind } from './tables.ts';
  * Adds what was gathered of a closed day to what is known of every recipient. Earliest and latest times take no harm
  * from being added twice, so a break in the middle is mended by doing it again.
  */
-export async function remember(engine: Engine, day: Day): Promise<void> {
+export async function remember({ engine, rowsPerSlice }: Place, day: Day): Promise<void> {
   const { background } = engine;
   const [row] = await background.read<{ n: number }>(
     `SELECT count() AS n FROM ${touchesTable.name} WHERE day = {day:Date}`,
@@ -16,7 +16,7 @@ export async function remember(engine: Engine, day: Day): Promise<void> {
   );
   if (!row || row.n === 0) return;
   const within = `day = {day:Date} AND r != 0 AND ${inSlice('r')}`;
-  for (const slice of slicesOf(row.n)) {
+  for (const slice of slicesOf(row.n, rowsPerSlice)) {
     await background.write(
       `INSERT INTO ${recipientsTable.name} (r, sid, first_sent, last_engaged, last_seen)
        SELECT r, sid, min(sent), max(engaged), {day:Date}

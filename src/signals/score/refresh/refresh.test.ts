@@ -14,6 +14,8 @@ import { facets, type SumName, type Sums, sums } from '../sums.ts';
 import { addDays, dayOf, daysFrom, startOf } from './days.ts';
 import { type Mailing, makeMailing } from './mailing-testing.ts';
 import { accepted, type Recount, recount, type StoredEvent } from './recount-testing.ts';
+import { refresh } from './refresh.ts';
+import { scoreTables } from './tables.ts';
 
 /** Long enough for a year of the past to be stored as if it were now. */
 const retention = { events: 500, metrics: 500, messages: 500, recipients: 900, batches: 500 };
@@ -83,7 +85,7 @@ test(`a year of mail: every figure and score is what a recount of the events giv
     for (const { at, events } of mailing.uploads) {
       now = at;
       await upload(service, events);
-      if (random() < 0.2) await service.signals.refreshScores();
+      if (random() < 0.15) await service.signals.refreshScores();
     }
     await service.signals.refreshScores();
     const again = await service.signals.refreshScores();
@@ -109,6 +111,11 @@ test(`a year of mail: every figure and score is what a recount of the events giv
       await t.test('daily figures', async () =>
         assert.deepEqual(sorted(await keptFacts(engine)), sorted(figures)),
       );
+      await t.test('the same when all is made at once, from nothing, in slices of a few rows', async () => {
+        for (const { name } of scoreTables) await engine.write(`TRUNCATE TABLE ${name}`);
+        await refresh({ engine, retention, rowsPerSlice: 20 }, now, { eventAgeHours: 24 });
+        assert.deepEqual(sorted(await keptFacts(engine)), sorted(figures));
+      });
     } finally {
       await engine.close();
     }

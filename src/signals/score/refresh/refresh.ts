@@ -85,7 +85,7 @@ export async function refresh(place: Place, now: number, options: RefreshOptions
 }
 
 async function close(place: Place, ledger: Ledger, day: Day): Promise<void> {
-  await remember(place.engine, day);
+  await remember(place, day);
   await ledger.note('closed', day);
   for (const table of [touchesTable, actsTable, eventSumsTable]) await dropDay(place, table, day);
 }

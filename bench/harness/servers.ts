@@ -76,6 +76,7 @@ log-file @DIR@/log
 state-dir @DIR@/state
 http-mgmt-port 0
 smtp-listener 127.0.0.1:@PORT@
+total-max-smtp-in 1000
 <spool @DIR@/spool>
 </spool>
 <source 127.0.0.1>

@@ -82,7 +82,8 @@ export function staticRoutes(app: FastifyInstance, ui: StaticFiles): void {
   app.get('/*', async (request, reply) => {
     const urlPath = request.url.split('?')[0]!;
     if (urlPath === '/api' || urlPath.startsWith('/api/')) return reply.callNotFound();
-    const file = urlPath === '/' ? null : await ui.file(urlPath);
+    const file =
+      urlPath === '/' ? null : await ui.file(/^\/api-docs\/?$/.test(urlPath) ? '/api-docs.html' : urlPath);
     if (!file) {
       if (urlPath.startsWith('/assets/')) {
         return reply.status(404).header('content-type', 'text/plain; charset=utf-8').send('Not found\n');

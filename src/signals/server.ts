@@ -34,7 +34,7 @@ import { Traps, watchTraps } from './score/traps/traps.ts';
 import { type Engine, openEmbedded, openServer } from './store/engine.ts';
 import { EventStore } from './store/event-store.ts';
 import { defaultRetention, type Retention } from './store/retention.ts';
-import { migrate } from './store/schema.ts';
+import { dropExpired, migrate } from './store/schema.ts';
 
 export interface SignalsOptions {
   /** Folder for everything this service keeps; made if it is not there. */
@@ -128,6 +128,8 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     closers.push(() => engine.close());
     const retention: Retention = { ...defaultRetention, ...options.retention };
     await migrate(engine, retention);
+    await dropExpired(engine, retention);
+    closers.push(every(clock, 6 * HOUR, () => dropExpired(engine, retention), log));
     const store = await EventStore.open(engine, { eventDays: retention.events, now: clock.now });
     const recipients = new RecipientsAtRest(options.hashRecipients ?? false);
     store.beforeInsert = (rows) => recipients.apply(rows);

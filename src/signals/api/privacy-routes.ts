@@ -70,7 +70,6 @@ export const privacyEndpoints: readonly Endpoint[] = [
     description:
       'Nothing is given to third parties, so there is nothing to do: the addresses are checked, no more.',
     access: ['data_privacy/manage'],
-    parameters: [subaccountHeader],
     body,
     good: results('The request is saved.', objectSchema({ message: { type: 'string' } }), saved),
     handle: async ({ body: given }) => {

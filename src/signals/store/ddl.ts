@@ -42,8 +42,7 @@ export function onCluster(cluster: Cluster): string {
 /** Rows go after so many days. */
 export function ttlExpression(table: Table, retention: Retention): string | null {
   if (!table.ttl) return null;
-  const { from, keep, more = 0 } = table.ttl;
-  return `${from} + toIntervalDay(${Math.trunc(typeof keep === 'number' ? keep : retention[keep]) + more})`;
+  return `${table.ttl.from} + toIntervalDay(${keptDays(table, retention)})`;
 }
 
 /** The statements that make a table unless it is there. In a cluster: a replicated one on each node, one over all. */
@@ -68,9 +67,21 @@ export function createView(view: View, cluster: Cluster): string {
 ${view.select((name) => localName(name, cluster))}`;
 }
 
-/** Parts are not rewritten at once: rows past their time go with the part that holds them. */
+/** Only what is written from now on goes by it; for the rest there is `dropExpired`. */
 export function changeTtl(table: Table, retention: Retention, cluster: Cluster): string {
   return `ALTER TABLE ${localName(table.name, cluster)}${onCluster(cluster)} MODIFY TTL ${ttlExpression(table, retention)} SETTINGS materialize_ttl_after_modify = 0`;
+}
+
+/** Days that rows are kept after the time that `ttl.from` tells; `null`: for ever. */
+export function keptDays(table: Table, retention: Retention): number | null {
+  if (!table.ttl) return null;
+  const { keep, more = 0 } = table.ttl;
+  return Math.trunc(typeof keep === 'number' ? keep : retention[keep]) + more;
+}
+
+/** Removes a partition by its id, on every node. */
+export function dropPartition(table: Table, id: string, cluster: Cluster): string {
+  return `ALTER TABLE ${localName(table.name, cluster)}${onCluster(cluster)} DROP PARTITION ID ${quoted(id)}`;
 }
 
 /** The statements that remove a table and its rows, if it is there. */

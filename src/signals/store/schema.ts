@@ -5,6 +5,8 @@ import {
   changeTtl,
   createTable,
   createView,
+  dropPartition,
+  keptDays,
   localName,
   type Table,
   ttlExpression,
@@ -115,5 +117,23 @@ async function applyRetention(engine: Engine, retention: Retention, tables: read
       { name },
     );
     if (row && !row.q.includes(`TTL ${ttl}`)) await engine.write(changeTtl(table, retention, engine.cluster));
+  }
+}
+
+/**
+ * Removes partitions that are past their time as a whole. The engine does so by itself for what was written since the
+ * time was last changed; a part written before keeps the time that it was written with.
+ */
+export async function dropExpired(engine: Engine, retention: Retention, of: Schema = schema): Promise<void> {
+  for (const table of of.tables) {
+    const days = keptDays(table, retention);
+    if (days === null || !table.partitionBy) continue;
+    const limit = Math.floor(Date.now() / 1000) - days * 86_400;
+    const rows = await engine.background.read<{ id: string }>(
+      `SELECT _partition_id AS id FROM ${table.name} GROUP BY id
+       HAVING max(toUnixTimestamp(toDateTime(${table.ttl!.from}))) < {limit:Int64}`,
+      { limit },
+    );
+    for (const { id } of rows) await engine.background.write(dropPartition(table, id, engine.cluster));
   }
 }

@@ -83,7 +83,7 @@ const agents = ['', 'Firefox', 'Mozilla/5.0', 'curl/8'];
 const links = ['https://brand.example/a', 'https://brand.example/b?x=1,2', 'https://brand.example/"é"'];
 
 /** A random history of about `messages` messages. */
-export function makeHistory(seed: number, messages = 260): History {
+export function makeHistory(seed: number, messages = 180): History {
   const next = randomOf(seed);
   const chance = (p: number) => next() < p;
   const below = (n: number) => Math.floor(next() * n);
@@ -96,7 +96,7 @@ export function makeHistory(seed: number, messages = 260): History {
   const someTime = (): number => {
     const around = chance(0.75)
       ? Date.parse(pick(season.changes)) + (next() - 0.5) * 10 * HOUR
-      : now - next() * 8 * 24 * HOUR;
+      : now - next() * 4 * 24 * HOUR;
     const size = pick([MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR / 2, HOUR, 24 * HOUR]);
     const border = Math.floor(around / size) * size;
     return chance(0.3) ? border + pick([-1000, -1, 0, 0, 1, 1000]) : Math.floor(around);

@@ -133,7 +133,7 @@ for (let seed = first; seed < first + histories; seed++) {
     });
 
     test('the summary equals a recount', async () => {
-      for (let i = 0; i < 8; i++) {
+      for (let i = 0; i < 5; i++) {
         const asked = question(['', '', '1min', '5min', '15min', 'hour', 'day']);
         const { where, body } = await get('metrics/deliverability', asked.parameters);
         const own = asked.buckets.flatMap((b) => inside(b, facts)).filter(asked.matches);
@@ -143,7 +143,7 @@ for (let seed = first; seed < first + histories; seed++) {
     });
 
     test('time series equal a recount, bucket by bucket, and leave none out', async () => {
-      for (const precision of ['1min', '5min', '15min', 'hour', 'hour', '12hr', 'day', 'week', 'month']) {
+      for (const precision of ['1min', '5min', '15min', 'hour', '12hr', 'day', 'week', 'month']) {
         const asked = question([precision]);
         const { where, body } = await get('metrics/deliverability/time-series', asked.parameters);
         assert.deepEqual(
@@ -161,7 +161,7 @@ for (let seed = first; seed < first + histories; seed++) {
     test('groupings equal a recount, value by value, in order', async () => {
       for (const [path, key, of] of groupings) {
         // Fewer metrics: the engine's time is in their number.
-        const metrics = metricNames.filter(() => next() < 0.2);
+        const metrics = metricNames.filter(() => next() < 0.12);
         const asked = question(
           ['', '1min', '5min', '15min', 'hour', 'day'],
           [...new Set([metricNames[0]!, ...metrics])],
@@ -330,18 +330,18 @@ async function served(history: History, next: () => number): Promise<TestService
   const retention = { events: 20_000, metrics: 20_000, messages: 20_000, batches: 20_000 };
   const service = await startTestService({ clock, eventAgeHours: history.ageHours, retention });
   try {
-    let sealed = 0;
-    const sealAfter = Math.floor(next() * history.batches.length);
+    // Sums of days that have ended are stored: at the end, or in the middle, so that most days are opened again.
+    const atEnd = history.seed % 2 === 1;
+    const sealAfter = atEnd
+      ? history.batches.length - 1
+      : Math.floor(history.batches.length * (0.3 + next() / 2));
     for (const [i, batch] of history.batches.entries()) {
       const answer = await service.postBytes(gzipSync(linesOf(batch)));
       assert.equal(answer.status, 200, answer.text);
       if (i === sealAfter || next() < 0.3) await service.signals.idle();
-      if (i === sealAfter) sealed += await service.signals.sealDays();
+      if (i === sealAfter) assert.ok((await service.signals.sealDays()) > 0);
     }
     await service.signals.idle();
-    // In every other history sums of days that have ended are stored; in the rest most days were opened again.
-    if (history.seed % 2 === 1) sealed += await service.signals.sealDays();
-    assert.ok(sealed > 0);
     return service;
   } catch (error) {
     await service.stop();

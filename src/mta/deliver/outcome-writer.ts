@@ -139,6 +139,30 @@ export class OutcomeWriter {
     );
   }
 
+  /**
+   * Bounces recipients that have outlived their time. Status, category and class are those of the expiry; the reply is
+   * the last that the recipient got, '' if no host ever answered for it.
+   */
+  expired(queue: Queue, items: readonly QueuedRecipient[], result: StatusFacts): void {
+    const { spool } = this.#deps;
+    this.#end(
+      queue,
+      items,
+      (facts, retries, _stored, index) => {
+        const reply = spool.pending(facts.message.spoolId, index)?.lastReply;
+        return {
+          kind: 'bounced',
+          ...facts,
+          attempt: null,
+          queue: queue.name,
+          retries,
+          result: { ...result, diagnostic: reply?.diagnostic ?? '' },
+        };
+      },
+      false,
+    );
+  }
+
   /** Ends recipients without a word: the administrator deleted them and wants no record (`--no-accounting`). */
   dropped(queue: Queue, items: readonly QueuedRecipient[]): void {
     const { scheduler, clock } = this.#deps;
@@ -193,6 +217,7 @@ export class OutcomeWriter {
       facts: Pick<Bounced, 'at' | 'message' | 'recipient'>,
       retries: number,
       stored: StoredRecipient,
+      index: number,
     ) => Delivered | Bounced,
     silent: boolean,
   ): void {
@@ -214,7 +239,7 @@ export class OutcomeWriter {
         message: deliveryFacts(envelope, item.index),
         recipient: recipientFacts(envelope, item),
       };
-      const outcome = outcomeOf(facts, item.attempts, envelope.recipients[item.index]!);
+      const outcome = outcomeOf(facts, item.attempts, envelope.recipients[item.index]!, item.index);
       outcomes.push(outcome);
       told.push({ envelope, index: item.index, outcome });
     }

@@ -72,11 +72,7 @@ export class QueueFate {
       this.#outcomes.refused(queue, items);
       return;
     }
-    // Classified by the expiry; what the last error was is for people.
-    const result = localStatus('4.4.7', 'delivery time expired', config);
-    const statusText =
-      queue.lastError === '' ? result.statusText : `${result.statusText}, last error: ${queue.lastError}`;
-    this.#outcomes.bounced(queue, items, null, { ...result, statusText });
+    this.#outcomes.expired(queue, items, localStatus('4.4.7', 'delivery time expired', config));
   }
 
   /** These were taken, and a fault of ours kept them from being tried: each waits by itself. */

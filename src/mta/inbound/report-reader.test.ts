@@ -1,5 +1,6 @@
 // Reports about a message that this host has received before, sent back to it.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import type { Complaint, RemoteBounce, RemoteStatus } from '../../events/outcome.ts';
 import { buildComplaintReport } from '../../mail/build-complaint.ts';
@@ -179,6 +180,27 @@ test('what is no report is delivered, or discarded with deliver-unmatched-email 
     }
     assert.ok(mta.logged.some((line) => line.startsWith('no report recognised')));
   }
+});
+
+test('nobody is told what becomes of mail to a processor, whoever seems to have sent it', async (t) => {
+  const mta = await startReception(t, config('deliver-matched-email yes', 'deliver-matched-email yes'));
+  const arf = readFileSync(
+    new URL('../../../test/reports/arf-comcast-redacted.eml', import.meta.url),
+    'latin1',
+  );
+  for (const content of [CONTENT.toString(), arf]) {
+    assert.match(await mta.send({ from: 'victim@far.test', to: ['x@bounces.test'], content }), /^250 /);
+  }
+  assert.match(await mta.send({ from: 'a@far.test', to: ['x@bounces.test', 'kim@a.test'] }), /^250 /);
+  const kept = mta.queued
+    .map(({ spoolId, index }) => mta.spool.envelope(spoolId)!.recipients[index]!)
+    .map(({ address, notify }) => `${address} ${notify.join()}`);
+  assert.deepEqual(kept.sort(), [
+    'kim@a.test ',
+    'x@bounces.test never',
+    'x@bounces.test never',
+    'x@bounces.test never',
+  ]);
 });
 
 test('a report that cannot be read is always delivered', async (t) => {

@@ -194,16 +194,22 @@ class Intake {
     const remaining: Copy[] = [];
     let forward: Returned['forward'] = null;
     for (const copy of copies) {
-      // What the same report says to yet another address nobody needs; its mail goes on to whoever reads it.
-      if (copy.refusal || outcomes.length >= MOST_REPORTED) {
+      if (copy.refusal || !reports.examines(config, copy.address)) {
         remaining.push(copy);
+        continue;
+      }
+      // Nobody is told what becomes of mail to a processor: whoever sends reports may give any sender.
+      const unanswered = { ...copy, submitted: { ...copy.submitted, notify: ['never' as const] } };
+      // What the same report says to yet another address nobody needs; its mail goes on to whoever reads it.
+      if (outcomes.length >= MOST_REPORTED) {
+        remaining.push(unanswered);
         continue;
       }
       const read = await reports.read(config, copy.address, arrival);
       outcomes.push(...read.outcomes);
       reported.push(...read.reported);
       if (read.forwardTo.length > 0) forward ??= { to: read.forwardTo, sentTo: copy.address, copy };
-      if (read.deliver) remaining.push(copy);
+      if (read.deliver) remaining.push(unanswered);
     }
     return { remaining, outcomes, reported, forward };
   }

@@ -104,11 +104,11 @@ export class SenderReports {
     const { address, originalRecipient } = envelope.recipients[index]!;
     let { diagnostic } = outcome.result;
     let remoteMta = outcome.attempt?.remoteHost ?? '';
-    if (diagnostic === '' && outcome.kind === 'bounced' && !outcome.attempt) {
+    if (outcome.kind === 'bounced' && !outcome.attempt) {
       // Given up while it waited: what the last attempt was told is what the sender can use.
       const last = this.#spool.pending(envelope.facts.spoolId, index)?.lastReply;
-      diagnostic = last?.diagnostic ?? '';
-      remoteMta = last?.remoteHost ?? '';
+      diagnostic ||= last?.diagnostic ?? '';
+      if (diagnostic === last?.diagnostic) remoteMta = last.remoteHost;
     }
     return {
       recipient: address,
@@ -116,7 +116,7 @@ export class SenderReports {
       action: outcome.kind === 'bounced' ? 'failed' : outcome.action,
       status: outcome.result.status,
       // Not the words of a reply to somebody else, which may be behind it.
-      statusText: outcome.result.statusText.replace(/(?:, last error: |; ).*$/s, ''),
+      statusText: outcome.result.statusText.replace(/; .*$/s, ''),
       diagnostic: this.#shown(queue, diagnostic),
       remoteMta,
     };

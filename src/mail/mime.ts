@@ -118,11 +118,13 @@ function splitMultipart(
 ): [from: number, to: number][] | MimeFault {
   const ranges: [number, number][] = [];
   const delimiter = Buffer.from(`--${boundary}`);
+  // Not beyond: a hundred parts whose boundary is nowhere would each have the whole message searched.
+  const inside = raw.subarray(0, end);
   let from = -1;
   let at = start;
   for (;;) {
-    const found = raw.indexOf(delimiter, at);
-    if (found < 0 || found + delimiter.length > end) return 'no close delimiter';
+    const found = inside.indexOf(delimiter, at);
+    if (found < 0) return 'no close delimiter';
     at = found + delimiter.length;
     if (found > start && raw[found - 1] !== LF) continue;
     let after = at;

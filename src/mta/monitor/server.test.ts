@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
 import { get as httpGet } from 'node:http';
 import { get as httpsGet } from 'node:https';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
 import { good } from '../../config/testing.ts';
 import { logTime } from '../../system/log.ts';
 import { TestClock } from '../../system/testing.ts';
@@ -415,6 +417,32 @@ test('a plain visitor is sent to HTTPS, which the same port speaks', async (t) =
     response.on('end', () => resolve(text));
   }).on('error', reject);
   assert.match(await promise, /"name":"Posthorn"/);
+});
+
+test('http-log-requests, -data and -tls: each writes its lines, and none without it; a client that is not ours over HTTPS', async (t) => {
+  if (spawnSync('curl', ['--version']).status !== 0) return t.skip('SKIPPED: there is no curl');
+  const run = promisify(execFile);
+  for (const [setting, expected] of [
+    ['', null],
+    ['http-log-requests yes', /^request GET \/pmta$/],
+    ['http-log-data yes', /^asked show version$/],
+    ['http-log-data yes', /^answered .*Posthorn v/],
+    ['http-log-tls yes', /^TLS on$/],
+  ] as const) {
+    const { port, lines } = await monitor(t, `http-access 127.0.0.1 admin\n${setting}`);
+    const { stdout } = await run('curl', [
+      ...['--silent', '--show-error', '--fail', '--insecure'],
+      `https://127.0.0.1:${port}/pmta?command=show+version&format=text`,
+    ]);
+    assert.match(stdout, / v1\.2\.3/);
+    const logged = lines.filter((line) => /^(?:request|asked|answered|TLS on)/.test(line));
+    if (expected)
+      assert.ok(
+        logged.some((line) => expected.test(line)),
+        logged.join('\n'),
+      );
+    else assert.deepEqual(logged, []);
+  }
 });
 
 test('a name that is not ours, pointed at this machine by somebody else, gets nothing', async (t) => {

@@ -80,14 +80,14 @@ export async function startStage({ config, source = '', bareLineEnds }: Given = 
     log: () => readFileSync(path.join(dir, 'pmta.log'), 'utf8'),
     async records(type) {
       const rows: ReadonlyMap<string, string>[] = [];
-      for (const name of readdirSync(path.join(dir, 'acct'))) {
+      for (const name of acctFiles(dir)) {
         for await (const row of csvRows(path.join(dir, 'acct', name)))
           if (row.get('type') === type) rows.push(row);
       }
       return rows;
     },
     accounting: () =>
-      readdirSync(path.join(dir, 'acct'))
+      acctFiles(dir)
         .map((name) => readFileSync(path.join(dir, 'acct', name), 'utf8'))
         .join(''),
     async session(t) {
@@ -244,4 +244,9 @@ export async function shout(
   await once(socket, 'close').catch(() => {});
   clearTimeout(timer);
   return said;
+}
+
+/** The accounting files; notes of what is being written stand beside them under hidden names. */
+function acctFiles(dir: string): string[] {
+  return readdirSync(path.join(dir, 'acct')).filter((name) => !name.startsWith('.'));
 }

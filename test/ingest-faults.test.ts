@@ -33,7 +33,8 @@ async function delivered(url: string): Promise<{ table: number; rollUp: number }
 }
 
 async function settled(url: string): Promise<void> {
-  while ((await ask(url, '/api/v1/ingest/status')).body.results.batches_pending > 0) await sleep(50);
+  // While the engine fails, the status says so and nothing else.
+  while (((await ask(url, '/api/v1/ingest/status')).body.results?.batches_pending ?? 1) > 0) await sleep(50);
 }
 
 /** Sends until it is taken, as senders are asked to. */

@@ -125,7 +125,7 @@ async function nextHost(port: number) {
 
 async function records(type: string): Promise<ReadonlyMap<string, string>[]> {
   const rows: ReadonlyMap<string, string>[] = [];
-  for (const name of readdirSync(path.join(dir, 'acct'))) {
+  for (const name of readdirSync(path.join(dir, 'acct')).filter((one) => !one.startsWith('.'))) {
     for await (const row of csvRows(path.join(dir, 'acct', name)))
       if (row.get('type') === type) rows.push(row);
   }

@@ -10,7 +10,6 @@ import type { AcctFileView } from './accounting/acct-file.ts';
 import { acctFileView } from './accounting/from-config.ts';
 import { type Publisher, startPublisher } from './accounting/publisher.ts';
 import { signalsViewFromConfig } from './accounting/signals-from-config.ts';
-import { succeedAcctFiles } from './accounting/succession.ts';
 import type { CountersView } from './monitor/counters.ts';
 
 export interface RecordsDeps {
@@ -65,7 +64,6 @@ export class Records {
       views.push(view);
       if ('rotate' in view) this.#acctFiles.set(acct.target, view as AcctFileView);
     }
-    await succeedAcctFiles(spool, views, tools.log);
     const files = { dir: this.#eventsDir, nodeName: hostName };
     const signalsView = signalsViewFromConfig(() => config, files, tools);
     if (signalsView) views.push(signalsView);

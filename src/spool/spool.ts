@@ -374,18 +374,6 @@ export class Spool {
     return this.#checkpoints.get(view) ?? null;
   }
 
-  /** Names of the views that have a checkpoint. */
-  checkpointed(): string[] {
-    return [...this.#checkpoints.getKeys()];
-  }
-
-  /** Gives new views their first checkpoint and forgets those of views that have gone, all or nothing. */
-  async succeed(fresh: ReadonlyMap<string, Checkpoint>, gone: readonly string[]): Promise<void> {
-    this.#refuseIfFailed();
-    const writes = [...fresh].map(([view, checkpoint]) => this.#checkpoints.put(view, checkpoint));
-    await this.#commit([...writes, ...gone.map((view) => this.#checkpoints.remove(view))]);
-  }
-
   /** Remembers how far each view has come and drops the outcomes that all of them have on disk. */
   async advance(checkpoints: ReadonlyMap<string, Checkpoint>, dropThrough: number): Promise<void> {
     this.#refuseIfFailed();

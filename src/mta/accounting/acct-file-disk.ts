@@ -1,4 +1,44 @@
-import { open } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
+import { writeFileDurably } from '../../system/durable-file.ts';
+
+/** The end of the records that a journal has put into an accounting file; `file` is '' when there is none. */
+export interface Position {
+  readonly file: string;
+  readonly bytes: number;
+}
+
+/**
+ * Kept in a hidden file beside the accounting files. Without it nobody could tell our files from those of a program
+ * that wrote here before or in between (a MTA that was rolled back to), and those must never be removed.
+ */
+export interface Start {
+  /** The journal that this is about. */
+  readonly owner: string;
+  /** Where that journal found the folder when it was new. */
+  readonly position: Position;
+  /** The files that it made last, newest at the end. */
+  readonly made: readonly string[];
+}
+
+export function isPosition(value: unknown): value is Position {
+  const { file, bytes } = (value ?? {}) as Position;
+  return typeof file === 'string' && Number.isSafeInteger(bytes) && bytes >= 0;
+}
+
+export async function readStart(file: string): Promise<Start | null> {
+  try {
+    const { owner, position, made } = JSON.parse(await readFile(file, 'utf8'));
+    const valid = typeof owner === 'string' && isPosition(position) && Array.isArray(made);
+    return valid ? { owner, position, made: made.map(String) } : null;
+  } catch (error) {
+    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+export function writeStart(file: string, start: Start): Promise<void> {
+  return writeFileDurably(file, `${JSON.stringify(start)}\n`);
+}
 
 /** Bytes `from` … `to` of a file. */
 export async function readBytes(file: string, from: number, to: number): Promise<Buffer> {

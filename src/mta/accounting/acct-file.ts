@@ -6,9 +6,17 @@ import type { Clock } from '../../system/clock.ts';
 import { reason, requireWritableFolder, syncFolder } from '../../system/durable-file.ts';
 import type { Log } from '../../system/log.ts';
 import { UserError } from '../../system/user-error.ts';
-import { countRecords, readBytes } from './acct-file-disk.ts';
+import {
+  countRecords,
+  isPosition,
+  type Position,
+  readBytes,
+  readStart,
+  type Start,
+  writeStart,
+} from './acct-file-disk.ts';
 import { AcctFileNames, type DatedFile, inOrder } from './acct-file-names.ts';
-import { type Found, findNoted, type NotedPart, Notes } from './acct-file-note.ts';
+import { Tail } from './acct-file-tail.ts';
 import { type RecordOptions, type Rows, rowsOf } from './rows.ts';
 import { localDate } from './values.ts';
 
@@ -45,16 +53,6 @@ interface Part {
   readonly dated: DatedFile;
   readonly file: AppendFile;
   readonly createdAt: number;
-  /** What is in memory and not on disk: numbers of outcomes and their text. */
-  waiting: [number, string][];
-}
-
-/** Where the file stands after a flush. */
-interface State {
-  /** The dated file that was written last; '' when there is none. */
-  readonly file: string;
-  /** Number of the last outcome told. */
-  readonly through: number;
 }
 
 const DAY = 86_400_000;
@@ -78,6 +76,7 @@ class AcctFile implements AcctFileView {
   readonly #options: AcctFileOptions;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #owner: string;
   readonly #names: AcctFileNames;
   readonly #rows: Rows;
   readonly #title: string;
@@ -86,11 +85,11 @@ class AcctFile implements AcctFileView {
   #covered: Part[] = [];
   /** Last file that was written, also after it has gone. */
   #last: DatedFile | null = null;
-  /** Number of the last outcome that was found on disk when the file was opened; told again, it is not written. */
-  #found = 0;
-  /** Number of the last outcome told. */
-  #told = 0;
-  readonly #notes: Notes;
+  #position: Position = { file: '', bytes: 0 };
+  #tail: Tail | null = null;
+  /** The last file, if records may be added to it. */
+  #resumable: DatedFile | null = null;
+  #start: Start = { owner: '', position: { file: '', bytes: 0 }, made: [] };
   #turn: Promise<unknown> = Promise.resolve();
   #cancel = () => {};
   #nextSweep = 0;
@@ -101,8 +100,8 @@ class AcctFile implements AcctFileView {
     this.#options = options;
     this.#clock = clock;
     this.#log = log;
+    this.#owner = owner;
     this.#names = new AcctFileNames(options.path);
-    this.#notes = new Notes(options.path, owner);
     this.#rows = rowsOf(options);
     this.#title = `${this.#rows.title}\r\n`;
     for (const warning of this.#rows.warnings) log.warn(`${this.name}: ${warning}`);
@@ -115,52 +114,49 @@ class AcctFile implements AcctFileView {
       const { dir } = this.#names;
       await requireWritableFolder(dir, 'accounting files');
       await this.#checkMoveTo();
-      const state = isState(checkpoint) ? checkpoint : null;
-      const noted = await this.#findNoted();
-      this.#found = noted.through;
-      this.#told = state?.through ?? 0;
+      const base = await this.#base(checkpoint);
+      const kept = await this.#takeBack(base);
+      this.#position = base;
       const moved = this.#moves ? await this.#names.list(this.#options.moveTo!) : [];
-      const named = [state?.file ?? '', ...noted.files].map((name) => this.#names.parse(name));
-      const known = named.filter((dated) => dated !== null);
-      this.#last = [...(await this.#names.list(dir)), ...moved, ...known].sort(inOrder).at(-1) ?? null;
-      await this.#resume();
+      const at = this.#names.parse(base.file);
+      this.#last = [...kept, ...moved, ...(at ? [at] : [])].sort(inOrder).at(-1) ?? null;
+      this.#tail = at ? await Tail.after(path.join(dir, at.name), base.bytes, this.#log) : null;
+      this.#resumable = await this.#findResumable();
+      if (!this.#tail) await this.#resume();
       await this.#moveLeftOver();
       this.#opened = true;
       this.#arm();
     });
   }
 
-  write(seq: number, outcome: Outcome): void {
+  write(_seq: number, outcome: Outcome): void {
     if (!this.#opened) throw new Error(`${this.name} is not open`);
-    this.#told = seq;
-    if (seq <= this.#found) return;
     const row = this.#rows.row(outcome);
     if (row === null) return;
-    const record = `${row}\r\n`;
-    if (this.#current && this.#isDue(Buffer.byteLength(record))) this.#seal();
-    const isNew = this.#current === null;
+    const text = `${row}\r\n`;
+    if (this.#tail && this.#wasWritten(this.#tail, text)) return;
+    const bytes = Buffer.byteLength(text);
+    if (this.#current && this.#isDue(bytes)) this.#seal();
     this.#current ??= this.#begin();
-    const text = isNew ? this.#title + record : record;
-    this.#current.file.append(text);
-    this.#current.waiting.push([seq, text]);
+    this.#current.file.append(text, bytes);
   }
 
-  flush(): Promise<State> {
+  flush(): Promise<Position> {
     return this.#inTurn(async () => {
       this.#cancel();
       try {
         await this.#release(this.#covered);
-        await this.#note();
+        await this.#announce();
         let made = false;
         for (const part of this.#parts()) {
           if (part.file.bytes === part.file.durable) continue;
           made = (await part.file.sync()) || made;
-          part.waiting = [];
+          this.#position = { file: part.dated.name, bytes: part.file.durable };
         }
         if (made) await syncFolder(this.#names.dir);
         this.#covered = [...this.#sealed];
         await this.#sweep();
-        return { file: this.#last?.name ?? '', through: this.#told };
+        return this.#position;
       } finally {
         this.#arm();
       }
@@ -169,7 +165,7 @@ class AcctFile implements AcctFileView {
 
   rotate(): Promise<void> {
     return this.#inTurn(async () => {
-      this.#seal();
+      if (!this.#tail) this.#seal();
       this.#arm();
     });
   }
@@ -198,7 +194,7 @@ class AcctFile implements AcctFileView {
     this.#current = null;
     this.#sealed = [];
     this.#covered = [];
-    await this.#notes.close();
+    this.#tail = null;
   }
 
   async #checkMoveTo(): Promise<void> {
@@ -212,18 +208,58 @@ class AcctFile implements AcctFileView {
     }
   }
 
-  /** What a crash left of the records that were last on their way to the files. */
-  async #findNoted(): Promise<Found> {
-    const note = await this.#notes.read();
-    if (!note) return { through: 0, files: [] };
-    return findNoted(note, this.#names.dir, this.#options.moveTo, this.#log);
+  get #startFile(): string {
+    return path.join(this.#names.dir, `.${path.basename(this.#options.path)}.start`);
   }
 
-  async #note(): Promise<void> {
-    const parts: NotedPart[] = this.#parts()
-      .filter((part) => part.waiting.length > 0)
-      .map(({ dated, file, waiting }) => ({ file: dated.name, from: file.durable, records: waiting }));
-    if (parts.length > 0) await this.#notes.write(this.#found, parts);
+  /** Where the journal's records end: the checkpoint, or where this journal found the folder when it was new. */
+  async #base(checkpoint: unknown): Promise<Position> {
+    const start = await readStart(this.#startFile);
+    if (start?.owner === this.#owner) {
+      this.#start = start;
+    } else {
+      const last = (await this.#names.list(this.#names.dir)).at(-1);
+      const size = last ? ((await sizeOf(path.join(this.#names.dir, last.name))) ?? 0) : 0;
+      this.#start = { owner: this.#owner, position: { file: last?.name ?? '', bytes: size }, made: [] };
+      await writeStart(this.#startFile, this.#start);
+    }
+    return isPosition(checkpoint) && checkpoint.file !== '' ? checkpoint : this.#start.position;
+  }
+
+  /** Puts on disk the names of files that are about to be made. */
+  async #announce(): Promise<void> {
+    const fresh = this.#parts()
+      .filter((p) => p.file.durable === 0 && !this.#start.made.includes(p.dated.name))
+      .map((p) => p.dated.name);
+    if (fresh.length === 0) return;
+    const start = { ...this.#start, made: [...this.#start.made, ...fresh].slice(-64) };
+    await writeStart(this.#startFile, start);
+    this.#start = start;
+  }
+
+  /** Removes the files that this journal made after `base`; returns those that stay. */
+  async #takeBack(base: Position): Promise<DatedFile[]> {
+    const { dir } = this.#names;
+    const at = this.#names.parse(base.file);
+    const kept: DatedFile[] = [];
+    for (const dated of await this.#names.list(dir)) {
+      const later = !at || inOrder(dated, at) > 0;
+      if (later && this.#start.made.includes(dated.name)) await rm(path.join(dir, dated.name));
+      else kept.push(dated);
+    }
+    if (kept.length > 0) await syncFolder(dir);
+    return kept;
+  }
+
+  /** Whether the record is in the file already, from before a crash. */
+  #wasWritten(tail: Tail, record: string): boolean {
+    const written = tail.take(record);
+    this.#position = { ...this.#position, bytes: tail.end };
+    if (written && !tail.done) return true;
+    this.#tail = null;
+    const size = written ? tail.end : tail.placeFor(record);
+    if (size !== null && this.#resumable?.name === this.#position.file) this.#goOn(this.#resumable, size);
+    return written;
   }
 
   /** The last file if it is of today and has the same title. */
@@ -237,14 +273,16 @@ class AcctFile implements AcctFileView {
   }
 
   async #resume(): Promise<void> {
-    const dated = await this.#findResumable();
-    if (!dated) return;
-    const name = path.join(this.#names.dir, dated.name);
-    const size = (await sizeOf(name)) ?? 0;
+    if (!this.#resumable) return;
+    const file = path.join(this.#names.dir, this.#resumable.name);
+    const size = (await sizeOf(file)) ?? 0;
     // A line that was not ended (by hand, by another program) must not swallow the next record.
-    if ((await endOfLastLine(name)) !== size) return;
-    const file = new AppendFile(name, size, this.#mode);
-    this.#current = { dated, file, createdAt: this.#clock.now(), waiting: [] };
+    if ((await endOfLastLine(file)) === size) this.#goOn(this.#resumable, size);
+  }
+
+  #goOn(dated: DatedFile, size: number): void {
+    const file = new AppendFile(path.join(this.#names.dir, dated.name), size, this.#mode);
+    this.#current = { dated, file, createdAt: this.#clock.now() };
   }
 
   get #mode(): number {
@@ -274,7 +312,8 @@ class AcctFile implements AcctFileView {
     const dated = this.#names.of(date, last?.date === date ? last.number + 1 : 0);
     this.#last = dated;
     const file = new AppendFile(path.join(this.#names.dir, dated.name), 0, this.#mode);
-    return { dated, file, createdAt: this.#clock.now(), waiting: [] };
+    file.append(this.#title);
+    return { dated, file, createdAt: this.#clock.now() };
   }
 
   /** Lets go of sealed parts that are wholly on disk, and moves them. */
@@ -374,9 +413,4 @@ class AcctFile implements AcctFileView {
       );
     });
   }
-}
-
-function isState(value: unknown): value is State {
-  const { file, through } = (value ?? {}) as State;
-  return typeof file === 'string' && Number.isSafeInteger(through);
 }

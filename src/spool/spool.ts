@@ -7,13 +7,13 @@
  * one sync (group commit), which is what makes durability cheap under load.
  *
  * A write that the disk refuses rejects with `SpoolWriteError`, changes nothing, and the next one is tried afresh.
- * A record that cannot be used is set aside (`CorruptFolder`), and everything else goes on.
+ * A record that cannot be used is set aside (`SetAside`), and everything else goes on.
  */
 import { randomUUID } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
-import { type Database, open, type RangeOptions, type RootDatabase } from 'lmdb';
+import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Outcome } from '../events/outcome.ts';
 import { reason } from '../system/durable-file.ts';
 import { type Log, silentLog } from '../system/log.ts';
@@ -21,13 +21,15 @@ import { UserError } from '../system/user-error.ts';
 import { CorruptFolder } from './corrupt-folder.ts';
 import { Departures } from './departures.ts';
 import { EnvelopeCache } from './envelope-cache.ts';
+import { type PendingKey, type PendingValue, recipientsOf } from './mail-tables.ts';
 import { type Appended, type JournalEntry, OutcomeJournal } from './outcome-journal.ts';
-import { type ReadRecord, readRecords } from './read-records.ts';
 import { RecentMessages } from './recent-messages.ts';
-import { envelopeFault, pendingFault } from './record-checks.ts';
+import { envelopeFault } from './record-checks.ts';
 import { openRecords } from './record-codec.ts';
+import { RecoveryScan } from './recovery-scan.ts';
 import { Room } from './room.ts';
 import { type ReportMark, SentMail } from './sent-mail.ts';
+import { SetAside } from './set-aside.ts';
 import type { Envelope, PendingRecipient } from './stored-message.ts';
 
 /** The disk did not take a transaction; nothing of it is stored. The message says where and why. */
@@ -40,9 +42,7 @@ export type Settlement =
   | { readonly spoolId: string; readonly index: number; readonly state: 'done' }
   | { readonly spoolId: string; readonly index: number; readonly state: PendingRecipient };
 
-type PendingKey = [spoolId: string, index: number];
 type DelayKey = [at: number, spoolId: string, index: number];
-type PendingValue = Omit<PendingRecipient, 'spoolId' | 'index'>;
 
 /** Where a view of the outcomes stands: see `OutcomeView.flush`. */
 interface Checkpoint {
@@ -124,16 +124,11 @@ export class Spool {
   readonly sent: SentMail;
   readonly #decoded = new EnvelopeCache();
   readonly #recent = new RecentMessages();
-  readonly #corrupt: CorruptFolder;
+  readonly #aside: SetAside;
+  readonly #scan: RecoveryScan;
   readonly #room: Room;
   readonly #log: Log;
   readonly #onFailed: (error: SpoolWriteError) => void;
-  /** Last message of the run before; the scan goes so far. */
-  readonly #lastFound: string;
-  /** Messages of this run whose ids are not younger than those the scan looks at (a clock was set back). */
-  readonly #early = new Set<string>();
-  /** Messages being set aside. */
-  readonly #aside = new Map<string, Promise<void>>();
   #failed: SpoolWriteError | null = null;
   #batchHeard = false;
 
@@ -142,7 +137,6 @@ export class Spool {
     this.#root = root;
     this.#log = options.log ?? silentLog;
     this.#onFailed = options.onFailed ?? (() => {});
-    this.#corrupt = new CorruptFolder(dir, !options.deleteCorrupted, this.#log);
     const state: Database<string | number, string> = root.openDB({ name: 'state' });
     const format = state.get('format') ?? 1;
     if (typeof format !== 'number' || format > FORMAT) {
@@ -153,7 +147,7 @@ export class Spool {
     this.#envelopes = openRecords(root, 'envelopes');
     this.#contents = root.openDB({ name: 'contents', encoding: 'binary' });
     this.#pending = root.openDB({ name: 'pending' });
-    this.#journal = new OutcomeJournal(root, (record) => this.#setOutcomeAside(record));
+    this.#journal = new OutcomeJournal(root, (record) => this.#aside.outcome(record));
     this.#checkpoints = root.openDB({ name: 'checkpoints' });
     this.#claims = root.openDB({ name: 'claims' });
     this.#delays = root.openDB({ name: 'delays' });
@@ -183,15 +177,23 @@ export class Spool {
     const used = () => pagesOf(this.#envelopes).last * PAGE;
     const free = () => used() - databases.reduce((sum, one) => sum + pagesOf(one).inUse * PAGE, 0);
     this.#room = new Room(path.join(dir, 'data.mdb'), used, free);
-    const last = <T>(keys: Iterable<T>): T | undefined => [...keys][0];
-    const backwards = { reverse: true, limit: 1 };
-    this.#lastFound = [
-      last(this.#pending.getKeys(backwards))?.[0] ?? '',
-      last(this.#envelopes.getKeys(backwards)) ?? '',
-      last(this.#contents.getKeys(backwards)) ?? '',
-    ]
-      .sort()
-      .at(-1)!;
+    const tables = { envelopes: this.#envelopes, contents: this.#contents, pending: this.#pending };
+    this.#aside = new SetAside(
+      {
+        tables,
+        outcomes: () => this.#journal.database,
+        envelope: (spoolId) => this.envelope(spoolId),
+        forget: (spoolId) => {
+          this.#decoded.forget(spoolId);
+          this.#recent.forget(spoolId);
+        },
+        settle: (spoolId, index) => this.settle([{ spoolId, index, state: 'done' }], []),
+        commit: (writes) => this.#commit(writes),
+      },
+      new CorruptFolder(dir, !options.deleteCorrupted, this.#log),
+      this.#log,
+    );
+    this.#scan = new RecoveryScan(tables, this.#aside);
     this.#journal.begin([...this.#checkpoints.getRange()].map(({ value }) => value.seq));
   }
 
@@ -324,7 +326,7 @@ export class Spool {
       this.#reading(() => this.#envelopes.getBinary(spoolId));
       fault = `cannot be decoded (${reason(error)})`;
     }
-    this.#setMessageAside(spoolId, `the envelope ${fault}`);
+    this.#aside.message(spoolId, `the envelope ${fault}`);
     return undefined;
   }
 
@@ -337,7 +339,7 @@ export class Spool {
     if (!content || !envelope) return undefined;
     const { contentChecksum } = envelope;
     if (contentChecksum === undefined || contentChecksum === crc32(content)) return content;
-    this.#setMessageAside(spoolId, 'the text of the message is not what was stored, its checksum is wrong');
+    this.#aside.message(spoolId, 'the text of the message is not what was stored, its checksum is wrong');
     return undefined;
   }
 
@@ -346,13 +348,8 @@ export class Spool {
    * batch with all its recipients. Between two batches mail may be stored and settled: what was stored since is in
    * none, and no reader stays open that would keep old pages. What cannot be used is set aside on the way.
    */
-  *recover(batchSize = 500): Generator<PendingRecipient[]> {
-    for (let after = ''; after < this.#lastFound; ) {
-      const slice = this.#slice(after, batchSize);
-      if (slice.recipients.length > 0) yield slice.recipients;
-      after = slice.through;
-    }
-    this.#early.clear();
+  recover(batchSize = 500): Generator<PendingRecipient[]> {
+    return this.#scan.batches(batchSize);
   }
 
   /** Messages with at least one recipient still waiting. */
@@ -393,7 +390,7 @@ export class Spool {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#aside.values());
+    await this.#aside.ended();
     // The writing thread of a store that has failed never ends.
     if (!this.#failed) await this.#root.close();
   }
@@ -405,8 +402,7 @@ export class Spool {
 
   #create({ envelope, content, recipients }: NewMessage, writes: Promise<boolean>[]): void {
     const { spoolId } = envelope.facts;
-    // Before the write, so that `recover` never takes a message of this run for one of the last.
-    if (spoolId <= this.#lastFound) this.#early.add(spoolId);
+    this.#scan.leaveOut(spoolId);
     const record = { ...envelope, contentChecksum: crc32(content) };
     writes.push(this.#contents.put(spoolId, content), this.#envelopes.put(spoolId, record));
     for (const recipient of recipients) {
@@ -419,96 +415,6 @@ export class Spool {
   #append(outcomes: readonly Outcome[], writes: Promise<boolean>[]): Appended | null {
     this.sent.remember(outcomes, writes);
     return this.#journal.append(outcomes, writes);
-  }
-
-  /**
-   * Looks at about `limit` messages that follow `after`. All reads of one turn of the event loop see the same
-   * transaction, in which every message has its envelope, its content and a recipient, or something is broken.
-   */
-  #slice(after: string, limit: number): { recipients: PendingRecipient[]; through: string } {
-    const start = after === '' ? undefined : ([after, Number.POSITIVE_INFINITY] as PendingKey);
-    const read = (range: RangeOptions) => readRecords(this.#pending, range, pendingFault);
-    const pending = read({ start, limit });
-    const envelopes = [...this.#envelopes.getKeys({ start: after, exclusiveStart: true, limit })];
-    const contents = [...this.#contents.getKeys({ start: after, exclusiveStart: true, limit })];
-    if (pending.length === limit) {
-      const [spoolId] = pending.at(-1)!.key;
-      pending.push(...read({ ...recipientsOf(spoolId), start: pending.at(-1)!.key, exclusiveStart: true }));
-    }
-    const through = [
-      this.#lastFound,
-      pending.length >= limit ? pending.at(-1)!.key[0] : this.#lastFound,
-      envelopes.length === limit ? envelopes.at(-1)! : this.#lastFound,
-      contents.length === limit ? contents.at(-1)! : this.#lastFound,
-    ].sort()[0]!;
-    // All three lists are in order: one walk through them compares, which is cheaper than sets of a million ids.
-    const recipients: PendingRecipient[] = [];
-    let [at, e, c] = [0, 0, 0];
-    for (;;) {
-      const spoolId = least(pending[at]?.key[0], envelopes[e], contents[c]);
-      if (spoolId === undefined || spoolId > through) break;
-      const envelope = envelopes[e] === spoolId;
-      const content = contents[c] === spoolId;
-      if (envelope) e++;
-      if (content) c++;
-      const from = at;
-      while (pending[at]?.key[0] === spoolId) at++;
-      if ((this.#early.size > 0 && this.#early.has(spoolId)) || this.#aside.has(spoolId)) continue;
-      if (from === at) this.#setMessageAside(spoolId, 'a message has no recipients');
-      else if (!envelope || !content) this.#setMessageAside(spoolId, 'recipients wait without their message');
-      else for (let i = from; i < at; i++) this.#found(pending[i]!, recipients);
-    }
-    return { recipients, through };
-  }
-
-  #found(
-    { key: [spoolId, index], value, fault, octets }: ReadRecord<PendingValue, PendingKey>,
-    recipients: PendingRecipient[],
-  ): void {
-    if (value === undefined) this.#setRecipientAside(spoolId, index, `recipient ${index} ${fault}`, octets);
-    else if (value.lastReply === undefined) recipients.push(Object.assign(value, { spoolId, index }));
-    else {
-      // What only reports ask for stays on disk.
-      const { lastReply: _, ...rest } = value;
-      recipients.push({ spoolId, index, ...rest });
-    }
-  }
-
-  #setMessageAside(spoolId: string, fault: string): void {
-    if (this.#aside.has(spoolId)) return;
-    const pending = readRecords(this.#pending, recipientsOf(spoolId), pendingFault);
-    const found = { envelope: this.#envelopes.getBinary(spoolId), recipients: pending };
-    if (!this.#corrupt.take({ name: spoolId, fault, found, message: this.#contents.get(spoolId) })) return;
-    this.#decoded.forget(spoolId);
-    this.#recent.forget(spoolId);
-    this.#background(spoolId, [
-      ...pending.map(({ key }) => this.#pending.remove(key)),
-      this.#envelopes.remove(spoolId),
-      this.#contents.remove(spoolId),
-    ]);
-  }
-
-  /** One record of many: the other recipients go on. The address is in the envelope, if that can be read. */
-  #setRecipientAside(spoolId: string, index: number, fault: string, octets: Buffer | undefined): void {
-    const address = this.envelope(spoolId)?.recipients[index]?.address;
-    const record = { name: `${spoolId}-${index}`, fault, found: { address, record: octets } };
-    if (!this.#corrupt.take({ ...record, message: this.#contents.get(spoolId) })) return;
-    const settled = this.settle([{ spoolId, index, state: 'done' }], []);
-    this.#background(record.name, [settled.then(() => true)]);
-  }
-
-  #setOutcomeAside({ key, fault, octets }: ReadRecord<Outcome, number>): void {
-    const name = `outcome-${key}`;
-    if (!this.#corrupt.take({ name, fault: `outcome ${key} ${fault}`, found: octets })) return;
-    this.#background(name, [this.#journal.database.remove(key)]);
-  }
-
-  /** Takes out what was set aside. When that fails it is found again at the next start. */
-  #background(name: string, writes: readonly Promise<boolean>[]): void {
-    const written = this.#commit(writes)
-      .catch((error: Error) => this.#log.warn(`${name} was set aside and stays as well: ${error.message}`))
-      .finally(() => this.#aside.delete(name));
-    this.#aside.set(name, written);
   }
 
   #refuseIfFailed(): void {
@@ -588,18 +494,6 @@ export class Spool {
     }
     return this.#failed;
   }
-}
-
-/** The keys of all recipients of a message that wait. */
-function recipientsOf(spoolId: string): RangeOptions {
-  return { start: [spoolId, 0], end: [spoolId, Number.POSITIVE_INFINITY] };
-}
-
-/** The first of three ids in order; undefined when there are none. */
-function least(...ids: readonly (string | undefined)[]): string | undefined {
-  let first: string | undefined;
-  for (const id of ids) if (id !== undefined && (first === undefined || id < first)) first = id;
-  return first;
 }
 
 const PAGE = 4096;

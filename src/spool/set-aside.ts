@@ -1,0 +1,84 @@
+/**
+ * Records that cannot be used: each leaves the store once the folder of corrupt records has it (`CorruptFolder`), and
+ * everything else goes on.
+ */
+import type { Database } from 'lmdb';
+import type { Outcome } from '../events/outcome.ts';
+import type { Log } from '../system/log.ts';
+import type { CorruptFolder } from './corrupt-folder.ts';
+import { type MailTables, recipientsOf } from './mail-tables.ts';
+import { type ReadRecord, readRecords } from './read-records.ts';
+import { pendingFault } from './record-checks.ts';
+import type { Envelope } from './stored-message.ts';
+
+/** What the store does for it. */
+export interface SetAsideStore {
+  readonly tables: MailTables;
+  readonly outcomes: () => Database<Outcome, number>;
+  readonly envelope: (spoolId: string) => Envelope | undefined;
+  /** Whatever of a message is kept in memory. */
+  readonly forget: (spoolId: string) => void;
+  readonly settle: (spoolId: string, index: number) => Promise<void>;
+  readonly commit: (writes: readonly Promise<boolean>[]) => Promise<void>;
+}
+
+export class SetAside {
+  readonly #store: SetAsideStore;
+  readonly #folder: CorruptFolder;
+  readonly #log: Log;
+  /** What is leaving the store, by the names that the folder gives it; a message's is its id. */
+  readonly #leaving = new Map<string, Promise<void>>();
+
+  constructor(store: SetAsideStore, folder: CorruptFolder, log: Log) {
+    this.#store = store;
+    this.#folder = folder;
+    this.#log = log;
+  }
+
+  /** Whether this message is leaving the store. */
+  has(spoolId: string): boolean {
+    return this.#leaving.has(spoolId);
+  }
+
+  message(spoolId: string, fault: string): void {
+    if (this.#leaving.has(spoolId)) return;
+    const { envelopes, contents, pending } = this.#store.tables;
+    const recipients = readRecords(pending, recipientsOf(spoolId), pendingFault);
+    const found = { envelope: envelopes.getBinary(spoolId), recipients };
+    if (!this.#folder.take({ name: spoolId, fault, found, message: contents.get(spoolId) })) return;
+    this.#store.forget(spoolId);
+    this.#takeOut(spoolId, [
+      ...recipients.map(({ key }) => pending.remove(key)),
+      envelopes.remove(spoolId),
+      contents.remove(spoolId),
+    ]);
+  }
+
+  /** One record of many: the other recipients go on. The address is in the envelope, if that can be read. */
+  recipient(spoolId: string, index: number, fault: string, octets: Buffer | undefined): void {
+    const address = this.#store.envelope(spoolId)?.recipients[index]?.address;
+    const record = { name: `${spoolId}-${index}`, fault, found: { address, record: octets } };
+    if (!this.#folder.take({ ...record, message: this.#store.tables.contents.get(spoolId) })) return;
+    this.#takeOut(record.name, [this.#store.settle(spoolId, index).then(() => true)]);
+  }
+
+  outcome({ key, fault, octets }: ReadRecord<Outcome, number>): void {
+    const name = `outcome-${key}`;
+    if (!this.#folder.take({ name, fault: `outcome ${key} ${fault}`, found: octets })) return;
+    this.#takeOut(name, [this.#store.outcomes().remove(key)]);
+  }
+
+  /** Resolves when nothing is leaving the store any more. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#leaving.values());
+  }
+
+  /** When that fails it is found again at the next start. */
+  #takeOut(name: string, writes: readonly Promise<boolean>[]): void {
+    const written = this.#store
+      .commit(writes)
+      .catch((error: Error) => this.#log.warn(`${name} was set aside and stays as well: ${error.message}`))
+      .finally(() => this.#leaving.delete(name));
+    this.#leaving.set(name, written);
+  }
+}

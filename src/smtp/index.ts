@@ -29,9 +29,11 @@ export type {
   RcptParams,
 } from './path.ts';
 export {
+  addressAsWritten,
   decodeXtext,
   domainIsValid,
   encodeXtext,
+  isAddressFault,
   isFault,
   parseAddress,
   parseMail,

@@ -124,6 +124,17 @@ test('RCPT refuses the null recipient, bad DSN parameters and addresses beyond A
     return isFault(fault) ? `${fault.code} ${fault.enhanced}` : 'taken';
   };
   assert.equal(refusal('TO:<>'), '553 5.1.3');
+  for (const brackets of [
+    'a@b.example',
+    '<a@b.example',
+    '<"a@b.example>',
+    '<a@b.example>>',
+    '<a@b.example>x',
+  ]) {
+    assert.equal(refusal(`TO:${brackets}`), '501 5.1.3', brackets);
+  }
+  assert.equal(refusal('a@b.example'), '501 5.5.4');
+  assert.equal(refusal('FROM:<a@b.example>'), '501 5.5.4');
   assert.equal(refusal('TO:<a@b_.example> NOTIFY=NEVER,DELAY'), '501 5.5.4');
   assert.equal(refusal('TO:<a@b.example> NOTIFY=SUCCESS,SUCCESS'), '501 5.5.4');
   assert.equal(refusal('TO:<a@b.example> ORCPT=x@y'), '501 5.5.4');

@@ -84,8 +84,8 @@ const NO_PARAMS: MailParams & RcptParams = Object.freeze({});
 
 /** Reads what follows `MAIL`: `FROM:<address> PARAM=value …`. */
 export function parseMail(argument: string, rules: ParamRules): MailCommand | PathFault {
-  const split = splitPath(argument, 'FROM:');
-  if (typeof split === 'string') return fault(501, '5.5.4', split);
+  const split = splitPath(argument, 'FROM:', '5.5.4');
+  if ('code' in split) return split;
   const path = parseAddress(split.inside, true, rules.unqualified, '5.1.7');
   if ('code' in path) return path;
   const params = split.rest === '' ? NO_PARAMS : mailParams(split.rest, rules);
@@ -98,8 +98,8 @@ export function parseMail(argument: string, rules: ParamRules): MailCommand | Pa
 
 /** Reads what follows `RCPT`: `TO:<address> PARAM=value …`. `smtputf8` tells whether MAIL asked for it. */
 export function parseRcpt(argument: string, rules: ParamRules, smtputf8: boolean): RcptCommand | PathFault {
-  const split = splitPath(argument, 'TO:');
-  if (typeof split === 'string') return fault(501, '5.5.4', split);
+  const split = splitPath(argument, 'TO:', '5.1.3');
+  if ('code' in split) return split;
   const path = parseAddress(split.inside, false, rules.unqualified, '5.1.3');
   if ('code' in path) return path;
   if (path.internationalized && !smtputf8) {
@@ -114,25 +114,51 @@ export function isFault<T extends object>(value: T | PathFault): value is PathFa
   return 'code' in value;
 }
 
+/** Whether it is the address of a RCPT that is wrong, its brackets included, and not the command around it. */
+export function isAddressFault({ code, enhanced }: { code: number; enhanced?: string }): boolean {
+  return code === 553 || (code === 501 && enhanced === '5.1.3');
+}
+
+const LONGEST_SHOWN = 320;
+
+/** What stands for an address in the argument of a RCPT that is wrong, for a report about it. */
+export function addressAsWritten(argument: string): string {
+  const path = argument.slice(argument.indexOf(':') + 1).trim();
+  const end = path.lastIndexOf('>');
+  const text = end >= 0 ? path.slice(0, end) : path.split(' ', 1)[0]!;
+  return (
+    text
+      .replace(/^</, '')
+      .replace(/[^!-~\u00a0-\uffff]/g, '')
+      .slice(0, LONGEST_SHOWN) || 'unknown'
+  );
+}
+
 function fault(code: PathFault['code'], enhanced: string, text: string): PathFault {
   return { code, enhanced, text };
 }
 
-/** Finds the closing bracket; one inside a quoted local part does not count. */
-function splitPath(argument: string, keyword: string): { inside: string; rest: string } | string {
+/** Finds the closing bracket; one inside a quoted local part does not count. `enhanced` is said of a wrong path. */
+function splitPath(
+  argument: string,
+  keyword: string,
+  enhanced: string,
+): { inside: string; rest: string } | PathFault {
+  const syntax = `Syntax: ${keyword}<address>`;
   if (argument.length < keyword.length || argument.slice(0, keyword.length).toUpperCase() !== keyword) {
-    return `Syntax: ${keyword}<address>`;
+    return fault(501, '5.5.4', syntax);
   }
   let at = keyword.length;
   // Many clients put a blank after the colon; nothing else can be meant.
   while (argument.charCodeAt(at) === 0x20) at++;
-  if (argument.charCodeAt(at) !== 0x3c) return `Syntax: ${keyword}<address>`;
+  if (argument.charCodeAt(at) !== 0x3c) return fault(501, enhanced, syntax);
   let end = argument.indexOf('>', at);
   const quote = argument.indexOf('"', at);
   if (quote !== -1 && quote < end) end = closingBracket(argument, at);
-  if (end === -1) return `Syntax: ${keyword}<address>`;
+  if (end === -1) return fault(501, enhanced, syntax);
   const rest = argument.slice(end + 1);
-  if (rest !== '' && rest.charCodeAt(0) !== 0x20) return 'A blank must follow the address';
+  if (rest !== '' && rest.charCodeAt(0) !== 0x20)
+    return fault(501, enhanced, 'A blank must follow the address');
   return { inside: argument.slice(at + 1, end), rest: rest.trim() };
 }
 

@@ -16,6 +16,7 @@ export const AUTHENTICATED = reply(235, '2.7.0', 'Authenticated');
 export const UNKNOWN_COMMAND = reply(500, '5.5.1', 'Command not recognized');
 export const BAD_LINE = reply(500, '5.5.2', 'A command is text that ends with CRLF');
 export const NOT_ASCII = reply(500, '5.5.2', 'A command is ASCII text');
+export const ADDRESS_IS_TEXT = reply(553, '5.1.3', 'An address is ASCII text, or UTF-8 with SMTPUTF8');
 export const LINE_TOO_LONG = lastReply(500, '5.5.6', 'Line too long');
 export const NO_ARGUMENT = reply(501, '5.5.4', 'This command takes no argument');
 export const ARGUMENT_MISSING = reply(501, '5.5.4', 'This command needs an argument');

@@ -32,8 +32,10 @@ const CR = 0x0d;
 /** A wrong password weighs as much as this many wrong commands. */
 const AUTH_FAILURE_WEIGHT = 5;
 
-const NON_ASCII = /[\u0080-\u00ff]/;
+const PLAIN = /^[ -~]*$/;
 const CONTROLS = /[\u0000-\u001f\u007f]/;
+const CONTROLS_BUT_TAB = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+const RCPT = /^RCPT /i;
 
 export interface SessionTls {
   /** `TLSv1.3`. */
@@ -200,17 +202,29 @@ export class SmtpServerSession implements Endpoints {
     const end = line.length - 2;
     const text = line[end] === CR ? line.toString('latin1', 0, end) : null;
     if (text !== null) this.#handlers.onLine?.('in', withoutSecret(text, this.#state === 'auth'), this);
-    if (text === null || CONTROLS.test(text)) this.#fault(say.BAD_LINE);
-    else if (this.#state === 'auth') this.#authLine(text);
-    else if (!NON_ASCII.test(text) || this.#takesOctets(text)) this.#command(text);
-    else if (this.#rules.smtputf8 && isUtf8(line)) this.#command(line.toString('utf8', 0, end));
-    else this.#fault(say.NOT_ASCII);
+    if (text === null) this.#fault(say.BAD_LINE);
+    else if (this.#state === 'command') this.#commandLine(text, line);
+    else if (CONTROLS.test(text)) this.#fault(say.BAD_LINE);
+    else this.#authLine(text);
     return true;
   }
 
-  #takesOctets(line: string): boolean {
+  #commandLine(text: string, line: Buffer): void {
+    const command = PLAIN.test(text) ? text : this.#readOctets(text, line);
+    if (typeof command === 'string') this.#command(command);
+    // The caller is told of it too: it may take a recipient that is wrong, or want nothing said.
+    else if (RCPT.test(text) && !this.#greetingRefused) this.#rcpt(text.slice(5).trim(), say.ADDRESS_IS_TEXT);
+    else this.#fault(command);
+  }
+
+  /** A command beyond printable ASCII, or why it is none. */
+  #readOctets(text: string, line: Buffer): string | Reply {
     const { octetVerbs } = this.#options;
-    return octetVerbs?.has(line.split(' ', 1)[0]!.toUpperCase()) ?? false;
+    if (octetVerbs?.has(text.split(' ', 1)[0]!.toUpperCase())) {
+      return CONTROLS_BUT_TAB.test(text) ? say.BAD_LINE : text;
+    }
+    if (CONTROLS.test(text)) return say.BAD_LINE;
+    return this.#rules.smtputf8 && isUtf8(line) ? line.toString('utf8', 0, line.length - 2) : say.NOT_ASCII;
   }
 
   #patience(progress: boolean): number | null {
@@ -448,7 +462,7 @@ export class SmtpServerSession implements Endpoints {
     accepted?.();
   }
 
-  #rcpt(argument: string): undefined {
+  #rcpt(argument: string, unreadable?: Reply): undefined {
     const envelope = this.envelope;
     const refuse = (fault: Reply, saying: () => undefined): undefined => {
       const answer = this.#handlers.onRcptFault?.(fault, argument, this);
@@ -463,6 +477,7 @@ export class SmtpServerSession implements Endpoints {
     if (envelope.recipients.length >= this.#options.maxRecipients) {
       return refuse(say.TOO_MANY_RECIPIENTS, () => this.#say(say.TOO_MANY_RECIPIENTS));
     }
+    if (unreadable) return fault(unreadable);
     const rcpt = parseRcpt(argument, this.#rules, envelope.from.params.smtputf8 === true);
     if (isFault(rcpt)) return fault(rcpt);
     const { onRcpt } = this.#handlers;

@@ -379,6 +379,36 @@ test('section 17, XACK OFF: an error outside a submission is dropped; an address
   assert.match(copy(mta, 1), /Hi !/, 'the variables went with the address that was wrong');
 });
 
+test('section 17, XACK OFF: an address that no line of text can hold, or without its bracket, bounces', async (t) => {
+  const wrong: readonly [line: string, shown: string][] = [
+    ['TO:<kim@a.test', 'kim@a.test'],
+    ['TO:kim@a.test NOTIFY=NEVER', 'kim@a.test'],
+    ['TO:<kim@a.test>>', 'kim@a.test>'],
+    ['TO:<k\u00efm@a.test>', 'k\u00efm@a.test'],
+    ['TO:<k\tim@a.test>', 'kim@a.test'],
+    ['TO:<>', 'unknown@machine.example'],
+  ];
+  for (const smtpUtf8 of [false, true]) {
+    const mta = await startReception(t, conf());
+    const peer = await mta.client();
+    await peer.ask('XACK OFF');
+    peer.write(`XMRG FROM:<news@brand.test>${smtpUtf8 ? ' SMTPUTF8' : ''}\r\n`);
+    assert.match(await peer.text(), /^250 2\.1\.0/);
+    for (const [line] of wrong) peer.write(Buffer.from(`RCPT ${line}\r\n`, 'latin1'));
+    peer.write('XDFN fname=Lou\tx=y\r\nRCPT TO:<lou@a.test>\r\nXPRT 1 LAST\r\n');
+    assert.equal(await peer.text(), '354 send part');
+    assert.match(await peer.ask(`${TEMPLATE}.`), /^250 /);
+    const { recipients } = mta.stored().envelope;
+    const [good] = recipients.slice(-1);
+    assert.deepEqual(
+      recipients.slice(0, -1).map(({ address, refusal }) => [address, refusal?.status]),
+      wrong.map(([, shown]) => [shown, '5.1.3']),
+    );
+    assert.equal(good!.refusal, undefined);
+    assert.match(copy(mta, recipients.length - 1), /Hi Lou!/);
+  }
+});
+
 test('RSET, EHLO and a lost connection leave nothing of a merge', async (t) => {
   const mta = await startReception(t, conf());
   const peer = await mta.client();

@@ -19,7 +19,7 @@ import type {
   SmtpServerSession,
   SmtpServerTls,
 } from '../../smtp/index.ts';
-import { ContentRoom, lastReply, reply } from '../../smtp/index.ts';
+import { addressAsWritten, ContentRoom, isAddressFault, lastReply, reply } from '../../smtp/index.ts';
 import { SpoolWriteError } from '../../spool/spool.ts';
 import type { NotifyRequest } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
@@ -319,8 +319,8 @@ export class Reception {
     const { merge } = known;
     const variables = merge.takeVariables();
     const { envelope } = session;
-    if (envelope && fault.code === 553) {
-      const address = /^TO: *<(.{0,320})>/i.exec(argument)?.[1] ?? '';
+    if (envelope && isAddressFault(fault)) {
+      const address = addressAsWritten(argument);
       const rcpt: RcptCommand = { address, localPart: '', domain: '', internationalized: false, params: {} };
       const answer = this.#faulty({ why: 'malformed', reply: fault }, rcpt, variables, session);
       if (!known.details.has(rcpt)) return answer === 'silent' ? answer : null;

@@ -1,6 +1,8 @@
 /** The batch form of a pickup file: the commands of one SMTP or mail merge submission (delivery guide, D18.4). */
 import { isUtf8 } from 'node:buffer';
 import {
+  addressAsWritten,
+  isAddressFault,
   isFault,
   type MailCommand,
   type ParamRules,
@@ -178,7 +180,7 @@ class BatchReader {
       return;
     }
     // D18.5: with XACK OFF a wrong address costs its recipient, any other error the file.
-    if (rcpt.code === 553 && !this.#session.acknowledge) {
+    if (isAddressFault(rcpt) && !this.#session.acknowledge) {
       const address = addressAsWritten(argument);
       const refusal = this.#rules.refusal(rcpt);
       this.#recipients.push({ address, originalRecipient: '', notify: [], variables, refusal });
@@ -242,14 +244,6 @@ function accepted(rcpt: RcptCommand): Omit<SubmittedRecipient, 'variables'> {
     notify: (rcpt.params.notify ?? []).map((word) => word.toLowerCase() as NotifyRequest['notify'][number]),
     refusal: null,
   };
-}
-
-const LONGEST_ADDRESS = 256;
-
-/** What stands for an address in `TO:<…>`, for a report to its sender. */
-function addressAsWritten(argument: string): string {
-  const text = argument.slice(argument.indexOf('<') + 1, argument.lastIndexOf('>'));
-  return text.replace(/[^!-~\u00a0-\uffff]/g, '').slice(0, LONGEST_ADDRESS) || 'unknown';
 }
 
 function withoutStuffing(content: Buffer): Buffer {

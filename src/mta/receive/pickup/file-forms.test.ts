@@ -196,6 +196,19 @@ test('BSMTP, XACK ON, one malformed RCPT ⇒ the file is bad', () => {
   assert.match(whyBad(text), /^line 3: 553 /);
 });
 
+test('BSMTP, XACK OFF, a RCPT without its bracket ⇒ the others are queued, that one is to be bounced (D18.5)', () => {
+  const file = good(
+    'XACK OFF\nXMRG FROM:<a@b.test>\nXDFN fname=Kim\nRCPT TO:<kim@a.test\nRCPT TO:<lou@a.test>\nXPRT 1 LAST\nx\n.\n',
+  );
+  assert.deepEqual(
+    file.recipients.map(({ address, refusal, variables }) => [address, refusal?.status, variables.size]),
+    [
+      ['kim@a.test', '5.1.3', 1],
+      ['lou@a.test', undefined, 0],
+    ],
+  );
+});
+
 test('BSMTP, XACK OFF, one malformed RCPT ⇒ the others are queued, that one is to be bounced (D18.5)', () => {
   const file = good('XACK OFF\nMAIL FROM:<a@b.test>\nRCPT TO:<kim@@a>\nRCPT TO:<lou@a.test>\nDATA\nx\n.\n');
   assert.deepEqual(

@@ -89,21 +89,29 @@ export class Config {
     this.root = root;
     const global = new LayeredSettings('global', [root], root);
     this.global = global;
-    const settings = <S extends Block['scope']>(scope: S, block: Block) =>
-      new LayeredSettings(scope, [block], root);
+    const settings = <S extends Block['scope']>(scope: S, ...blocks: readonly Block[]) =>
+      new LayeredSettings(scope, blocks, root);
 
     const names = root.lines('host-name').map((l) => l.value as string);
     this.hostNames = names.length > 0 ? names : [given.hostName];
     this.#localNames = new Set([...names, given.hostName, ...this.#vmtaHostNames(root)]);
     this.lists = readLists(root, disk, findings, given.defaultsFile);
     this.listeners = readListeners(root, findings);
+    // `tls-ca-file` in <transmissions-api> (§10.19.2) holds for each of its addresses that names none.
+    const api = root.blocksOf('transmissions-api')[0];
     this.apiListeners = root.blocksOf('transmissions-api-listener').flatMap((b) => {
       const address = readListenerAddress(b.argument);
       if (address instanceof Fault) {
         findings.error(b.origin, address.message, { text: b.argument });
         return [];
       }
-      return [{ ...address, settings: settings('transmissions-api-listener', b), origin: b.origin }];
+      return [
+        {
+          ...address,
+          settings: settings('transmissions-api-listener', b, ...(api ? [api] : [])),
+          origin: b.origin,
+        },
+      ];
     });
     const one = <S extends Block['scope']>(scope: S): LayeredSettings<S> | null => {
       const block = root.blocksOf(scope)[0];

@@ -16,6 +16,7 @@ import { Pickup } from './receive/pickup/pickup.ts';
 import { Reception } from './receive/reception.ts';
 import { TransmissionsApi } from './receive/transmissions/transmissions-api.ts';
 import { TransmissionsListeners } from './receive/transmissions/transmissions-listeners.ts';
+import { TransmissionsLog } from './receive/transmissions/transmissions-log.ts';
 import { WaysIn } from './receive/ways-in.ts';
 import { OwnMailMaker } from './reports/own-mail.ts';
 import type { ColdCounts } from './route/cold-counts.ts';
@@ -76,7 +77,7 @@ export function createReceiving(deps: ReceivingDeps): Receiving {
     ...{ config, takeMessage, spoolRefusal, checks, hostName, clock, log },
     onTimed: (took) => traffic.timings.add({ count: 1, ...took }, clock.now()),
   });
-  const apiLog = deps.log.named('transmissions');
+  const apiLog = new TransmissionsLog(config, deps.log.named('transmissions'));
   const transmissions = new TransmissionsApi({ config, takeMessage, spoolRefusal, log: apiLog });
   const waysIn = new WaysIn(
     new Listeners(reception, clock, log),

@@ -182,7 +182,7 @@ export const sourceChecksDirectives = {
     tier: 'common',
     section: '3.3.7.30; 3.3.10.94.11; 3.3.20.1.3',
     summary: 'Log TLS.',
-    effect: { differs: 'not in `<transmissions-api>`' },
+    effect: 'honoured',
   },
   'smtp-data-timeout': {
     scopes: ['source'],
@@ -227,7 +227,7 @@ export const sourceChecksDirectives = {
     tier: 'common',
     section: '3.3.7.62; 3.3.20.1.2',
     summary: 'Log all that is sent and received.',
-    effect: { differs: 'not in `<transmissions-api>`' },
+    effect: 'honoured',
   },
   'reject-spf-check-temperror': {
     scopes: ['source'],

@@ -3,18 +3,18 @@ import { isAscii } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '../../../config/index.ts';
 import { SpoolWriteError } from '../../../spool/spool.ts';
-import type { Log } from '../../../system/log.ts';
 import { suppressionFault } from '../recipient-rules.ts';
 import { type ClientFacts, NO_VARIABLES, type Submission, type TakeMessage } from '../submission.ts';
 import { ApiKeys } from './api-keys.ts';
 import { parseTransmission, type Transmission } from './transmission.ts';
+import type { TransmissionsLog } from './transmissions-log.ts';
 
 export interface TransmissionsDeps {
   readonly config: () => Config;
   readonly takeMessage: TakeMessage;
   /** Why no message can be taken now (disk nearly full); null when all is well. */
   readonly spoolRefusal: () => string | null;
-  readonly log: Log;
+  readonly log: TransmissionsLog;
 }
 
 const PATH = '/api/v1/transmissions';
@@ -66,14 +66,11 @@ export class TransmissionsApi {
       answer = await this.#answer(request, config);
     } catch (error) {
       if (error instanceof ConnectionLost) return;
-      log.error(`a transmission failed: ${(error as Error).stack ?? error}`);
+      log.log.error(`a transmission failed: ${(error as Error).stack ?? error}`);
       answer = failure(500, 'the request could not be served, try again later');
     }
-    if (config.transmissionsApi?.get('log-requests')) {
-      const client = request.socket.remoteAddress;
-      log.info(`${request.method} ${request.url?.slice(0, 200)}`, { client, status: answer.status });
-    }
     const text = JSON.stringify(answer.body);
+    log.answered(request, answer.status, text);
     response.statusCode = answer.status;
     response.setHeader('Content-Type', 'application/json');
     response.setHeader('Content-Length', Buffer.byteLength(text));
@@ -88,7 +85,7 @@ export class TransmissionsApi {
     if (path !== PATH) return failure(404, 'there is nothing at this address');
     if (request.method !== 'POST') return failure(405, 'only POST is possible here');
     if (!this.#keysFor(config).accepts(request.headers.authorization)) {
-      this.#deps.log.warn('transmission refused: no valid key', { client: request.socket.remoteAddress });
+      this.#deps.log.log.warn('transmission refused: no valid key', { client: request.socket.remoteAddress });
       return failure(403, 'the Authorization header must hold a valid API key');
     }
     const type = (request.headers['content-type'] ?? '').split(';', 1)[0]!.trim().toLowerCase();
@@ -97,15 +94,17 @@ export class TransmissionsApi {
     const mostBytes = Math.min(source.get('max-message-size'), LARGEST_MESSAGE);
     const body = await this.#body(request, mostBytes * BODY_PER_MESSAGE + BODY_BESIDES);
     if (!Buffer.isBuffer(body)) return body;
+    const client = clientOf(request);
+    this.#deps.log.body(body, client.remoteAddress);
     const refusal = this.#deps.spoolRefusal();
     if (refusal !== null) {
-      this.#deps.log.warn(`transmission refused: ${refusal}`);
+      this.#deps.log.log.warn(`transmission refused: ${refusal}`);
       return failure(500, 'insufficient system storage, try again later');
     }
     const mostRecipients = Math.min(source.get('max-rcpt-per-message'), MOST_RECIPIENTS);
     const transmission = parseTransmission(body, { mostBytes, mostRecipients });
     if ('bad' in transmission) return failure(400, transmission.bad);
-    return await this.#take(transmission, clientOf(request), config, source);
+    return await this.#take(transmission, client, config, source);
   }
 
   #keysFor(config: Config): ApiKeys {
@@ -188,7 +187,7 @@ export class TransmissionsApi {
     }
     if (lost && !(lost instanceof SpoolWriteError)) throw lost;
     if (accepted === 0) {
-      if (lost) this.#deps.log.error(`a message could not be stored: ${(lost as Error).message}`);
+      if (lost) this.#deps.log.log.error(`a message could not be stored: ${(lost as Error).message}`);
       return refused ?? failure(500, 'the message could not be stored, try again later');
     }
     const total = recipients.length + rejected;

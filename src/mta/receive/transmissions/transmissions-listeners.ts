@@ -3,9 +3,9 @@ import { createServer, type Server } from 'node:https';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import type { ApiListener, Config } from '../../../config/index.ts';
 import { listen } from '../../../system/listen.ts';
-import type { Log } from '../../../system/log.ts';
 import { UserError } from '../../../system/user-error.ts';
 import { serverTlsOptions } from '../server-tls.ts';
+import type { TransmissionsLog } from './transmissions-log.ts';
 
 type Handle = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
@@ -25,10 +25,10 @@ const MOST_HEADER_BYTES = 16 * 1024;
 /** The HTTPS addresses of the Transmissions API in the configuration in force. */
 export class TransmissionsListeners {
   readonly #handle: Handle;
-  readonly #log: Log;
+  readonly #log: TransmissionsLog;
   #open = new Map<string, Listening>();
 
-  constructor(handle: Handle, log: Log) {
+  constructor(handle: Handle, log: TransmissionsLog) {
     this.#handle = handle;
     this.#log = log;
   }
@@ -61,7 +61,7 @@ export class TransmissionsListeners {
         kept.set(key, listening);
       } else {
         void closed(listening.server, REQUEST_MS);
-        this.#log.info(`no longer listening on ${key}`);
+        this.#log.log.info(`no longer listening on ${key}`);
       }
     }
     this.#open = new Map([...kept, ...added]);
@@ -74,7 +74,7 @@ export class TransmissionsListeners {
   #enabled(config: Config): readonly ApiListener[] {
     if (config.apiListeners.length === 0) return [];
     if ((config.transmissionsApi?.get('api-key') ?? []).length > 0) return config.apiListeners;
-    this.#log.warn('the Transmissions API is off: <transmissions-api> names no api-key');
+    this.#log.log.warn('the Transmissions API is off: <transmissions-api> names no api-key');
     return [];
   }
 
@@ -96,14 +96,15 @@ export class TransmissionsListeners {
     // The key in the request says who it is. A certificate is asked for where there are authorities to judge it by, and
     // one that they do not know is worse than none.
     server.on('secureConnection', (socket: TLSSocket) => {
+      this.#log.connected(socket);
       if (socket.authorized || !socket.getPeerX509Certificate()) return;
-      this.#log.warn('connection cut: the certificate of the client is not good', {
+      this.#log.log.warn('connection cut: the certificate of the client is not good', {
         client: socket.remoteAddress,
         reason: String(socket.authorizationError),
       });
       socket.destroy();
     });
-    server.on('tlsClientError', (error) => this.#log.info(`TLS failed: ${error.message}`));
+    server.on('tlsClientError', (error, socket) => this.#log.tlsFailed(error, socket));
     const where = `transmissions-api-listener, ${origin.file}:${origin.line}`;
     return { address, port: await listen(server, address, port, where), server };
   }

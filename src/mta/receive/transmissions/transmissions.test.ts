@@ -4,16 +4,19 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { request } from 'node:https';
 import path from 'node:path';
+import { Writable } from 'node:stream';
 import { before, type TestContext, test } from 'node:test';
 import { connect } from 'node:tls';
 import { good } from '../../../config/testing.ts';
 import { makeSelfSignedCertificate } from '../../../smtp/index.ts';
 import { SpoolWriteError } from '../../../spool/spool.ts';
+import { createLog, type Log } from '../../../system/log.ts';
 import { UserError } from '../../../system/user-error.ts';
-import { folder, startReception } from '../../testing.ts';
+import { folder, startReception, until } from '../../testing.ts';
 import type { TakeMessage } from '../submission.ts';
 import { TransmissionsApi } from './transmissions-api.ts';
 import { TransmissionsListeners } from './transmissions-listeners.ts';
+import { TransmissionsLog } from './transmissions-log.ts';
 
 const KEY = 'K'.repeat(40);
 const OTHER = 'k'.repeat(40);
@@ -30,27 +33,32 @@ interface Reply {
 
 interface Given {
   readonly settings?: string;
+  /** Lines of `<transmissions-api>`. */
+  readonly api?: string;
+  readonly log?: Log;
   readonly takeMessage?: (take: TakeMessage) => TakeMessage;
 }
 
 /** The configuration with a listener on a port that is free. */
-async function start(t: TestContext, { settings = '', takeMessage = (take) => take }: Given = {}) {
+async function start(t: TestContext, given: Given = {}) {
+  const { settings = '', takeMessage = (take) => take } = given;
   const dir = folder(t);
   const certificate = path.join(dir, 'certificate.pem');
   writeFileSync(certificate, `${pem.cert}\n${pem.key}`);
   const port = await freePort();
   const listener = (at: number, file = certificate) =>
     `<transmissions-api-listener 127.0.0.1:${at}>\ntls-certificate ${file}\n</transmissions-api-listener>`;
-  const api = `<transmissions-api>\napi-key ${KEY}\napi-key ${'0'.repeat(32)}\nlog-requests yes\n</transmissions-api>`;
+  const api = `<transmissions-api>\napi-key ${KEY}\napi-key ${'0'.repeat(32)}\n${given.api ?? 'log-requests yes'}\n</transmissions-api>`;
   const text = `domain-suffix local.test\n${api}\n${listener(port)}\n${settings}`;
-  const mta = await startReception(t, text);
+  const mta = await startReception(t, text, given.log ? { log: given.log } : {});
+  const log = new TransmissionsLog(() => mta.config, mta.log);
   const transmissions = new TransmissionsApi({
     config: () => mta.config,
     takeMessage: takeMessage(mta.takeMessage),
     spoolRefusal: () => mta.refusal,
-    log: mta.log,
+    log,
   });
-  const listeners = new TransmissionsListeners((a, b) => transmissions.handle(a, b), mta.log);
+  const listeners = new TransmissionsListeners((a, b) => transmissions.handle(a, b), log);
   await listeners.apply(mta.config);
   t.after(() => listeners.close(0));
 
@@ -383,4 +391,63 @@ test('suppression over the HTTP API: recipients in a list are counted as rejecte
   );
   assert.equal((await send(to('kim@a.test', 'x@closed.test'))).status, 400);
   assert.equal(mta.queued.length, 1);
+});
+
+/** What is logged of two requests, one of them good, with these settings. */
+async function loggedWith(t: TestContext, given: Given): Promise<string> {
+  let text = '';
+  const out = new Writable({
+    write(chunk, _, done) {
+      text += chunk;
+      done();
+    },
+  });
+  const { send } = await start(t, { ...given, log: createLog(out, 'api', () => 0) });
+  const message = `X-DKIM-Key: -----BEGIN SECRET\n${MESSAGE}`;
+  assert.equal((await send(whole({ content: { email_rfc822: message } }))).status, 200);
+  assert.equal((await send('{"return_path": 7}')).status, 400);
+  await until(() => !given.settings?.includes('connections') || text.split('connection closed').length > 2);
+  assert.ok(!text.includes(KEY) && !text.includes('BEGIN SECRET'), text);
+  return text;
+}
+
+test('log-tls and log-data of <transmissions-api> log what their names say, and no keys', async (t) => {
+  const silent = await loggedWith(t, { api: '' });
+  assert.doesNotMatch(silent, /TLS on|client sends|we answer|POST/);
+  const tls = await loggedWith(t, { api: 'log-tls yes' });
+  assert.match(tls, /TLS on client=127\.0\.0\.1 port=\d+ protocol=TLSv1\.3 cipher=TLS_/);
+  assert.doesNotMatch(tls, /client sends|POST/);
+  const data = await loggedWith(t, { api: 'log-data yes' });
+  assert.match(
+    data,
+    /client sends client=127\.0\.0\.1 bytes=\d+ body="\{\\"return_path\\":\\"bounce@brand\.test/,
+  );
+  assert.match(data, /client sends client=127\.0\.0\.1 bytes=18 body="\{\\"return_path\\": 7\}"/);
+  assert.match(data, /we answer client=127\.0\.0\.1 status=200 body=.*total_accepted_recipients/);
+  assert.match(data, /we answer client=127\.0\.0\.1 status=400 body=.*bad request/);
+});
+
+test('the log- directives of <source {transmissions-api}> log the same', async (t) => {
+  const settings = (lines: string) => `<source {transmissions-api}>\n${lines}\n</source>`;
+  const all = 'log-connections yes\nlog-commands yes\nlog-tls yes\nlog-data yes';
+  const text = await loggedWith(t, { api: '', settings: settings(all) });
+  for (const line of [/connection opened client=/, /connection closed client=/, /TLS on/, /client sends/]) {
+    assert.match(text, line);
+  }
+  assert.match(text, /POST \/api\/v1\/transmissions client=127\.0\.0\.1 status=400/);
+});
+
+test('tls-ca-file in <transmissions-api> holds for each address that names none of its own', async (t) => {
+  const { dir } = await start(t);
+  const ca = path.join(dir, 'ca.pem');
+  const listener = (at: number, more = '') =>
+    `<transmissions-api-listener 127.0.0.1:${at}>\ntls-certificate ${dir}/certificate.pem\n${more}\n</transmissions-api-listener>`;
+  const config = good(
+    `<transmissions-api>\napi-key ${KEY}\ntls-ca-file ${ca}\n</transmissions-api>\n${listener(1)}\n${listener(2, 'tls-ca-file /own.pem')}`,
+    { [ca]: pem.cert, '/own.pem': pem.cert },
+  );
+  assert.deepEqual(
+    config.apiListeners.map(({ settings }) => settings.get('tls-ca-file')),
+    [ca, '/own.pem'],
+  );
 });

@@ -280,8 +280,12 @@ export class MessageSender {
     }
     this.#errors += sent.recipients.filter((reply) => reply && !positive(reply)).length;
     const enough = this.#errors >= settings.get('max-errors-per-connection');
+    // A break that decided about each of them (a bounce, an assumed delivery) is told by that, and is no failure of
+    // the queue besides.
+    const broke = lost?.stage === 'content' || lost?.stage === 'final';
+    const told = broke && answered.length === tried.length;
     return {
-      leave: leave ?? (enough ? { kind: 'close' } : null),
+      leave: leave ?? (enough || told ? { kind: 'close' } : null),
       lost: lost && { error: lost.error, final: lost.stage === 'final' },
     };
   }

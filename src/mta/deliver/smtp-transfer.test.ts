@@ -151,9 +151,27 @@ for (const [settings, greeting, story] of [
     await mta.submit(['kim@a.test']);
     await mta.quiet();
     assert.equal(mta.story()[0], story);
+    // What became of the message is told once: a bounce is no failure of the queue besides.
+    if (!story.startsWith('queue')) assert.deepEqual(mta.story(), [story]);
     assert.equal(second.connections, 0, 'the first host may have taken it: the next one would get it twice');
   });
 }
+
+test('bounce-upon-transfer-failure: each message whose transfer breaks bounces, and what else waits goes on at once', async (t) => {
+  let broken = 0;
+  const remote = await remoteHost(t, {
+    answer: (verb) => (verb === '.' && ++broken <= 2 ? 'hang up' : null),
+  });
+  const mta = await deliveryTo(t, [remote], { settings: 'bounce-upon-transfer-failure yes\nmax-smtp-out 1' });
+  await mta.submit(['kim@a.test', 'lou@a.test'], {
+    facts: { sender: 'news@a.example' },
+    envelope: { verp: true },
+  });
+  await mta.submit(['max@a.test']);
+  await mta.quiet();
+  const story = mta.story();
+  assert.deepEqual(story.map((line) => line.split(' ')[0]).toSorted(), ['bounced', 'bounced', 'delivered']);
+});
 
 test('replace-smtp-421-service-response: the words of a 421 are not told, the rules see them', async (t) => {
   const remote = await remoteHost(t, {

@@ -20,7 +20,9 @@ export class DataVolume {
 
   /** Whether another transaction may begin. */
   mayBegin(now: number): boolean {
-    const free = this.limiter.available(now);
+    // Whole bytes, as the limiter reckons when it says at what time there is one: else a queue would wait for a time
+    // that has come and be told of no other.
+    const free = this.limiter.whole(now);
     if (free === Number.POSITIVE_INFINITY) return true;
     if (this.#underWay > 0 && this.#expected === 0) return false;
     return free - this.#underWay * this.#expected >= 1;
@@ -28,7 +30,7 @@ export class DataVolume {
 
   /** It waits for transfers under way, not for time. */
   waitsForTransfers(now: number): boolean {
-    return this.#underWay > 0 && this.limiter.available(now) >= 1;
+    return this.#underWay > 0 && this.limiter.whole(now) >= 1;
   }
 
   begin(): void {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DataVolume } from './data-volume.ts';
 import { RateLimiter } from './rate-limit.ts';
+import { randomBy } from './simulated-world.testing.ts';
 import { rate } from './testing.ts';
 
 const MINUTE = 60_000;
@@ -80,4 +82,36 @@ test('a limit that changes counts what went before', () => {
   assert.equal(limiter.whole(1), 0);
   count = 100;
   assert.ok(limiter.whole(30_000) <= 40);
+});
+
+test('a volume that lets nothing begin names a time to come, and at that time something may begin', () => {
+  for (const [bytes, perMs] of [
+    [200_000, HOUR],
+    [50_000, MINUTE],
+    [7, 1000],
+    // So many that a byte takes no time that a clock shows.
+    [1e15, HOUR],
+  ] as const) {
+    const random = randomBy(bytes);
+    const volume = new DataVolume(() => rate('max-data-volume-rate', bytes, perMs));
+    // As clocks show it, where fractions of a millisecond are coarse.
+    let now = 1_785_000_000_000;
+    let waits = 0;
+    for (let i = 0; i < 20_000; i++) {
+      if (!volume.mayBegin(now)) {
+        const at = volume.limiter.freesAt(1, now);
+        assert.ok(at > now, `${bytes}: ${volume.limiter.available(now)} may not begin, and would be free`);
+        assert.ok(
+          volume.mayBegin(at),
+          `${bytes}: ${volume.limiter.available(at)} at the time that was named`,
+        );
+        now = at;
+        waits++;
+      }
+      volume.begin();
+      volume.end(1 + Math.floor(random() * bytes * 0.02), now);
+      now += Math.floor(random() * perMs * 0.005);
+    }
+    assert.ok(waits > 100, `${bytes}: ${waits} waits`);
+  }
 });

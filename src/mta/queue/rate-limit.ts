@@ -8,6 +8,8 @@ import type { Limit } from './hold.ts';
 const BURST_MS = 300_000;
 /** A window is counted in so many pieces. */
 const PIECES = 1000;
+/** Fractions of a token are sums of many small steps: so little may be missing from a whole one. */
+const ROUNDING = 1e-6;
 
 /**
  * What was spent in the last `span` milliseconds. Spending within a thousandth of the span is one entry that leaves
@@ -100,8 +102,7 @@ export class RateLimiter {
   /** Whole things that may go now. */
   whole(now: number): number {
     const free = this.available(now);
-    // Fractions of a token are sums of many small steps.
-    return free === Number.POSITIVE_INFINITY ? free : Math.max(0, Math.floor(free + 1e-6));
+    return free === Number.POSITIVE_INFINITY ? free : Math.max(0, Math.floor(free + ROUNDING));
   }
 
   spend(n: number, now: number): void {
@@ -122,7 +123,9 @@ export class RateLimiter {
     if (!this.#ready(now)) return now;
     const wanted = Math.min(n, this.#burst);
     const missing = wanted - this.#tokens;
-    const refilled = missing <= 1e-6 ? now : Math.ceil(now + (missing * this.#perMs) / this.#count);
+    // What is missing may be so little that no clock shows the time it takes.
+    const refilled =
+      missing <= ROUNDING ? now : Math.max(now + 1, Math.ceil(now + (missing * this.#perMs) / this.#count));
     const short = this.#short!.fallsTo(this.#burst - wanted, now);
     const long = this.#long ? this.#long.fallsTo(this.#count - wanted, now) : now;
     return Math.max(refilled, short, long, now);

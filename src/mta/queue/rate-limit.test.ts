@@ -115,3 +115,18 @@ test('a volume that lets nothing begin names a time to come, and at that time so
     assert.ok(waits > 100, `${bytes}: ${waits} waits`);
   }
 });
+
+test('a limit that changes to another and back, as modes do: never more than N in any window of the first', () => {
+  let mode: readonly [count: number, perMs: number] = [100, HOUR];
+  const limiter = new RateLimiter(() => rate('max-msg-rate', ...mode));
+  const times: number[] = [];
+  for (let now = 0; now < 10 * HOUR; now += 1000) {
+    // A minute of each hour and a half is spent in the other mode.
+    mode = Math.floor(now / MINUTE) % 90 === 45 ? [5, MINUTE] : [100, HOUR];
+    const free = limiter.whole(now);
+    limiter.spend(free, now);
+    if (mode[0] === 100) for (let i = 0; i < free; i++) times.push(now);
+  }
+  assert.ok(mostInAny(times, HOUR) <= 100, `${mostInAny(times, HOUR)} in an hour`);
+  assert.ok(times.length > 900, `${times.length} went`);
+});

@@ -82,6 +82,8 @@ export class RateLimiter {
   #burst = 0;
   #short: SlidingWindow | null = null;
   #long: SlidingWindow | null = null;
+  /** Those two, and what is not over yet of limits before: modes change a limit back and forth. By length. */
+  #windows: readonly SlidingWindow[] = [];
 
   /** The limit is asked for anew each time: modes and reloads change it. */
   constructor(limit: () => Limit) {
@@ -108,8 +110,7 @@ export class RateLimiter {
   spend(n: number, now: number): void {
     if (!this.#ready(now)) return;
     this.#tokens -= n;
-    this.#short!.add(n, now);
-    this.#long?.add(n, now);
+    for (const window of this.#windows) window.add(n, now);
   }
 
   /** What went in the period that ends now. */
@@ -133,7 +134,9 @@ export class RateLimiter {
 
   /** From this time on nothing is lost when the limiter is forgotten. */
   get forgettableAt(): number {
-    return Math.max(this.#short?.emptyAt ?? 0, this.#long?.emptyAt ?? 0);
+    let at = 0;
+    for (const { emptyAt } of this.#windows) at = Math.max(at, emptyAt);
+    return at;
   }
 
   /** Brings the bucket up to date; false when there is no limit. */
@@ -158,10 +161,9 @@ export class RateLimiter {
     this.#filledAt = first ? now : Math.max(this.#filledAt, now);
     this.#count = count;
     this.#perMs = perMs;
-    const [short, long] = [this.#short, this.#long];
-    // What went under the old limit counts under the new one as far as it is remembered.
+    const old = this.#windows.filter(({ emptyAt }) => emptyAt > now);
+    // What went under the limits before counts under this one as far as it is remembered.
     const carry = (span: number): SlidingWindow => {
-      const old = [short, long].filter((window) => window !== null);
       const like = old.find((window) => window.span >= span) ?? old.at(-1);
       if (like?.span === span) return like;
       const made = new SlidingWindow(span);
@@ -171,5 +173,7 @@ export class RateLimiter {
     };
     this.#short = carry(share);
     this.#long = perMs > BURST_MS ? carry(perMs) : null;
+    const all = new Set(this.#long ? [this.#short, this.#long, ...old] : [this.#short, ...old]);
+    this.#windows = [...all].sort((a, b) => a.span - b.span);
   }
 }

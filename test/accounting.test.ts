@@ -1,15 +1,18 @@
 // Every outcome stands once in the accounting files and once in the event files, whatever happens to the server:
-// killed, files rotated by command and by size, the disk full. POSTHORN_ACCT_ROUNDS sets how many times (4),
-// POSTHORN_SEED repeats a run.
+// killed, files rotated by command and by size, taken away by a script, the disk full, and configured in another way at
+// each start: renamed, other columns, types, times, sizes. POSTHORN_ACCT_ROUNDS sets how many times (4), POSTHORN_SEED
+// repeats a run.
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -95,18 +98,36 @@ async function send(port: number, seen: Seen, sending: () => boolean, name: stri
   }
 }
 
+function oneOf<T>(random: () => number, values: readonly T[]): T {
+  return values[Math.floor(random() * values.length)]!;
+}
+
+/** An accounting file as an operator might have changed it since the last start; the types that are counted stay. */
+function acctFile(random: () => number, disk: string): string {
+  return `<acct-file ${disk}/acct/${oneOf(random, ['acct.csv', 'acct.csv', 'renamed.csv'])}>
+      records ${oneOf(random, ['d, b, t, r', 'r, t, b, d', 'd, b, t, r, tq, rb'])}
+      ${oneOf(random, ['record-fields d *, header_x-pad', 'record-fields d rcpt, header_x-pad', 'record-fields t rcpt'])}
+      record-fields r *, ${oneOf(random, ['header_x-pad', '!srcType'])}
+      iso-times ${oneOf(random, ['yes', 'no'])}
+      max-size ${oneOf(random, ['1M', '2M'])}
+      ${oneOf(random, ['', `move-to ${disk}/done`])}
+    </acct-file>`;
+}
+
 interface Bench {
   readonly seen: Seen;
   /** Folder of accounting and event files. */
   readonly disk: string;
   up(): Promise<Program>;
+  /** An operator's script takes accounting files away, sometimes, and the newest too, whatever the server is at. */
+  take(): void;
   /** `pmta rotate acct`. */
   rotate(): Promise<void>;
   /** Ends the load, lets everything come to its end, stops the server, and compares. */
   finish(program: Program): Promise<Record<string, number>>;
 }
 
-async function bench(t: TestContext, disk: string): Promise<Bench> {
+async function bench(t: TestContext, disk: string, random: () => number): Promise<Bench> {
   const seen: Seen = {
     submitted: new Set(),
     acknowledged: new Set(),
@@ -114,14 +135,15 @@ async function bench(t: TestContext, disk: string): Promise<Bench> {
     refusedFor: new Map(),
   };
   const dir = temporaryFolder();
-  for (const folder of [`${dir}/spool`, `${disk}/acct`, `${disk}/state`])
+  for (const folder of [`${dir}/spool`, `${disk}/acct`, `${disk}/taken`, `${disk}/state`])
     mkdirSync(folder, { recursive: true });
   const host = await receivingHost(t, seen);
   const port = await freePorts(3);
   const config = path.join(dir, 'config');
-  writeFileSync(
-    config,
-    `host-name mx.test
+  const configure = () =>
+    writeFileSync(
+      config,
+      `host-name ${oneOf(random, ['mx.test', 'mx2.test'])}
     log-file ${dir}/log
     state-dir ${disk}/state
     http-mgmt-port ${port + 1}
@@ -148,13 +170,9 @@ async function bench(t: TestContext, disk: string): Promise<Bench> {
       retry-after 1s
       retry-recipients-after 1s
     </domain>
-    <acct-file ${disk}/acct/acct.csv>
-      records d, b, t, r
-      record-fields d *, header_x-pad
-      record-fields r *, header_x-pad
-      max-size 1M
-    </acct-file>`,
-  );
+    ${acctFile(random, disk)}`,
+    );
+  let taken = 0;
   let sending = true;
   const clients = Array.from({ length: CLIENTS }, (_, i) => send(port, seen, () => sending, `${i}`));
   t.after(() => {
@@ -164,10 +182,16 @@ async function bench(t: TestContext, disk: string): Promise<Bench> {
     seen,
     disk,
     async up() {
+      configure();
       const program = new Program(['mta', '--config', config]);
       t.after(() => program.process.kill('SIGKILL'));
       await program.says('listens on');
       return program;
+    },
+    take() {
+      for (const name of readdirSync(`${disk}/acct`).filter((n) => !n.startsWith('.'))) {
+        if (random() < 0.3) renameSync(`${disk}/acct/${name}`, `${disk}/taken/${taken++}-${name}`);
+      }
     },
     async rotate() {
       const args = [path.join(root, 'bin', 'pmta.js'), '--config', config, 'rotate', 'acct'];
@@ -203,11 +227,14 @@ function count(counts: Counts, key: string): void {
 }
 
 /** Rows by type and recipient; every file must be strict CSV with one title and whole records. */
-function accounting(dir: string): { rows: Counts; files: number } {
+function accounting(dirs: readonly string[]): { rows: Counts; files: number } {
   const rows: Counts = new Map();
-  const files = readdirSync(dir).filter((name) => /^acct-\d{4}-\d\d-\d\d-\d{4}\.csv$/.test(name));
-  for (const name of files) {
-    const [title, ...records] = parseCsv(readFileSync(path.join(dir, name), 'utf8'));
+  const files = dirs
+    .filter((dir) => existsSync(dir))
+    .flatMap((dir) => readdirSync(dir).map((name) => path.join(dir, name)))
+    .filter((file) => /\/(?:\d+-)?(acct|renamed)-\d{4}-\d\d-\d\d-\d{4}\.csv$/.test(file));
+  for (const file of files) {
+    const [title, ...records] = parseCsv(readFileSync(file, 'utf8'));
     for (const record of records) count(rows, `${record[0]} ${record[title!.indexOf('rcpt')]}`);
   }
   return { rows, files: files.length };
@@ -237,7 +264,7 @@ function events(dir: string): Counts {
 }
 
 function compare(seen: Seen, disk: string): Record<string, number> {
-  const { rows, files } = accounting(path.join(disk, 'acct'));
+  const { rows, files } = accounting(['acct', 'done', 'taken'].map((name) => path.join(disk, name)));
   const told = events(path.join(disk, 'state', 'sparkpost'));
   assert.deepEqual([...told].sort(), [...rows].sort(), 'events and accounting must say the same');
   const of = (type: string, recipient: string) => rows.get(`${type} ${recipient}`) ?? 0;
@@ -272,14 +299,16 @@ function compare(seen: Seen, disk: string): Record<string, number> {
 
 test(`accounting 1, 9: each outcome once in accounting and once in events, killed and rotated ${rounds} times (POSTHORN_SEED=${seed})`, async (t) => {
   const random = randomFrom(seed);
-  const server = await bench(t, temporaryFolder());
+  const server = await bench(t, temporaryFolder(), random);
   for (let round = 0; round < rounds; round++) {
     const program = await server.up();
     await sleep(random() * 500);
     if (random() < 0.5) await server.rotate();
     await sleep(random() * 100);
+    if (random() < 0.2) server.take();
     program.process.kill('SIGKILL');
     await program.finished;
+    if (random() < 0.5) server.take();
   }
   const last = await server.up();
   await server.rotate();
@@ -317,7 +346,7 @@ test(`accounting 1, 9: the same on a disk that is full now and then (POSTHORN_SE
     spawnSync('umount', ['-l', disk]);
   });
   const random = randomFrom(seed);
-  const server = await bench(t, disk);
+  const server = await bench(t, disk, random);
   let program = await server.up();
   for (let round = 0; round < Math.ceil(rounds / 2); round++) {
     await sleep(100 + random() * 300);
@@ -329,6 +358,7 @@ test(`accounting 1, 9: the same on a disk that is full now and then (POSTHORN_SE
     if (random() < 0.5) {
       program.process.kill('SIGKILL');
       await program.finished;
+      if (random() < 0.3) server.take();
       free();
       program = await server.up();
     } else free();

@@ -36,23 +36,29 @@ export class AppendFile {
     this.#bytes += bytes;
   }
 
-  /** Puts everything on disk; `true` if the file was made by it, so that its folder needs a sync too. */
+  /** Opens or makes the file; `true` if it was made, so that its folder needs a sync too. */
+  async open(): Promise<boolean> {
+    if (this.#handle) return false;
+    const made = this.#durable === 0;
+    this.#handle = await open(this.path, made ? 'wx+' : 'r+', this.#mode);
+    // The mode of `open` is cut by the umask.
+    if (made) await this.#handle.chmod(this.#mode);
+    return made;
+  }
+
+  /** Puts everything on disk; `true` if the file was made by it. */
   async sync(): Promise<boolean> {
     const count = this.#text.length;
     if (count === 0) return false;
     const data = Buffer.from(this.#text.join(''));
-    const made = !this.#handle && this.#durable === 0;
-    if (!this.#handle) {
-      this.#handle = await open(this.path, made ? 'wx+' : 'r+', this.#mode);
-      // The mode of `open` is cut by the umask.
-      if (made) await this.#handle.chmod(this.#mode);
-    }
+    const made = await this.open();
+    const handle = this.#handle!;
     let done = 0;
     while (done < data.length) {
-      const { bytesWritten } = await this.#handle.write(data, done, data.length - done, this.#durable + done);
+      const { bytesWritten } = await handle.write(data, done, data.length - done, this.#durable + done);
       done += bytesWritten;
     }
-    await this.#handle.datasync();
+    await handle.datasync();
     this.#text.splice(0, count);
     this.#durable += data.length;
     return made;

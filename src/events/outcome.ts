@@ -96,6 +96,8 @@ export interface StatusFacts {
   readonly category: string;
   /** SparkPost's bounce class; 0 for deliveries. */
   readonly bounceClass: number;
+  /** In our words, the rule of the configuration that made a failure of it which the reply alone would not have been. */
+  readonly byRule?: string;
 }
 
 interface OfMessage {
@@ -213,16 +215,25 @@ export interface Complaint extends Report {
  * A view of outcomes that keeps them on disk (an accounting file, event files). Outcomes come in the order of
  * their sequence numbers, each once; the caller's journal keeps them until `flush` has said that they are safe.
  *
- * After a crash the caller calls `open` with the checkpoint that the last completed `flush` returned and then
- * writes everything after it again, so `open` must take back (truncate) whatever was written later than that.
+ * For each batch the caller calls `write` for every outcome, stores what `intend` answers, calls `flush`, stores what
+ * that answers, and calls `stored`. After a crash it calls `open` with what was stored last, and then writes everything
+ * again that came after the last completed `flush`, or after the number that `open` answers.
  */
 export interface OutcomeView {
   /** Stable across restarts: the key under which the checkpoint is kept. */
   readonly name: string;
-  open(checkpoint: unknown): Promise<void>;
+  /**
+   * Takes back what the stored state does not cover, or answers the number of the last outcome of an interrupted
+   * `flush` that is on disk; 0 when there was no such thing.
+   */
+  open(state: unknown): Promise<number>;
   /** Takes one outcome; may buffer. `seq` grows by one per outcome and never repeats. */
   write(seq: number, outcome: Outcome): void;
+  /** What `flush` is about to do, as a small JSON value, for views that cannot take back; null when it is nothing. */
+  intend?(): unknown;
   /** Resolves when all that was written is on disk, with a small JSON value to remember. */
   flush(): Promise<unknown>;
+  /** What `flush` answered is on disk in the journal. */
+  stored?(): void;
   close(): Promise<void>;
 }

@@ -10,6 +10,7 @@ import type { AcctFileView } from './accounting/acct-file.ts';
 import { acctFileView } from './accounting/from-config.ts';
 import { type Publisher, startPublisher } from './accounting/publisher.ts';
 import { signalsViewFromConfig } from './accounting/signals-from-config.ts';
+import { succeedAcctFiles } from './accounting/succession.ts';
 import type { CountersView } from './monitor/counters.ts';
 
 export interface RecordsDeps {
@@ -23,6 +24,8 @@ export interface RecordsDeps {
 
 /** Records are in their files so much later at most. */
 const REST_MS = 50;
+/** A rotation waits no longer for the last records of a file. */
+const ROTATION_MS = 5000;
 
 export class Records {
   readonly #deps: RecordsDeps;
@@ -64,6 +67,7 @@ export class Records {
       views.push(view);
       if ('rotate' in view) this.#acctFiles.set(acct.target, view as AcctFileView);
     }
+    await succeedAcctFiles(spool, views, tools.log);
     const files = { dir: this.#eventsDir, nodeName: hostName };
     const signalsView = signalsViewFromConfig(() => config, files, tools);
     if (signalsView) views.push(signalsView);
@@ -75,7 +79,12 @@ export class Records {
   /** Begins new accounting files (`pmta rotate acct`), or one, named as in the configuration; those that were. */
   async rotate(file: string | undefined): Promise<string[]> {
     const names = [...this.#acctFiles.keys()].filter((name) => file === undefined || name === file);
-    await Promise.all(names.map((name) => this.#acctFiles.get(name)!.rotate()));
+    const views = names.map((name) => this.#acctFiles.get(name)!);
+    await Promise.all(views.map((view) => view.rotate()));
+    // A script compresses the old file next: it should be complete, unless its disk is full.
+    for (let waited = 0; waited < ROTATION_MS && views.some((view) => view.closing); waited += REST_MS) {
+      await new Promise<void>((resolve) => this.#deps.clock.after(REST_MS, resolve));
+    }
     return names;
   }
 

@@ -45,7 +45,7 @@ export type Settlement =
 type DelayKey = [at: number, spoolId: string, index: number];
 
 /** Where a view of the outcomes stands: see `OutcomeView.flush`. */
-interface Checkpoint {
+export interface Checkpoint {
   readonly seq: number;
   readonly state: unknown;
 }
@@ -369,6 +369,18 @@ export class Spool {
 
   checkpoint(view: string): Checkpoint | null {
     return this.#checkpoints.get(view) ?? null;
+  }
+
+  /** Names of the views of which something is stored. */
+  viewsWithCheckpoint(): string[] {
+    return [...this.#checkpoints.getKeys()];
+  }
+
+  /** Gives new views their first checkpoint and forgets those of views that have gone, all or nothing. */
+  async succeed(fresh: ReadonlyMap<string, Checkpoint>, gone: readonly string[]): Promise<void> {
+    this.#refuseIfFailed();
+    const writes = [...fresh].map(([view, checkpoint]) => this.#checkpoints.put(view, checkpoint));
+    await this.#commit([...writes, ...gone.map((view) => this.#checkpoints.remove(view))]);
   }
 
   /** Remembers how far each view has come and drops the outcomes that all of them have on disk. */

@@ -1,43 +1,45 @@
-import { open, readFile } from 'node:fs/promises';
-import { writeFileDurably } from '../../system/durable-file.ts';
-
-/** The end of the records that a journal has put into an accounting file; `file` is '' when there is none. */
-export interface Position {
-  readonly file: string;
-  readonly bytes: number;
-}
+import { link, open, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
 
 /**
- * Kept in a hidden file beside the accounting files. Without it nobody could tell our files from those of a program
- * that wrote here before or in between (a MTA that was rolled back to), and those must never be removed.
+ * A second name of the file that is being written. An operator's script may move, rename or delete an accounting file
+ * between a kill and the next start; by this name we still see what was in it.
  */
-export interface Start {
-  /** The journal that this is about. */
-  readonly owner: string;
-  /** Where that journal found the folder when it was new. */
-  readonly position: Position;
-  /** The files that it made last, newest at the end. */
-  readonly made: readonly string[];
+export function secondName(dir: string, name: string): string {
+  return path.join(dir, `.${name}.open`);
 }
 
-export function isPosition(value: unknown): value is Position {
-  const { file, bytes } = (value ?? {}) as Position;
-  return typeof file === 'string' && Number.isSafeInteger(bytes) && bytes >= 0;
+/** The accounting file that a name in its folder is the second name of; null for any other. */
+export function firstName(name: string): string | null {
+  return /^\.(.+)\.open$/.exec(name)?.[1] ?? null;
 }
 
-export async function readStart(file: string): Promise<Start | null> {
+/** What a file system without second names answers, and one where the file has just been moved away. */
+const NO_LINKS = new Set(['EPERM', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'ENOENT']);
+
+export async function giveSecondName(dir: string, name: string): Promise<void> {
+  const second = secondName(dir, name);
+  await rm(second, { force: true });
   try {
-    const { owner, position, made } = JSON.parse(await readFile(file, 'utf8'));
-    const valid = typeof owner === 'string' && isPosition(position) && Array.isArray(made);
-    return valid ? { owner, position, made: made.map(String) } : null;
+    await link(path.join(dir, name), second);
   } catch (error) {
-    if (error instanceof SyntaxError || (error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
+    if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
   }
 }
 
-export function writeStart(file: string, start: Start): Promise<void> {
-  return writeFileDurably(file, `${JSON.stringify(start)}\n`);
+/** Removes a file under both names; under the first only if that is still the same file. */
+export async function removeBoth(dir: string, name: string): Promise<void> {
+  const second = secondName(dir, name);
+  const [first, other] = [path.join(dir, name), await inode(second)];
+  if (other === null || other === (await inode(first))) await rm(first, { force: true });
+  await rm(second, { force: true });
+}
+
+async function inode(file: string): Promise<number | null> {
+  return stat(file).then(
+    ({ ino }) => ino,
+    () => null,
+  );
 }
 
 /** Bytes `from` … `to` of a file. */

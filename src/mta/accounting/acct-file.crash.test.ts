@@ -28,19 +28,35 @@ function outcomes(): Outcome[] {
     .map((o, i) => ({ ...o, message: { ...o.message, jobId: `job${i}` } }) as Outcome);
 }
 
+/** What the operator changed before the start, by its number; all types stay, for the test counts every outcome. */
+function changed(start: number) {
+  const fields = [['*'], ['jobId', 'rcpt'], ['*', '!rcpt'], ['rcpt', 'jobId', 'header_x-a']][start % 4]!;
+  return {
+    records: start % 3 === 1 ? [...recordTypes].reverse() : recordTypes,
+    recordFields: new Map(
+      recordTypes.map((type) => [type, fields.includes('jobId') ? fields : [...fields, 'jobId']]),
+    ),
+    isoTimes: start % 5 !== 2,
+    maxSize: start % 2 === 0 ? 9_000 : 3_000,
+  };
+}
+
 /** The killed program: tells all outcomes to both views, behind a journal that is one file of checkpoints. */
 async function child(dir: string): Promise<void> {
   const journal = path.join(dir, 'journal.json');
-  const state = existsSync(journal)
+  let state = existsSync(journal)
     ? JSON.parse(readFileSync(journal, 'utf8'))
-    : { next: 0, acct: null, signals: null };
+    : { start: 0, next: 0, acctThrough: 0, acct: null, signals: null };
+  const store = async (change: object) => {
+    state = { ...state, ...change };
+    await writeFileDurably(journal, JSON.stringify(state));
+  };
+  await store({ start: state.start + 1 });
   const setting = { clock: systemClock, log: silentLog, owner: 'journal' };
   const acct = createAcctFile(
     {
       path: path.join(dir, 'acct', 'acct.csv'),
-      records: recordTypes,
-      recordFields: new Map(),
-      maxSize: 20_000,
+      ...changed(state.start),
       moveTo: path.join(dir, 'done'),
     },
     setting,
@@ -56,19 +72,23 @@ async function child(dir: string): Promise<void> {
     },
     setting,
   );
-  await acct.open(state.acct);
+  const found = await acct.open(state.acct);
+  if (found > 0) await store({ acctThrough: found, acct: await acct.flush() });
   await signals.open(state.signals);
   process.send?.('ready');
   const all = outcomes();
   for (let next: number = state.next; next < all.length; ) {
     const end = Math.min(all.length, next + 1 + Math.floor(Math.random() * 50));
     for (; next < end; next++) {
-      acct.write(next, all[next]!);
+      if (next + 1 > state.acctThrough) acct.write(next + 1, all[next]!);
       signals.write(next, all[next]!);
     }
-    const checkpoint = { next, acct: await acct.flush(), signals: await signals.flush() };
+    const intent = acct.intend!();
+    if (intent) await store({ acct: intent });
+    const [accts, signal] = [await acct.flush(), await signals.flush()];
     await sleep(Math.random() * 4);
-    await writeFileDurably(journal, JSON.stringify(checkpoint));
+    await store({ next, acctThrough: next, acct: accts, signals: signal });
+    acct.stored!();
   }
   await acct.close();
   await signals.close();
@@ -100,7 +120,7 @@ if (process.argv[2] === 'child') {
       .flatMap((of) => readdirSync(of).map((name) => path.join(of, name)))
       .filter((file) => file.endsWith('.csv'))
       .sort((a, b) => (path.basename(a) < path.basename(b) ? -1 : 1));
-    assert.ok(acct.length > 10);
+    assert.ok(acct.length > 10, `only ${acct.length} files`);
     assert.deepEqual(
       acct.flatMap((file) => recordsOf(readFileSync(file, 'utf8'))).map((r) => r.get('jobId')),
       expected,

@@ -1,4 +1,4 @@
-import { rename, rm, stat } from 'node:fs/promises';
+import { readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { AppendFile, endOfLastLine, sizeOf } from '../../connector/append-file.ts';
 import type { Outcome, OutcomeView } from '../../events/outcome.ts';
@@ -6,17 +6,9 @@ import type { Clock } from '../../system/clock.ts';
 import { reason, requireWritableFolder, syncFolder } from '../../system/durable-file.ts';
 import type { Log } from '../../system/log.ts';
 import { UserError } from '../../system/user-error.ts';
-import {
-  countRecords,
-  isPosition,
-  type Position,
-  readBytes,
-  readStart,
-  type Start,
-  writeStart,
-} from './acct-file-disk.ts';
+import { countRecords, firstName, giveSecondName, readBytes, secondName } from './acct-file-disk.ts';
+import { type AcctFileState, acctFileState, lastWritten, Unwritten } from './acct-file-intent.ts';
 import { AcctFileNames, type DatedFile, inOrder } from './acct-file-names.ts';
-import { Tail } from './acct-file-tail.ts';
 import { type RecordOptions, type Rows, rowsOf } from './rows.ts';
 import { localDate } from './values.ts';
 
@@ -39,33 +31,36 @@ export interface AcctFileOptions extends RecordOptions {
 export interface AcctFileSetting {
   readonly clock: Clock;
   readonly log: Log;
-  /** Names the journal that keeps the checkpoints; it changes when the journal begins anew. */
-  readonly owner: string;
 }
 
 /** An accounting file as a view of outcomes. */
 export interface AcctFileView extends OutcomeView {
   /** `pmta rotate acct`: the next record goes to a new file. */
   rotate(): Promise<void>;
+  /** A file before the current one still waits for its last records. */
+  readonly closing: boolean;
 }
 
 interface Part {
   readonly dated: DatedFile;
   readonly file: AppendFile;
   readonly createdAt: number;
+  readonly unwritten: Unwritten;
+  /** It was opened, and has its second name. */
+  begun: boolean;
 }
 
 const DAY = 86_400_000;
-/** How long after a flush its checkpoint has surely been stored. */
-const SETTLED = 1000;
+/** How often it is looked whether files can be let go of that are complete. */
+const SOON = 100;
 const SWEEP_EVERY = 3_600_000;
 const RETRY = 60_000;
 
 /**
  * Keeps the records of one `<acct-file>` in dated CSV files (PowerMTA guide 11.3.1). A file is readable under its
  * full name while it is written; it holds only what `flush` has put on disk, so a reader that follows it sees whole
- * lines. A file is moved away one flush after its last record, when the checkpoint that covers it has been stored,
- * so that what a program has fetched is never written again.
+ * lines. It is moved away when the spool knows that its last record is in it, so that what a program has fetched is
+ * never written again.
  */
 export function createAcctFile(options: AcctFileOptions, setting: AcctFileSetting): AcctFileView {
   return new AcctFile(options, setting);
@@ -76,104 +71,131 @@ class AcctFile implements AcctFileView {
   readonly #options: AcctFileOptions;
   readonly #clock: Clock;
   readonly #log: Log;
-  readonly #owner: string;
   readonly #names: AcctFileNames;
   readonly #rows: Rows;
   readonly #title: string;
   #current: Part | null = null;
   #sealed: Part[] = [];
-  #covered: Part[] = [];
-  /** Last file that was written, also after it has gone. */
+  /** Last file that was begun, also after it has gone. */
   #last: DatedFile | null = null;
-  #position: Position = { file: '', bytes: 0 };
-  #tail: Tail | null = null;
-  /** The last file, if records may be added to it. */
-  #resumable: DatedFile | null = null;
-  #start: Start = { owner: '', position: { file: '', bytes: 0 }, made: [] };
+  /** Complete files that are still to be moved. */
+  #leftOver: DatedFile[] = [];
+  #moveAfter = 0;
+  /** The spool has what the last `flush` answered. */
+  #stored = true;
+  /** There may be second names of files that are complete. */
+  #untidy = false;
   #turn: Promise<unknown> = Promise.resolve();
   #cancel = () => {};
   #nextSweep = 0;
   #opened = false;
 
-  constructor(options: AcctFileOptions, { clock, log, owner }: AcctFileSetting) {
+  constructor(options: AcctFileOptions, { clock, log }: AcctFileSetting) {
     this.name = `acct-file ${options.path}`;
     this.#options = options;
     this.#clock = clock;
     this.#log = log;
-    this.#owner = owner;
     this.#names = new AcctFileNames(options.path);
     this.#rows = rowsOf(options);
     this.#title = `${this.#rows.title}\r\n`;
     for (const warning of this.#rows.warnings) log.warn(`${this.name}: ${warning}`);
   }
 
-  open(checkpoint: unknown): Promise<void> {
+  open(stored: unknown): Promise<number> {
     return this.#inTurn(async () => {
       this.#opened = false;
       await this.#letGo();
       const { dir } = this.#names;
       await requireWritableFolder(dir, 'accounting files');
       await this.#checkMoveTo();
-      const base = await this.#base(checkpoint);
-      const kept = await this.#takeBack(base);
-      this.#position = base;
+      const { file, writing = [] } = acctFileState(stored);
+      const last = await lastWritten(writing, dir, this.#moves ? this.#options.moveTo : undefined, this.#log);
+      const here = await this.#names.list(dir);
       const moved = this.#moves ? await this.#names.list(this.#options.moveTo!) : [];
-      const at = this.#names.parse(base.file);
-      this.#last = [...kept, ...moved, ...(at ? [at] : [])].sort(inOrder).at(-1) ?? null;
-      this.#tail = at ? await Tail.after(path.join(dir, at.name), base.bytes, this.#log) : null;
-      this.#resumable = await this.#findResumable();
-      if (!this.#tail) await this.#resume();
-      await this.#moveLeftOver();
+      const known = [file, ...writing.map((part) => part.file)].map((name) => this.#names.parse(name));
+      this.#last = [...here, ...moved, ...known.filter((f) => f !== null)].sort(inOrder).at(-1) ?? null;
+      await this.#resume();
+      // Closed files that a crash or an earlier configuration left behind.
+      const current = this.#current?.dated.name;
+      if (this.#moves) this.#leftOver = here.filter(({ name }) => name !== current);
+      this.#stored = last === 0;
+      this.#untidy = true;
       this.#opened = true;
       this.#arm();
+      return last;
     });
   }
 
-  write(_seq: number, outcome: Outcome): void {
+  write(seq: number, outcome: Outcome): void {
     if (!this.#opened) throw new Error(`${this.name} is not open`);
     const row = this.#rows.row(outcome);
     if (row === null) return;
-    const text = `${row}\r\n`;
-    if (this.#tail && this.#wasWritten(this.#tail, text)) return;
-    const bytes = Buffer.byteLength(text);
-    if (this.#current && this.#isDue(bytes)) this.#seal();
+    const record = `${row}\r\n`;
+    if (this.#current && this.#isDue(Buffer.byteLength(record))) this.#seal();
+    const text = this.#current ? record : this.#title + record;
     this.#current ??= this.#begin();
+    const bytes = Buffer.byteLength(text);
     this.#current.file.append(text, bytes);
+    this.#current.unwritten.add(seq, text, bytes);
   }
 
-  flush(): Promise<Position> {
+  intend(): AcctFileState | null {
+    const writing = this.#parts()
+      .filter(({ unwritten }) => unwritten.any)
+      .map(({ dated, file, unwritten }) => unwritten.noted(dated.name, file.durable));
+    if (writing.length === 0) return null;
+    return { file: this.#last?.name ?? '', writing };
+  }
+
+  flush(): Promise<AcctFileState> {
     return this.#inTurn(async () => {
       this.#cancel();
       try {
-        await this.#release(this.#covered);
-        await this.#announce();
+        // What is whole on disk by now is so in the spool too, or this would not be called.
+        await this.#release();
+        this.#stored = false;
         let made = false;
         for (const part of this.#parts()) {
-          if (part.file.bytes === part.file.durable) continue;
-          made = (await part.file.sync()) || made;
-          this.#position = { file: part.dated.name, bytes: part.file.durable };
+          if (!part.unwritten.any) continue;
+          if (!part.begun) {
+            made = (await part.file.open()) || made;
+            await giveSecondName(this.#names.dir, part.dated.name);
+            part.begun = true;
+          }
+          await part.file.sync();
+          part.unwritten.clear();
         }
         if (made) await syncFolder(this.#names.dir);
-        this.#covered = [...this.#sealed];
         await this.#sweep();
-        return this.#position;
+        return { file: this.#last?.name ?? '' };
       } finally {
         this.#arm();
       }
     });
   }
 
+  stored(): void {
+    this.#stored = true;
+    this.#arm();
+  }
+
   rotate(): Promise<void> {
     return this.#inTurn(async () => {
-      if (!this.#tail) this.#seal();
+      this.#seal();
+      await this.#release();
       this.#arm();
     });
+  }
+
+  get closing(): boolean {
+    return this.#sealed.length > 0;
   }
 
   close(): Promise<void> {
     return this.#inTurn(async () => {
       this.#opened = false;
       await this.#letGo();
+      if (this.#stored) await this.#tidy().catch(() => {});
     });
   }
 
@@ -193,8 +215,7 @@ class AcctFile implements AcctFileView {
     for (const part of this.#parts()) await part.file.close();
     this.#current = null;
     this.#sealed = [];
-    this.#covered = [];
-    this.#tail = null;
+    this.#leftOver = [];
   }
 
   async #checkMoveTo(): Promise<void> {
@@ -208,60 +229,6 @@ class AcctFile implements AcctFileView {
     }
   }
 
-  get #startFile(): string {
-    return path.join(this.#names.dir, `.${path.basename(this.#options.path)}.start`);
-  }
-
-  /** Where the journal's records end: the checkpoint, or where this journal found the folder when it was new. */
-  async #base(checkpoint: unknown): Promise<Position> {
-    const start = await readStart(this.#startFile);
-    if (start?.owner === this.#owner) {
-      this.#start = start;
-    } else {
-      const last = (await this.#names.list(this.#names.dir)).at(-1);
-      const size = last ? ((await sizeOf(path.join(this.#names.dir, last.name))) ?? 0) : 0;
-      this.#start = { owner: this.#owner, position: { file: last?.name ?? '', bytes: size }, made: [] };
-      await writeStart(this.#startFile, this.#start);
-    }
-    return isPosition(checkpoint) && checkpoint.file !== '' ? checkpoint : this.#start.position;
-  }
-
-  /** Puts on disk the names of files that are about to be made. */
-  async #announce(): Promise<void> {
-    const fresh = this.#parts()
-      .filter((p) => p.file.durable === 0 && !this.#start.made.includes(p.dated.name))
-      .map((p) => p.dated.name);
-    if (fresh.length === 0) return;
-    const start = { ...this.#start, made: [...this.#start.made, ...fresh].slice(-64) };
-    await writeStart(this.#startFile, start);
-    this.#start = start;
-  }
-
-  /** Removes the files that this journal made after `base`; returns those that stay. */
-  async #takeBack(base: Position): Promise<DatedFile[]> {
-    const { dir } = this.#names;
-    const at = this.#names.parse(base.file);
-    const kept: DatedFile[] = [];
-    for (const dated of await this.#names.list(dir)) {
-      const later = !at || inOrder(dated, at) > 0;
-      if (later && this.#start.made.includes(dated.name)) await rm(path.join(dir, dated.name));
-      else kept.push(dated);
-    }
-    if (kept.length > 0) await syncFolder(dir);
-    return kept;
-  }
-
-  /** Whether the record is in the file already, from before a crash. */
-  #wasWritten(tail: Tail, record: string): boolean {
-    const written = tail.take(record);
-    this.#position = { ...this.#position, bytes: tail.end };
-    if (written && !tail.done) return true;
-    this.#tail = null;
-    const size = written ? tail.end : tail.placeFor(record);
-    if (size !== null && this.#resumable?.name === this.#position.file) this.#goOn(this.#resumable, size);
-    return written;
-  }
-
   /** The last file if it is of today and has the same title. */
   async #findResumable(): Promise<DatedFile | null> {
     const last = this.#last;
@@ -273,16 +240,22 @@ class AcctFile implements AcctFileView {
   }
 
   async #resume(): Promise<void> {
-    if (!this.#resumable) return;
-    const file = path.join(this.#names.dir, this.#resumable.name);
+    const dated = await this.#findResumable();
+    if (!dated) return;
+    const file = path.join(this.#names.dir, dated.name);
     const size = (await sizeOf(file)) ?? 0;
     // A line that was not ended (by hand, by another program) must not swallow the next record.
-    if ((await endOfLastLine(file)) === size) this.#goOn(this.#resumable, size);
+    if ((await endOfLastLine(file)) === size) this.#current = this.#part(dated, size);
   }
 
-  #goOn(dated: DatedFile, size: number): void {
-    const file = new AppendFile(path.join(this.#names.dir, dated.name), size, this.#mode);
-    this.#current = { dated, file, createdAt: this.#clock.now() };
+  #part(dated: DatedFile, size: number): Part {
+    return {
+      dated,
+      file: new AppendFile(path.join(this.#names.dir, dated.name), size, this.#mode),
+      createdAt: this.#clock.now(),
+      unwritten: new Unwritten(),
+      begun: false,
+    };
   }
 
   get #mode(): number {
@@ -311,24 +284,45 @@ class AcctFile implements AcctFileView {
     const date = last && last.date > today ? last.date : today;
     const dated = this.#names.of(date, last?.date === date ? last.number + 1 : 0);
     this.#last = dated;
-    const file = new AppendFile(path.join(this.#names.dir, dated.name), 0, this.#mode);
-    file.append(this.#title);
-    return { dated, file, createdAt: this.#clock.now() };
+    return this.#part(dated, 0);
   }
 
-  /** Lets go of sealed parts that are wholly on disk, and moves them. */
-  async #release(parts: readonly Part[]): Promise<void> {
-    let moved = false;
-    for (const part of parts) {
-      if (!this.#sealed.includes(part) || part.file.bytes > part.file.durable) continue;
+  /** Lets go of files that are complete, and moves them. Only when the spool knows that they are. */
+  async #release(): Promise<void> {
+    if (!this.#stored) return;
+    const whole = this.#sealed.filter(({ unwritten }) => !unwritten.any);
+    if (whole.length === 0 && this.#leftOver.length === 0 && !this.#untidy) return;
+    for (const part of whole) {
       await part.file.close();
-      if (this.#moves) {
-        await this.#move(part.dated.name);
-        moved = true;
-      }
-      this.#sealed = this.#sealed.filter((p) => p !== part);
+      if (this.#moves) this.#leftOver.push(part.dated);
     }
-    if (moved) await this.#syncMoved();
+    this.#sealed = this.#sealed.filter((part) => !whole.includes(part));
+    await this.#tidy();
+    if (this.#leftOver.length === 0 || this.#clock.now() < this.#moveAfter) return;
+    try {
+      for (let one = this.#leftOver[0]; one; one = this.#leftOver[0]) {
+        await this.#move(one.name);
+        this.#leftOver.shift();
+      }
+      await this.#syncMoved();
+    } catch (error) {
+      // Records go on into the next file.
+      this.#moveAfter = this.#clock.now() + RETRY;
+      this.#log.error(`${this.#leftOver[0]?.name} cannot be moved to ${this.#options.moveTo}`, {
+        reason: reason(error),
+      });
+    }
+  }
+
+  /** Removes the second names of files that are not being written. */
+  async #tidy(): Promise<void> {
+    const writing = new Set(this.#parts().map(({ dated }) => dated.name));
+    for (const second of await readdir(this.#names.dir)) {
+      const name = firstName(second);
+      if (name === null || writing.has(name) || !this.#names.parse(name)) continue;
+      await rm(secondName(this.#names.dir, name), { force: true });
+    }
+    this.#untidy = false;
   }
 
   get #moves(): boolean {
@@ -343,6 +337,8 @@ class AcctFile implements AcctFileView {
       this.#log.warn(`${name} is not moved: ${this.#options.moveTo} has a file of that name`);
       return;
     }
+    // Somebody may have fetched it already.
+    if ((await sizeOf(from)) === null) return;
     const records = this.#options.countMovedRecords ? await countRecords(from) : null;
     await rename(from, to);
     this.#log.info(
@@ -353,16 +349,6 @@ class AcctFile implements AcctFileView {
   async #syncMoved(): Promise<void> {
     await syncFolder(this.#options.moveTo!);
     await syncFolder(this.#names.dir);
-  }
-
-  /** Closed files that a crash or an earlier configuration left behind. */
-  async #moveLeftOver(): Promise<void> {
-    if (!this.#moves) return;
-    const left = (await this.#names.list(this.#names.dir)).filter(
-      (d) => d.name !== this.#current?.dated.name,
-    );
-    for (const dated of left) await this.#move(dated.name);
-    if (left.length > 0) await this.#syncMoved();
   }
 
   async #sweep(): Promise<void> {
@@ -381,13 +367,14 @@ class AcctFile implements AcctFileView {
   }
 
   /** Wakes up to close a file without traffic: at midnight, at the move interval, or after a rotation. */
-  #arm(least = SETTLED): void {
+  #arm(least = SOON): void {
     this.#cancel();
     this.#cancel = () => {};
     if (!this.#opened) return;
     const now = this.#clock.now();
     let wait = SWEEP_EVERY;
-    if (this.#sealed.length > 0) wait = SETTLED;
+    if (this.#stored && (this.#untidy || this.#sealed.length > 0)) wait = SOON;
+    if (this.#leftOver.length > 0) wait = Math.max(SOON, Math.min(wait, this.#moveAfter - now));
     if (this.#current) {
       wait = Math.min(wait, new Date(now).setHours(24, 0, 0, 0) - now);
       if (this.#options.moveTo !== undefined) {
@@ -398,12 +385,10 @@ class AcctFile implements AcctFileView {
       this.#inTurn(async () => {
         if (!this.#opened) return;
         // With records in memory a flush is on its way, and does all this.
-        const waiting = this.#parts().some((p) => p.file.bytes > p.file.durable);
-        if (!waiting) {
-          if (this.#current && this.#isDue(0)) this.#seal();
-          await this.#release([...this.#sealed]);
-          await this.#sweep();
-        }
+        if (this.#parts().some(({ unwritten }) => unwritten.any)) return;
+        if (this.#current && this.#isDue(0)) this.#seal();
+        await this.#release();
+        await this.#sweep();
       }).then(
         () => this.#arm(),
         (error: unknown) => {

@@ -56,9 +56,10 @@ class AcctPipe implements AcctPipeView {
     this.#log = log;
   }
 
-  async open(): Promise<void> {
+  async open(): Promise<number> {
     this.#open = true;
     if (!this.#child) this.#start();
+    return 0;
   }
 
   write(_seq: number, outcome: Outcome): void {

@@ -23,7 +23,7 @@ async function written(
   const dir = await mkdtemp(path.join(tmpdir(), 'acct-config-'));
   t.after(() => rm(dir, { recursive: true, force: true }));
   const config = good(`<acct-file ${dir}/acct.csv>\ndelete-after never\n${lines}\n</acct-file>\n${rest}`);
-  const view = acctFileView(config, config.acctFiles[0]!, { clock, log: silentLog, owner: 'journal' });
+  const view = acctFileView(config, config.acctFiles[0]!, { clock, log: silentLog });
   await view.open(null);
   outcomes.forEach((outcome, i) => {
     view.write(i + 1, outcome);

@@ -13,7 +13,7 @@ import type { RecordOptions } from './rows.ts';
 export function acctFileView(
   config: Config,
   acct: AcctFile,
-  tools: { readonly clock: Clock; readonly log: Log; readonly owner: string },
+  tools: { readonly clock: Clock; readonly log: Log },
 ): OutcomeView {
   const records = recordOptions(config, acct);
   const { settings, target } = acct;

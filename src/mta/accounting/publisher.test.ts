@@ -28,12 +28,13 @@ class TestView implements OutcomeView {
     this.kept = kept;
   }
 
-  async open(checkpoint: unknown): Promise<void> {
+  async open(checkpoint: unknown): Promise<number> {
     this.opens.push(checkpoint);
     if (this.refuses) throw new Error('no room');
     this.#told = [];
     // As a file is truncated to its checkpoint.
     this.kept.lines.length = (checkpoint as { lines: number } | null)?.lines ?? 0;
+    return 0;
   }
 
   write(seq: number, _outcome: Outcome): void {

@@ -3,7 +3,8 @@
  *
  * Each view has its own pace and its own checkpoint, so one that cannot write (its disk is full, say) holds back
  * nobody; its outcomes stay in the journal until it can. After any failure, a crash of the process included, a view
- * is opened again at its last checkpoint and told everything after it once more, which the view's `open` makes exact.
+ * is opened again with what was stored of it last and told everything after it once more; its `open` makes that exact,
+ * either by taking back what came later, or by finding out how much of what it intended to write was written.
  */
 import type { OutcomeView } from '../../events/outcome.ts';
 import type { Spool } from '../../spool/spool.ts';
@@ -50,9 +51,8 @@ export async function startPublisher(
     return advancing;
   };
   for (const view of views) {
-    const checkpoint = spool.checkpoint(view.name);
-    await view.open(checkpoint?.state ?? null);
-    pumps.push(new Pump(view, checkpoint?.seq ?? 0, { spool, advance, clock, log, restMs }));
+    pumps.push(new Pump(view, { spool, advance, clock, log, restMs }));
+    await pumps.at(-1)!.open();
   }
   for (const pump of pumps) pump.notify();
   return {
@@ -85,6 +85,8 @@ class Pump {
   readonly view: OutcomeView;
   /** The last outcome that this view has on disk. */
   seq: number;
+  /** As far as it had come in a turn that was interrupted. */
+  #found = 0;
   readonly #spool: Spool;
   readonly #advance: PumpDeps['advance'];
   readonly #clock: Clock;
@@ -98,14 +100,18 @@ class Pump {
   #failures = 0;
   #cancelRetry = () => {};
 
-  constructor(view: OutcomeView, seq: number, { spool, advance, clock, log, restMs }: PumpDeps) {
+  constructor(view: OutcomeView, { spool, advance, clock, log, restMs }: PumpDeps) {
     this.view = view;
-    this.seq = seq;
+    this.seq = spool.checkpoint(view.name)?.seq ?? 0;
     this.#spool = spool;
     this.#advance = advance;
     this.#clock = clock;
     this.#log = log;
     this.#restMs = restMs;
+  }
+
+  async open(): Promise<void> {
+    this.#found = await this.view.open(this.#spool.checkpoint(this.view.name)?.state ?? null);
   }
 
   notify(): void {
@@ -167,15 +173,15 @@ class Pump {
 
   async #run(): Promise<void> {
     try {
-      if (this.#failures > 0) await this.view.open(this.#spool.checkpoint(this.view.name)?.state ?? null);
+      if (this.#failures > 0) await this.open();
+      if (this.#found > this.seq) await this.#flush(this.#found);
       for (;;) {
         const entries = this.#spool.journal(this.seq, BATCH);
         if (entries.length === 0) break;
         for (const { seq, outcome } of entries) this.view.write(seq, outcome);
-        const state = await this.view.flush();
-        const last = entries.at(-1)!.seq;
-        await this.#advance(this, last, state);
-        this.seq = last;
+        const intent = this.view.intend?.() ?? null;
+        if (intent !== null) await this.#advance(this, this.seq, intent);
+        await this.#flush(entries.at(-1)!.seq);
         if (this.#failures > 0) this.#log.info(`${this.view.name} takes records again`);
         this.#failures = 0;
         if (this.#closed) break;
@@ -184,6 +190,14 @@ class Pump {
     } catch (error) {
       this.#retryLater(error);
     }
+  }
+
+  /** Everything up to `seq` gets on disk, and then into the checkpoint. */
+  async #flush(seq: number): Promise<void> {
+    const state = await this.view.flush();
+    await this.#advance(this, seq, state);
+    this.seq = seq;
+    this.view.stored?.();
   }
 
   #retryLater(error: unknown): void {

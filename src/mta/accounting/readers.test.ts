@@ -84,7 +84,7 @@ for (const moved of [false, true]) {
       deleteAfterMs: null,
       ...(moved ? { moveTo: done } : {}),
     };
-    const view = () => createAcctFile(options, { clock, log: silentLog, owner: 'journal' });
+    const view = () => createAcctFile(options, { clock, log: silentLog });
     const reader = new TailReader(dir);
     t.after(() => reader.close());
     let acct = view();
@@ -97,6 +97,7 @@ for (const moved of [false, true]) {
       acct.write(i + 1, named(i % 3 === 0 ? 'bounced' : 'delivered', `job${i}`));
       if (i % 4 === 3) {
         checkpoint = await acct.flush();
+        acct.stored!();
         reader.poll();
       }
       if (i === 60) await acct.rotate();

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Fault } from '../../config/diagnostic.ts';
-import type { Complaint, Delivered, Outcome, OutcomeKind, RemoteBounce } from '../../events/outcome.ts';
+import type {
+  Bounced,
+  Complaint,
+  Delivered,
+  Outcome,
+  OutcomeKind,
+  RemoteBounce,
+} from '../../events/outcome.ts';
 import {
   generatedOutcomes,
   outcomeKinds,
@@ -320,6 +327,16 @@ test('accounting 7.2: queue-filter: first match decides, no VMTA means {default}
   for (const kind of ['received', 'complaint', 'remote-bounce', 'remote-status'] as const) {
     assert.ok(rows.row(sampleOutcome(kind)));
   }
+});
+
+test('accounting 3.3: dsnStatus has the fixed text; the rule that bounced it stands behind the reply', () => {
+  const bounced = sampleOutcome('bounced') as Bounced;
+  const result = { ...bounced.result, byRule: 'queue bounced by smtp-pattern-list l' };
+  const row = record({ ...bounced, result }, {});
+  assert.equal(row.get('dsnStatus'), '5.1.1 (bad destination mailbox address)');
+  assert.equal(row.get('dsnDiag'), `${bounced.result.diagnostic}; queue bounced by smtp-pattern-list l`);
+  const silent = record({ ...bounced, result: { ...result, diagnostic: '' } }, {});
+  assert.equal(silent.get('dsnDiag'), 'queue bounced by smtp-pattern-list l');
 });
 
 test('accounting 2: disable-acct-records drops by type and queue', () => {

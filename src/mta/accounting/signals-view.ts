@@ -50,6 +50,7 @@ export function createSignalsView(options: SignalsViewOptions, setting: SignalsV
       await files?.abandon();
       files = null;
       files = await openCheckpointedEventFiles({ ...options, ...setting }, checkpoint);
+      return 0;
     },
     write(seq, outcome) {
       const to = opened();

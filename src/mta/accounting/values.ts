@@ -75,8 +75,9 @@ const getters: ReadonlyMap<string, Getter> = new Map<string, Getter>(
     },
     dsnStatus: (p) => (p.result ? statusWithText(p.result.status, p.result.statusText) : ''),
     dsnDiag: (p) => {
-      const diagnostic = p.result?.diagnostic ?? '';
-      return withoutRecipient(diagnostic, p);
+      const { diagnostic = '', byRule } = p.result ?? {};
+      const said = withoutRecipient(diagnostic, p);
+      return byRule === undefined ? said : `${said}${said === '' ? '' : '; '}${byRule}`;
     },
     dsnMta: (p) => {
       if (p.attempt) return hostAndIp(p.attempt.remoteHost, p.attempt.destinationIp);

@@ -4,6 +4,7 @@
  * the connection is told to the caller.
  */
 import { actionsFor, type Config, type ReplyActions, type Settings } from '../../config/index.ts';
+import type { StatusFacts } from '../../events/outcome.ts';
 import { positive, replyText, type SmtpReply } from '../../smtp/index.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
@@ -79,6 +80,16 @@ export class ReplyRules {
   ofError(words: string): Effects {
     const actions = this.#actions(words);
     return actions ? this.#apply(actions, words, false) : NO_EFFECTS;
+  }
+
+  /** A status of those who bounce because a rule said so for the whole queue. */
+  bouncedQueue(status: StatusFacts): StatusFacts {
+    return { ...status, byRule: `queue bounced by smtp-pattern-list ${this.name}` };
+  }
+
+  /** The same for one recipient. */
+  bounced(status: StatusFacts): StatusFacts {
+    return { ...status, byRule: `bounced by smtp-pattern-list ${this.name}` };
   }
 
   #actions(text: string): ReplyActions | null {

@@ -296,9 +296,8 @@ export class SmtpDelivery implements Transport {
     }
     log.info(`${queue.name}: ${failure.error}`);
     if (effects.bounceQueue) {
-      const status = asPermanent(failure.status);
-      const statusText = `${status.statusText}; queue bounced by smtp-pattern-list ${rules.name}`;
-      return { kind: 'end', finish: () => fate.bounce(queue, attempt, { ...status, statusText }) };
+      const status = rules.bouncedQueue(asPermanent(failure.status));
+      return { kind: 'end', finish: () => fate.bounce(queue, attempt, status) };
     }
     if (bounces && !effects.skipMx) {
       const { status } = failure;

@@ -87,8 +87,8 @@ class Judgement {
     const gone = reply.code === 421 && settings.get('smtp-421-means-mx-unavailable');
     this.#note(gone ? { ...effects, skipMx: effects.skipMx || !effects.bounceQueue } : effects, status);
     if (positive(reply)) return { kind: 'delivered', status };
-    if (effects.bounceQueue) return { kind: 'refused', status: asPermanent(status) };
-    if (effects.bounceRcpt) return { kind: 'refused', status: asPermanent(status) };
+    if (effects.bounceQueue) return { kind: 'refused', status: rules.bouncedQueue(asPermanent(status)) };
+    if (effects.bounceRcpt) return { kind: 'refused', status: rules.bounced(asPermanent(status)) };
     if (effects.skipMx || gone) return { kind: 'broken-off' };
     return { kind: reply.code < 500 ? 'deferred' : 'refused', status };
   }
@@ -98,9 +98,8 @@ class Judgement {
     const { rules, settings, config, behindPix } = this.#context;
     const effects = rules.ofError(lost.error);
     const status = localStatus('4.4.2', 'bad connection', config);
-    const statusText = `${status.statusText}: ${lost.error}`;
-    this.#note(effects, { ...status, statusText });
-    if (effects.bounceQueue) return { kind: 'refused', status: asPermanent(status) };
+    this.#note(effects, status, `${status.statusText}: ${lost.error}`);
+    if (effects.bounceQueue) return { kind: 'refused', status: rules.bouncedQueue(asPermanent(status)) };
     if (lost.stage === 'final' && settings.get('assume-delivery-upon-data-termination-timeout')) {
       return {
         kind: 'delivered',
@@ -115,14 +114,12 @@ class Judgement {
     return { kind: 'refused', status: localStatus('5.4.2', 'bad connection', config) };
   }
 
-  #note(effects: Effects, status: StatusFacts): void {
+  #note(effects: Effects, status: StatusFacts, words = status.statusText): void {
     if (effects === NO_EFFECTS) return;
-    const error = status.diagnostic.replace(/^smtp;/, '') || status.statusText;
-    const list = this.#context.rules.name;
+    const error = status.diagnostic.replace(/^smtp;/, '') || words;
     if (effects.bounceQueue) {
-      const bounced = asPermanent(status);
-      const statusText = `${bounced.statusText}; queue bounced by smtp-pattern-list ${list}`;
-      this.#keep({ kind: 'bounce-queue', status: { ...bounced, statusText } });
+      const bounced = this.#context.rules.bouncedQueue(asPermanent(status));
+      this.#keep({ kind: 'bounce-queue', status: bounced });
     }
     if (effects.deferQueue) {
       this.#keep({ kind: 'defer-queue', status: asTemporary(status), error, stopOpen: true });

@@ -55,8 +55,9 @@ export class CountersView implements OutcomeView {
     return this.#totals;
   }
 
-  async open(checkpoint: unknown): Promise<void> {
-    this.#totals = { ...NONE, ...(checkpoint as Partial<Totals> | null) };
+  async open(stored: unknown): Promise<number> {
+    this.#totals = { ...NONE, ...(stored as Partial<Totals> | null) };
+    return 0;
   }
 
   write(_seq: number, outcome: Outcome): void {

@@ -115,8 +115,7 @@ export class SenderReports {
       originalRecipient,
       action: outcome.kind === 'bounced' ? 'failed' : outcome.action,
       status: outcome.result.status,
-      // Not the words of a reply to somebody else, which may be behind it.
-      statusText: outcome.result.statusText.replace(/; .*$/s, ''),
+      statusText: outcome.result.statusText,
       diagnostic: this.#shown(queue, diagnostic),
       remoteMta,
     };

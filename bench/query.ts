@@ -1,27 +1,38 @@
 /**
  * How fast the questions of dashboards are answered over many events, through the HTTP API: every call that our web
- * interface and SparkPost's make, and what they become with filters. Each is asked again and again with other campaigns,
- * domains and messages; page cache warm, as after the first minutes of a day's work.
+ * interface makes, and SparkPost's. Page cache warm, as after the first minutes of a day's work. "Now" is 18:00 of the
+ * last day, so that three quarters of a day are open, not sealed.
  *
- *   node bench/query.ts [--events 5000000] [--days 30] [--rounds 20] [--data DIR] [--json FILE] [--lookups]
+ *   node bench/query.ts [--events 5000000] [--days 30] [--rounds 20] [--data DIR] [--json FILE] [--only TEXT] [--lookups]
+ *                       [--event-days N]
  *
  * With --data the store is kept there and used again. What only ingest looks into is left empty unless --lookups is
- * given: no dashboard reads it, and it doubles the time to fill. On a machine that does other things too, the processor
+ * given: no dashboard reads it, and it doubles the time to fill; with --event-days single events of the latest days
+ * only are stored, as the usual retention leaves them, and sums of all. On a machine that does other things too, the processor
  * time of a question says more than its time by the clock: it is all that the question costs, in this process too.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Signals, startSignals } from '../src/signals/server.ts';
+import { createView } from '../src/signals/store/ddl.ts';
 import { openEmbedded } from '../src/signals/store/engine.ts';
 import { defaultRetention } from '../src/signals/store/retention.ts';
-import { migrate } from '../src/signals/store/schema.ts';
-import { lookupViews } from '../src/signals/store/tables/lookups.ts';
-import { systemClock } from '../src/system/clock.ts';
+import { migrate, schema } from '../src/signals/store/schema.ts';
+import { lookupSelects, lookupViews } from '../src/signals/store/tables/lookups.ts';
+import { type Clock, systemClock } from '../src/system/clock.ts';
 import { silentLog } from '../src/system/log.ts';
-import { EVENTS_PER_MESSAGE, fillEvents } from './harness/fill-events.ts';
+import { dashboardQuestions, type Question } from './harness/dashboard-questions.ts';
+import {
+  daysOf,
+  EVENTS_PER_MESSAGE,
+  type EventFill,
+  fillDay,
+  fillRollups,
+  repeatRollups,
+} from './harness/fill-events.ts';
 import { percentile, Report } from './harness/report.ts';
 
 const { values: options } = parseArgs({
@@ -31,164 +42,62 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '20' },
     data: { type: 'string' },
     json: { type: 'string' },
+    only: { type: 'string', default: '' },
+    'event-days': { type: 'string' },
     lookups: { type: 'boolean', default: false },
   },
 });
-const events = Number(options.events);
-const days = Number(options.days);
 const rounds = Number(options.rounds);
 const KEY = '0123456789abcdef0123456789abcdef01234567';
 const DAY = 86_400_000;
 const TARGET_MS = 200;
+/** A slow question is asked fewer times, but never fewer than this. */
+const LEAST_ROUNDS = 5;
+const QUESTION_MS = 4000;
 
 const dir = options.data ?? (await mkdtemp(path.join(tmpdir(), 'posthorn-query-')));
+/** Tells of what the store was filled with; there once it is full. */
+const filled = path.join(dir, 'filled.json');
 // Everything is kept, so that search too looks through all of it.
 const retention = { ...defaultRetention, events: 400, metrics: 400, messages: 400 };
 
 async function fill(): Promise<void> {
   const engine = await openEmbedded(path.join(dir, 'clickhouse'));
   await migrate(engine, retention);
-  if (!options.lookups) for (const view of lookupViews) await engine.write(`DROP VIEW ${view.name}`);
+  for (const view of schema.views) await engine.write(`DROP VIEW ${view.name}`);
   const start = performance.now();
-  const seconds = () => ((performance.now() - start) / 1000).toFixed(0);
-  await fillEvents(engine, { events, days, now: Date.now() }, (done) => {
-    process.stderr.write(`${(done / 1e6).toFixed(1)} million events after ${seconds()} s\n`);
-  });
+  const tell = (what: string) =>
+    process.stderr.write(`${what} after ${((performance.now() - start) / 1000).toFixed(0)} s\n`);
+  const of: EventFill = {
+    events: Number(options.events),
+    days: Number(options.days),
+    now: Math.floor(Date.now() / DAY) * DAY - DAY / 4,
+    eventDays: Number(options['event-days'] ?? options.days),
+  };
+  const all = daysOf(of);
+  const first = of.days - of.eventDays;
+  let events = 0;
+  for (let i = first; i < of.days; i++) {
+    events += await fillDay(engine, of, i);
+    tell(`${(events / 1e6).toFixed(1)} million events`);
+  }
+  for (const day of all.slice(first)) await fillRollups(engine, day);
+  // Those before are repetitions of days that are whole.
+  for (let i = 0; i < first; i++) {
+    await repeatRollups(engine, all[i]!, all[first + (i % Math.max(1, of.eventDays - 1))]!);
+  }
+  tell('roll-ups');
+  if (options.lookups) {
+    for (const [table, select] of Object.entries(lookupSelects)) {
+      await engine.write(`INSERT INTO ${table} ${select('events')}`);
+    }
+    tell('lookups');
+  }
+  for (const view of schema.views) {
+    if (options.lookups || !lookupViews.includes(view)) await engine.write(createView(view, null));
+  }
   await engine.close();
-}
-
-interface Question {
-  readonly name: string;
-  /** Path below `/api/v1`, another one each time. */
-  path(): string;
-}
-
-let state = 7;
-function random(below: number): number {
-  state = (state * 1664525 + 1013904223) >>> 0;
-  return Math.floor((state / 2 ** 32) * below);
-}
-
-/** What SparkPost's summary report asks for, and what ours shows. */
-const SUMMARY =
-  'count_targeted,count_injected,count_sent,count_accepted,count_delivered,count_bounce,count_hard_bounce,count_soft_bounce,count_block_bounce,count_rejected,count_delayed,count_spam_complaint,count_unsubscribe,count_unique_confirmed_opened_approx,count_unique_clicked_approx';
-const FEW = 'count_sent,count_unique_clicked_approx';
-
-function questions(messages: readonly string[], recipients: readonly string[]): Question[] {
-  const now = Date.now();
-  const minute = (ms: number) => new Date(ms).toISOString().slice(0, 16);
-  const back = (span: number) => `from=${minute(now - span)}&to=${minute(now)}`;
-  const campaign = () => `campaign-${random(300)}`;
-  const metrics = '/metrics/deliverability';
-  const all: Question[] = [];
-  const ask = (name: string, of: () => string) => all.push({ name, path: of });
-
-  for (const [span, precision, ms] of [
-    ['8 hours', '1min', DAY / 3],
-    ['24 hours', 'hour', DAY],
-    ['7 days', 'hour', 7 * DAY],
-    ['10 days', 'hour', 10 * DAY],
-    ['30 days', 'day', 30 * DAY],
-    ['90 days', 'day', 90 * DAY],
-  ] as const) {
-    const window = `${back(ms)}&precision=${precision}`;
-    ask(`summary, ${span}`, () => `${metrics}?${window}&metrics=${SUMMARY}`);
-    ask(`time series by ${precision}, ${span}`, () => `${metrics}/time-series?${window}&metrics=${SUMMARY}`);
-    ask(`time series of one campaign, ${span}`, () => {
-      return `${metrics}/time-series?${window}&metrics=${SUMMARY}&campaigns=${campaign()}`;
-    });
-    ask(`time series of one subaccount, ${span}`, () => {
-      return `${metrics}/time-series?${window}&metrics=${SUMMARY}&subaccounts=${random(20)}`;
-    });
-    for (const by of [
-      'domain',
-      'watched-domain',
-      'sending-domain',
-      'campaign',
-      'template',
-      'subaccount',
-      'sending-ip',
-      'ip-pool',
-      'mailbox-provider',
-      'mailbox-provider-region',
-    ]) {
-      ask(`by ${by}, ${span}`, () => `${metrics}/${by}?${window}&metrics=${SUMMARY}&limit=100`);
-    }
-    ask(`by domain, of one campaign, ${span}`, () => {
-      return `${metrics}/domain?${window}&metrics=${FEW}&campaigns=${campaign()}&limit=100`;
-    });
-    ask(`by campaign, of one domain, ${span}`, () => {
-      return `${metrics}/campaign?${window}&metrics=${FEW}&domains=d${random(3000)}.example&limit=100`;
-    });
-    ask(`by campaign, of Gmail, ${span}`, () => {
-      return `${metrics}/campaign?${window}&metrics=${FEW}&mailbox_providers=Gmail&limit=100`;
-    });
-  }
-  ask('time series by hour in Kolkata, 7 days', () => {
-    return `${metrics}/time-series?${back(7 * DAY)}&precision=hour&timezone=Asia/Kolkata&metrics=${SUMMARY}`;
-  });
-  ask('time series by hour in New York, 7 days', () => {
-    return `${metrics}/time-series?${back(7 * DAY)}&precision=hour&timezone=America/New_York&metrics=${SUMMARY}`;
-  });
-  ask('summary without precision, 10 days', () => `${metrics}?${back(10 * DAY)}&metrics=${SUMMARY}`);
-  for (const [span, ms] of [
-    ['24 hours', DAY],
-    ['7 days', 7 * DAY],
-    ['30 days', 30 * DAY],
-  ] as const) {
-    for (const report of [
-      'bounce-reason',
-      'bounce-reason/domain',
-      'bounce-classification',
-      'rejection-reason',
-      'delay-reason',
-      'delay-reason/domain',
-      'link-name',
-      'attempt',
-    ]) {
-      ask(`${report}, ${span}`, () => `${metrics}/${report}?${back(ms)}&limit=100`);
-    }
-    ask(`bounce-reason of one campaign, ${span}`, () => {
-      return `${metrics}/bounce-reason?${back(ms)}&campaigns=${campaign()}&limit=100`;
-    });
-  }
-  for (const list of ['domains', 'sending-domains', 'campaigns', 'templates', 'ip-pools', 'sending-ips']) {
-    ask(
-      `list of ${list}`,
-      () => `/metrics/${list}?limit=100&match=${list === 'domains' ? `d${random(99)}` : ''}`,
-    );
-  }
-  const iso = (ms: number) => new Date(ms).toISOString();
-  for (const [span, ms] of [
-    ['24 hours', DAY],
-    ['10 days', 10 * DAY],
-  ] as const) {
-    const window = `from=${iso(now - ms)}&to=${iso(now)}&per_page=25`;
-    ask(`events, first page, ${span}`, () => `/events/message?${window}`);
-    ask(`events, bounces, ${span}`, () => `/events/message?${window}&events=bounce,delay`);
-    ask(`events of one campaign, ${span}`, () => `/events/message?${window}&campaigns=${campaign()}`);
-    ask(
-      `events of one domain, ${span}`,
-      () => `/events/message?${window}&recipient_domains=d${random(3000)}.example`,
-    );
-    ask(`events by words of a reason, ${span}`, () => `/events/message?${window}&reasons=5.1.10`);
-    ask(
-      `events by words of the subject, ${span}`,
-      () => `/events/message?${window}&subjects=news+${random(300)}`,
-    );
-    ask(`events of one recipient, ${span}`, () => {
-      return `/events/message?${window}&recipients=${encodeURIComponent(recipients[random(recipients.length)]!)}`;
-    });
-    ask(
-      `events of a page of 5000, ${span}`,
-      () => `/events/message?${window.replace('=25', '=5000')}&events=click`,
-    );
-  }
-  ask('history of a message', () => {
-    return `/events/message?from=${iso(now - 11 * DAY)}&to=${iso(now)}&messages=${messages[random(messages.length)]!}`;
-  });
-  ask('ingest status', () => '/ingest/status');
-  return all;
+  await writeFile(filled, JSON.stringify(of));
 }
 
 async function time(signals: Signals, where: string): Promise<number> {
@@ -200,20 +109,66 @@ async function time(signals: Signals, where: string): Promise<number> {
   return ms;
 }
 
+interface Measured {
+  readonly question: Question;
+  /** Milliseconds by the clock. */
+  readonly times: readonly number[];
+  /** Milliseconds of processor time, on average. */
+  readonly cpu: number;
+}
+
+async function measure(signals: Signals, question: Question): Promise<Measured> {
+  for (let i = 0; i < 2; i++) await time(signals, question.path());
+  const times: number[] = [];
+  const start = performance.now();
+  const before = process.cpuUsage();
+  while (times.length < rounds && (times.length < LEAST_ROUNDS || performance.now() - start < QUESTION_MS)) {
+    times.push(await time(signals, question.path()));
+  }
+  const used = process.cpuUsage(before);
+  return { question, times, cpu: (used.user + used.system) / 1000 / times.length };
+}
+
+const misses = ({ times }: Measured) => percentile(times, 0.95) > TARGET_MS;
+
+function tell(all: readonly Measured[]): void {
+  const column = (value: number | string) => String(value).padStart(8);
+  for (const page of new Set(all.map((m) => m.question.page))) {
+    const asked = all.filter((m) => m.question.page === page);
+    const within = asked.filter((m) => !misses(m)).length;
+    console.log(`\n${page}: ${within} of ${asked.length} have p95 under ${TARGET_MS} ms`);
+    console.log(
+      `  ${'question'.padEnd(50)} ${column('p50 ms')} ${column('p95 ms')} ${column('CPU ms')} ${column('asked')}`,
+    );
+    for (const m of asked) {
+      const at = (share: number) => column(percentile(m.times, share).toFixed(0));
+      console.log(
+        `  ${m.question.name.padEnd(50)} ${at(0.5)} ${at(0.95)} ${column(m.cpu.toFixed(0))} ${column(m.times.length)}${misses(m) ? '  misses' : ''}`,
+      );
+    }
+  }
+}
+
 try {
-  if (!existsSync(path.join(dir, 'clickhouse'))) await fill();
+  if (!existsSync(filled)) await fill();
+  const of = JSON.parse(readFileSync(filled, 'utf8')) as EventFill;
+  const clock: Clock = { now: () => of.now, after: systemClock.after };
   const report = new Report('query', {
-    events: `${events / 1e6} million over ${days} days, ${EVENTS_PER_MESSAGE} for each message`,
+    events: `${of.events / 1e6} million over ${of.days} days, ${EVENTS_PER_MESSAGE} for each message`,
+    stored: `sums of all of them, single events of the last ${of.eventDays} days`,
     cardinality: '300 campaigns, 60 templates, 50000 domains, 40 addresses, 20 pools, 20 subaccounts',
     path: 'HTTP on the loopback, one question at a time, engine embedded, two threads a question',
+    now: new Date(of.now).toISOString(),
   });
   const signals = await startSignals({
     dataDir: dir,
     listen: { host: '127.0.0.1', port: 0 },
     adminKey: KEY,
     log: silentLog,
-    clock: systemClock,
+    clock,
     retention,
+    // They read every event in the background.
+    scoreRefreshMs: 2 ** 31 - 1,
   });
   const start = performance.now();
   const sealed = await signals.sealDays();
@@ -221,40 +176,29 @@ try {
     report.figure('storing the sums of a day', 'posthorn', 's', [
       (performance.now() - start) / 1000 / sealed,
     ]);
-  const sample = `from=${new Date(Date.now() - 9 * DAY).toISOString()}&to=${new Date(Date.now() - 2 * DAY).toISOString()}`;
+  const sample = `from=${new Date(of.now - 9 * DAY).toISOString()}&to=${new Date(of.now - 2 * DAY).toISOString()}`;
   const page = await fetch(`${signals.url}/api/v1/events/message?${sample}&events=delivery&per_page=1000`, {
     headers: { authorization: KEY },
   });
   const { results } = (await page.json()) as { results: { message_id: string; rcpt_to: string }[] };
-  const all = questions(
-    results.map((event) => event.message_id),
-    results.map((event) => event.rcpt_to),
-  );
-  console.log(
-    `\n${'question'.padEnd(52)} ${'p50'.padStart(8)} ${'p95'.padStart(8)} ${'max'.padStart(8)}  ms`,
-  );
-  const missed: string[] = [];
-  const figures: Record<string, number[]> = {};
-  for (const question of all) {
-    for (let i = 0; i < 2; i++) await time(signals, question.path());
-    const times: number[] = [];
-    const before = process.cpuUsage();
-    for (let i = 0; i < rounds; i++) times.push(await time(signals, question.path()));
-    const used = process.cpuUsage(before);
-    const cpu = (used.user + used.system) / 1000 / rounds;
-    figures[question.name] = times.map((ms) => Math.round(ms * 10) / 10);
-    const at = (share: number) => percentile(times, share).toFixed(1).padStart(8);
-    const misses = percentile(times, 0.95) > TARGET_MS;
-    if (misses) missed.push(question.name);
-    console.log(
-      `${question.name.padEnd(52)} ${at(0.5)} ${at(0.95)} ${at(1)} ${cpu.toFixed(1).padStart(8)}  ${misses ? '> 200' : ''}`,
-    );
+  const questions = dashboardQuestions({
+    now: of.now,
+    messages: results.map((event) => event.message_id),
+    recipients: results.map((event) => event.rcpt_to),
+  }).filter(({ page, name }) => `${page}: ${name}`.includes(options.only));
+  const all: Measured[] = [];
+  for (const question of questions) {
+    all.push(await measure(signals, question));
+    if (process.stderr.isTTY) process.stderr.write(`\r${all.length} of ${questions.length}`);
   }
-  const every = Object.values(figures).flat();
-  console.log(`\n${all.length - missed.length} of ${all.length} questions have p95 under ${TARGET_MS} ms`);
+  tell(all);
+  const slow = all.filter(misses);
+  console.log(`\n${all.length - slow.length} of ${all.length} questions have p95 under ${TARGET_MS} ms`);
+  const every = all.flatMap((m) => m.times);
   report.figure('all questions, p50', 'posthorn', 'ms', [percentile(every, 0.5)]);
   report.figure('all questions, p95', 'posthorn', 'ms', [percentile(every, 0.95)]);
   report.figure('memory of the process', 'posthorn', 'MiB', [process.memoryUsage().rss / 2 ** 20]);
+  report.figure('load of the machine at the end', 'posthorn', '', [loadavg()[0]!]);
   await signals.close();
 
   const engine = await openEmbedded(path.join(dir, 'clickhouse'));
@@ -264,18 +208,26 @@ try {
      WHERE active AND database = currentDatabase() GROUP BY name ORDER BY bytes DESC`,
   );
   console.log(
-    `\n${'table'.padEnd(18)} ${'rows'.padStart(12)} ${'MiB'.padStart(10)} ${'bytes per event'.padStart(16)}`,
+    `\n${'table'.padEnd(18)} ${'rows'.padStart(12)} ${'parts'.padStart(6)} ${'MiB'.padStart(10)} ${'bytes per event'.padStart(16)}`,
   );
   let sum = 0;
-  for (const { name, rows, bytes } of tables) {
+  for (const { name, rows, parts, bytes } of tables) {
     sum += bytes;
     console.log(
-      `${name.padEnd(18)} ${String(rows).padStart(12)} ${(bytes / 2 ** 20).toFixed(1).padStart(10)} ${(bytes / stored!.n).toFixed(2).padStart(16)}`,
+      `${name.padEnd(18)} ${String(rows).padStart(12)} ${String(parts).padStart(6)} ${(bytes / 2 ** 20).toFixed(1).padStart(10)} ${(bytes / stored!.n).toFixed(2).padStart(16)}`,
     );
   }
   report.figure('on disk, all tables', 'posthorn', 'bytes per event', [sum / stored!.n]);
   await engine.close();
-  if (options.json) await writeFile(options.json, JSON.stringify({ figures, tables }, null, 1));
+  if (options.json) {
+    const figures = all.map(({ question, times, cpu }) => ({
+      page: question.page,
+      name: question.name,
+      times: times.map((ms) => Math.round(ms * 10) / 10),
+      cpu,
+    }));
+    await writeFile(options.json, JSON.stringify({ figures, tables }, null, 1));
+  }
 } finally {
   if (!options.data) await rm(dir, { recursive: true, force: true });
 }

@@ -130,7 +130,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
     await migrate(engine, retention);
     await dropExpired(engine, retention);
     closers.push(every(clock, 6 * HOUR, () => dropExpired(engine, retention), log));
-    const store = await EventStore.open(engine, { eventDays: retention.events, now: clock.now });
+    const store = await EventStore.open(engine, { kept: retention, now: clock.now });
     const recipients = new RecipientsAtRest(options.hashRecipients ?? false);
     store.beforeInsert = (rows) => recipients.apply(rows);
     closers.push(() => store.seals.settled());

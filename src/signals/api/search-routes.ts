@@ -64,13 +64,7 @@ export const searchEndpoints: readonly Endpoint[] = [
     }),
     async handle({ services: { store, clock }, query, caller, reply }) {
       const { subaccountId } = caller;
-      const page = await searchMessages(
-        store.engine,
-        '/api/v1/events/message',
-        query,
-        clock.now(),
-        subaccountId,
-      );
+      const page = await searchMessages(store, '/api/v1/events/message', query, clock.now(), subaccountId);
       return sendPage(reply, page);
     },
   }),
@@ -89,7 +83,7 @@ export const searchEndpoints: readonly Endpoint[] = [
       const path = '/api/v1/message-events';
       return sendPage(
         reply,
-        await searchMessages(store.engine, path, withNewNames(query), clock.now(), caller.subaccountId),
+        await searchMessages(store, path, withNewNames(query), clock.now(), caller.subaccountId),
       );
     },
   }),

@@ -1,5 +1,7 @@
 import { Conditions } from '../search/conditions.ts';
 import { altered, integerOf } from '../search/parameters.ts';
+import type { EventStore } from '../store/event-store.ts';
+import type { Span } from '../store/spans.ts';
 import type { Dimension } from '../store/tables/dimensions.ts';
 import { rowLimit } from './parameters.ts';
 import type { MetricsRequest } from './request.ts';
@@ -38,13 +40,26 @@ export async function listValues(request: MetricsRequest, list: string): Promise
   if (match !== undefined) {
     conditions.add(`positionCaseInsensitiveUTF8(${column}, ${conditions.bind('String', match)}) > 0`);
   }
-  // Whole hours on both sides: a name more does no harm in a list of suggestions.
+  return await valuesSeen(store, column, window, conditions, limit);
+}
+
+/**
+ * Values that a dimension has in a window under `conditions`, in alphabetical order. The window is widened to whole
+ * hours and days: a name more does no harm where this is used.
+ */
+export async function valuesSeen(
+  store: EventStore,
+  column: Dimension,
+  window: Span,
+  conditions: Conditions,
+  limit: number,
+): Promise<string[]> {
   const from = Math.floor(window.from / HOUR) * HOUR;
   const { hours, sealed } = store.spans({ from, to: Math.ceil(window.to / HOUR) * HOUR }, 'hour');
   const days = sealed.map((span) => ({ from: Math.floor(span.from / DAY) * DAY, to: span.to }));
   const parts = [
     { from: 'metrics_hour', spans: hours },
-    { from: sealedSums('day', new Set([column]))!, spans: days },
+    { from: sealedSums('day', new Set([column, ...conditions.columns]))!, spans: days },
   ].filter((part) => part.spans.length > 0);
   if (parts.length === 0) return [];
   const selects = parts.map(

@@ -78,6 +78,7 @@ function comparison(
       if (!(number < 2 ** 32)) throw invalid(path, 'must be numbers');
       return number;
     });
+    conditions.uses('subaccount_id');
     return `${not}(subaccount_id IN ${conditions.bind('Array(UInt32)', ids)})`;
   }
   const column = filterColumns.get(filter);

@@ -1,17 +1,20 @@
 import type { Conditions } from '../search/conditions.ts';
 import type { EventStore } from '../store/event-store.ts';
-import type { Span } from '../store/spans.ts';
+import { HALF_HOUR, type Span } from '../store/spans.ts';
 import { type Dimension, dimensions } from '../store/tables/dimensions.ts';
 import { uniques } from '../store/tables/metrics.ts';
+import { sliceName } from '../store/tables/sealed.ts';
 import type { Metric } from './definitions.ts';
 import { hourShifts, type MetricsWindow } from './window.ts';
 
 /**
- * Whether hours of this window's zone are hours of UTC: zones a quarter or half an hour off change hours in the middle
- * of UTC's.
+ * How far after UTC's the hours of this window's zone begin, milliseconds, where the roll-ups have such hours; `null`
+ * where they have not: in zones a quarter of an hour off, and where clocks change by half an hour.
  */
-function hasWholeHours(window: MetricsWindow): boolean {
-  return hourShifts(window).every(({ shift }) => shift === 0);
+function hoursOf(window: MetricsWindow): 0 | typeof HALF_HOUR | null {
+  const shifts = new Set(hourShifts(window).map(({ shift }) => shift));
+  const [shift] = shifts;
+  return shifts.size === 1 && (shift === 0 || shift === HALF_HOUR) ? shift : null;
 }
 
 /** The beginning of the unit that a roll-up's row is in, as an expression. */
@@ -46,12 +49,12 @@ export function within(conditions: Conditions, spans: readonly Span[]): string {
  * The sealed sums that have these dimensions, as something to select from; `null` where none have them: only by the
  * day all dimensions are kept together.
  */
-export function sealedSums(unit: 'hour' | 'day', used: ReadonlySet<string>): string | null {
+export function sealedSums(unit: 'half_hour' | 'hour' | 'day', used: ReadonlySet<string>): string | null {
   const columns = dimensions.filter((name) => name !== 'subaccount_id' && used.has(name));
-  const [first] = columns;
+  const [first = null] = columns;
   if (columns.length > 1) return unit === 'day' ? 'metrics_day' : null;
-  if (!first) return `(SELECT * FROM slices_${unit} WHERE dimension = '')`;
-  return `(SELECT *, value AS ${first} FROM slices_${unit} WHERE dimension = '${first}')`;
+  const slice = sliceName(first, used.has('subaccount_id'));
+  return `(SELECT *${first ? `, value AS ${first}` : ''} FROM slices_${unit} WHERE dimension = '${slice}')`;
 }
 
 /**
@@ -69,15 +72,18 @@ export function rollupQuery(
   const used = new Set(conditions.columns);
   const key = by === 'unit' ? null : by;
   if (key) used.add(key);
-  const sums = sealedSums(window.unit === 'day' ? 'day' : 'hour', used);
-  const finest = window.unit === 'minute' || !hasWholeHours(window) ? 'minute' : window.unit;
+  const shift = hoursOf(window);
+  const finest = window.unit === 'minute' || shift === null ? 'minute' : window.unit;
+  const isHalf = finest === 'hour' && shift === HALF_HOUR;
+  const sums = sealedSums(isHalf ? 'half_hour' : window.unit === 'day' ? 'day' : 'hour', used);
   const spansOf = (unit: typeof finest) => {
+    if (isHalf) return sums ? store.halfHourSpans(window) : store.spans(window, 'minute');
     const all = store.spans(window, unit);
     return sums ? all : { ...all, hours: [...all.hours, ...all.sealed], sealed: [] };
   };
   const spans = spansOf(finest);
   // A sum over the whole window does not ask in which unit its parts are.
-  const sumSpans = by === 'unit' ? spans : spansOf('hour');
+  const sumSpans = by === 'unit' || isHalf ? spans : spansOf('hour');
 
   const filters = conditions.all;
   const unit = unitStart(window, conditions);

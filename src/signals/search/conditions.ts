@@ -41,8 +41,13 @@ export class Conditions {
 
   /** Milliseconds, `from` inclusive and `to` exclusive, on a DateTime64(3) column. */
   within(column: string, from: number, to: number): void {
-    this.add(`${column} >= fromUnixTimestamp64Milli(${this.bind('Int64', from)}, 'UTC')`);
-    this.add(`${column} < fromUnixTimestamp64Milli(${this.bind('Int64', to)}, 'UTC')`);
+    this.add(this.withinText(column, from, to));
+  }
+
+  /** The same as a text, not added. */
+  withinText(column: string, from: number, to: number): string {
+    const time = (ms: number) => `fromUnixTimestamp64Milli(${this.bind('Int64', ms)}, 'UTC')`;
+    return `${column} >= ${time(from)} AND ${column} < ${time(to)}`;
   }
 
   /**

@@ -1,7 +1,11 @@
 import { createHash } from 'node:crypto';
 import { recipientHash } from '../ingest/normalise.ts';
+import { valuesSeen } from '../metrics/lists.ts';
 import { badParameter } from '../request-error.ts';
 import type { Engine } from '../store/engine.ts';
+import type { EventStore } from '../store/event-store.ts';
+import type { Span } from '../store/spans.ts';
+import { recipientForms } from '../store/tables/events.ts';
 import { Conditions } from './conditions.ts';
 import {
   type Cursor,
@@ -22,6 +26,8 @@ export interface Page {
   /** Path-absolute address of the next page; `null` on the last. */
   readonly next: string | null;
 }
+
+const DAY = 86_400_000;
 
 /** Events that pages by number reach. */
 const FARTHEST = 10_000;
@@ -51,7 +57,7 @@ const keywordLists: readonly (readonly [parameter: string, columns: readonly str
 const searchable = new Set(searchableEvents);
 
 /** What a key of a subaccount may see is added by the caller as `onlySubaccount`. */
-function conditionsOf(query: Query, onlySubaccount: number): Conditions {
+function conditionsOf(query: Query, onlySubaccount: number, domains: readonly string[] | null): Conditions {
   const conditions = new Conditions();
   if (onlySubaccount > 0) conditions.numberIn('subaccount_id', [onlySubaccount]);
   const events = listOf(query, 'events');
@@ -80,7 +86,9 @@ function conditionsOf(query: Query, onlySubaccount: number): Conditions {
   }
   for (const [parameter, columns, periods] of keywordLists) {
     const values = listOf(query, parameter);
-    if (values) conditions.keywords(columns, values, periods);
+    if (!values) continue;
+    if (parameter === 'recipient_domains' && domains) conditions.in('recipient_domain', domains);
+    else conditions.keywords(columns, values, periods);
   }
   for (const [parameter, column] of [
     ['bounce_classes', 'bounce_class'],
@@ -97,12 +105,29 @@ function conditionsOf(query: Query, onlySubaccount: number): Conditions {
     const hashes = recipients.map(
       (r) => recipientHash(r) || createHash('sha1').update(r.toLowerCase()).digest('hex'),
     );
-    const list = conditions.bind('Array(String)', addresses);
+    // As the index has it (tables/events.ts): an address is no hash, so one list will do for all three.
     conditions.add(
-      `(rcpt_to IN ${list} OR raw_rcpt_to IN ${list} OR rcpt_hash IN ${conditions.bind('Array(String)', hashes)})`,
+      `hasAny(${recipientForms}, ${conditions.bind('Array(String)', [...addresses, ...hashes])})`,
     );
   }
   return conditions;
+}
+
+/** Domains that a search for words may be turned into; beyond, the words are looked for in every event. */
+const MOST_DOMAINS = 1000;
+
+/**
+ * The recipient domains of the window that have the words asked for: there are far fewer domains than events, and an
+ * index knows where a domain stands. `null` where nothing is asked or nobody can tell.
+ */
+async function domainsAsked(store: EventStore, query: Query, window: Span): Promise<string[] | null> {
+  const values = listOf(query, 'recipient_domains');
+  // Events of a day whose sums are gone have domains that nobody remembers.
+  if (!values || !store.hasSumsOfAllEvents) return null;
+  const conditions = new Conditions();
+  conditions.keywords(['recipient_domain'], values, true);
+  const found = await valuesSeen(store, 'recipient_domain', window, conditions, MOST_DOMAINS + 1);
+  return found.length > MOST_DOMAINS ? null : found;
 }
 
 /**
@@ -110,12 +135,13 @@ function conditionsOf(query: Query, onlySubaccount: number): Conditions {
  * parameters by AND. Throws `RequestError`.
  */
 export async function searchMessages(
-  engine: Engine,
+  store: EventStore,
   path: string,
   query: Query,
   now: number,
   onlySubaccount = 0,
 ): Promise<Page> {
+  const { engine } = store;
   const perPage = integerOf(query, 'per_page', perPageBounds);
   const page = integerOf(query, 'page', pageNumber);
   const cursor = cursorOf(query);
@@ -123,12 +149,20 @@ export async function searchMessages(
   if (!cursor && page > 1 && page * perPage > FARTHEST) {
     throw badParameter('page', `reaches only the first ${FARTHEST} events; use the cursor of links.next`);
   }
-  const scope = () => conditionsOf(query, onlySubaccount);
+  // Before anything is read: what is asked wrongly is refused.
+  conditionsOf(query, onlySubaccount, null);
+  const domains = await domainsAsked(store, query, window);
+  const scope = () => conditionsOf(query, onlySubaccount, domains);
   const skip = cursor ? 0 : (page - 1) * perPage;
-  const [totalCount, keys] = await Promise.all([
-    cursor?.total ?? countEvents(engine, scope(), window),
-    keysAfter(engine, scope, window, cursor, skip + perPage + 1),
-  ]);
+  const wanted = skip + perPage + 1;
+  let totalCount = cursor?.total;
+  let within = window;
+  if (totalCount === undefined) {
+    const days = await countByDay(engine, scope(), window);
+    totalCount = days.reduce((sum, day) => sum + day.n, 0);
+    within = daysOfFirst(days, wanted, window);
+  }
+  const keys = await keysAfter(engine, scope, within, cursor, wanted);
   const shown = keys.slice(skip, skip + perPage);
   const last = shown.at(-1);
   if (!last) return { events: [], totalCount, next: null };
@@ -147,17 +181,60 @@ interface Key {
   readonly event_id: string;
 }
 
-async function countEvents(
-  engine: Engine,
-  conditions: Conditions,
-  window: { readonly from: number; readonly to: number },
-): Promise<number> {
-  conditions.within('ts', window.from, window.to);
-  const [row] = await engine.read<{ n: number }>(
-    `SELECT sum(toInt64(sign)) AS n FROM events ${conditions.where}`,
+interface DayCount {
+  /** Beginning of the UTC day, milliseconds. */
+  readonly day: number;
+  readonly n: number;
+}
+
+/**
+ * Events of each day that has some. Days that lie in the window as a whole are told by their partition, so that no
+ * event's time is read.
+ */
+async function countByDay(engine: Engine, conditions: Conditions, window: Span): Promise<DayCount[]> {
+  const first = Math.ceil(window.from / DAY) * DAY;
+  const last = Math.max(first, Math.floor(window.to / DAY) * DAY);
+  const all = conditions.all;
+  const partition = (ms: number) => new Date(ms).toISOString().slice(0, 10).replaceAll('-', '');
+  const parts: string[] = [];
+  if (first < last) {
+    const [from, to] = [first, last].map((ms) => conditions.bind('String', partition(ms)));
+    parts.push(`_partition_id >= ${from} AND _partition_id < ${to}`);
+  }
+  const edges =
+    first < window.to
+      ? [
+          { from: window.from, to: first },
+          { from: last, to: window.to },
+        ]
+      : [window];
+  for (const { from, to } of edges) if (from < to) parts.push(conditions.withinText('ts', from, to));
+  const rows = await engine.read<{ day: string; n: number }>(
+    parts
+      .map(
+        (part) =>
+          `SELECT _partition_id AS day, sum(toInt64(sign)) AS n FROM events WHERE ${part} AND ${all} GROUP BY day`,
+      )
+      .join(' UNION ALL '),
     conditions.parameters,
   );
-  return row?.n ?? 0;
+  return rows.map(({ day, n }) => ({
+    day: Date.UTC(Number(day.slice(0, 4)), Number(day.slice(4, 6)) - 1, Number(day.slice(6, 8))),
+    n,
+  }));
+}
+
+/** The part of the window that its first so many events are in. */
+function daysOfFirst(days: readonly DayCount[], wanted: number, window: Span): Span {
+  const found = days.filter((day) => day.n > 0).sort((a, b) => b.day - a.day);
+  let sum = 0;
+  const last =
+    found.find((day) => {
+      sum += day.n;
+      return sum >= wanted;
+    }) ?? found.at(-1);
+  if (!last) return { from: window.from, to: window.from };
+  return { from: Math.max(window.from, last.day), to: Math.min(window.to, found[0]!.day + DAY) };
 }
 
 /**
@@ -168,11 +245,12 @@ async function countEvents(
 async function keysAfter(
   engine: Engine,
   scope: () => Conditions,
-  window: { readonly from: number; readonly to: number },
+  window: Span,
   cursor: Cursor | null,
   wanted: number,
 ): Promise<Key[]> {
   const keys: Key[] = [];
+  if (window.from >= window.to) return keys;
   let after = cursor;
   while (keys.length < wanted) {
     const limit = 3 * (wanted - keys.length) + 3;

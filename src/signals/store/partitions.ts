@@ -2,6 +2,7 @@ import {
   ASKS_BEFORE_EMPTYING,
   type Cluster,
   createTable,
+  dropPartition,
   dropTable,
   replacePartition,
   type Table,
@@ -15,17 +16,18 @@ export function beside(table: Table, name: string): Table {
   return { ...rest, name };
 }
 
-/** Makes a table that is empty, whatever an earlier run left under its name. */
+/** Makes a table that is empty, whatever an earlier run left under its name; it has no time to live. */
 export async function makeEmpty(on: Background, table: Table, cluster: Cluster): Promise<void> {
   await drop(on, table, cluster);
-  for (const statement of createTable(table, defaultRetention, cluster)) await on.write(statement);
+  const lasting = beside(table, table.name);
+  for (const statement of createTable(lasting, defaultRetention, cluster)) await on.write(statement);
 }
 
 export async function drop(on: Background, table: Table, cluster: Cluster): Promise<void> {
   for (const statement of dropTable(table, cluster)) await on.write(statement);
 }
 
-/** Puts the rows of a day that `from` has, perhaps none, in place of those of `table`. */
+/** Puts the rows of a day (`YYYYMMDD`) that `from` has, perhaps none, in place of those of `table`. */
 export async function replaceDay(
   on: Background,
   table: Table,
@@ -35,4 +37,28 @@ export async function replaceDay(
 ): Promise<void> {
   const [row] = await on.read<{ n: number }>(ASKS_BEFORE_EMPTYING);
   await on.write(replacePartition(table, String(Math.trunc(day)), from, cluster, row?.n === 1));
+}
+
+/**
+ * Makes a day of a table anew of what `fill` puts into a table of the same form, called `name` for as long. Until the
+ * last statement readers see the day as it was, after it the new one; never a part of either.
+ */
+export async function refillDay(
+  on: Background,
+  table: Table,
+  day: number,
+  name: string,
+  cluster: Cluster,
+  fill: (into: string) => Promise<void>,
+): Promise<void> {
+  const fresh = beside(table, name);
+  await makeEmpty(on, fresh, cluster);
+  await fill(name);
+  await replaceDay(on, table, day, fresh, cluster);
+  await drop(on, fresh, cluster);
+}
+
+/** Removes a day from a table, if it is there. */
+export async function dropDay(on: Background, table: Table, day: number, cluster: Cluster): Promise<void> {
+  await on.write(dropPartition(table, String(Math.trunc(day)), cluster));
 }

@@ -1,6 +1,7 @@
+import { makeEmpty } from '../../store/partitions.ts';
 import { cohorts } from '../sums.ts';
-import { makeAnew, type Place } from './day-table.ts';
 import type { Day } from './days.ts';
+import type { Place } from './place.ts';
 import { inSlice, slicesOf } from './slices.ts';
 import { mailsTable, recipientsTable, touchesTable, touchKind } from './tables.ts';
 
@@ -26,7 +27,7 @@ export function engagementSql(where: string): string {
  */
 export async function assignCohorts(place: Place, first: Day, day: Day): Promise<void> {
   const { background } = place.engine;
-  await makeAnew(place, mailsTable);
+  await makeEmpty(background, mailsTable, place.engine.cluster);
   const [row] = await background.read<{ n: number }>(
     `SELECT count() AS n FROM ${touchesTable.name} WHERE day = {day:Date}`,
     { day },

@@ -24,8 +24,8 @@ export function daysFrom(first: Day, last: Day): Day[] {
 }
 
 /** The partition of a day in tables that are partitioned by it. */
-export function partitionOf(day: Day): string {
-  return day.replaceAll('-', '');
+export function partitionOf(day: Day): number {
+  return Number(day.replaceAll('-', ''));
 }
 
 export function earliest(...days: readonly [Day, ...Day[]]): Day {

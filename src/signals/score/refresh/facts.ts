@@ -1,10 +1,11 @@
+import { drop, makeEmpty } from '../../store/partitions.ts';
 import { isMarkedSql, isTrapSql } from '../marks.ts';
 import { cohorts, eventSums, facets, mailSums, responses, sums } from '../sums.ts';
 import { assignCohorts } from './cohorts.ts';
-import { drop, makeAnew, type Place, replaceDay } from './day-table.ts';
 import { addDays, type Day } from './days.ts';
+import type { Place } from './place.ts';
 import { inSlice, slicesOf } from './slices.ts';
-import { actsTable, eventSumsTable, factsTable, mailsTable } from './tables.ts';
+import { actsTable, eventSumsTable, factsTable, mailsTable, refillTable } from './tables.ts';
 
 /** How long after its injection what a mail draws is counted (SparkPost, Engagement recency). */
 const RESPONSE_MS = 48 * 3_600_000;
@@ -50,9 +51,9 @@ const mailSumsSql = [
  * days from `first` on, of which the day is one.
  */
 export async function makeFacts(place: Place, first: Day, day: Day): Promise<void> {
-  const { background } = place.engine;
+  const { background, cluster } = place.engine;
   await assignCohorts(place, first, day);
-  await makeAnew(place, partsTable);
+  await makeEmpty(background, partsTable, cluster);
   const [row] = await background.read<{ n: number }>(`SELECT count() AS n FROM ${mailsTable.name}`);
   const drew = (response: string) =>
     `${response}.t != 0 AND ${response}.t <= mail.t + ${RESPONSE_MS} AS ${response}_drew`;
@@ -71,13 +72,13 @@ export async function makeFacts(place: Place, first: Day, day: Day): Promise<voi
       { day, last: addDays(day, 2), ...slice },
     );
   }
-  await drop(place, mailsTable);
+  await drop(background, mailsTable, cluster);
   await background.write(
     `INSERT INTO ${partsTable.name} (day, ${columns}, ${eventSums.join(', ')})
      SELECT day, ${columns}, ${eventSums.join(', ')} FROM ${eventSumsTable.name} WHERE day = {day:Date}`,
     { day },
   );
-  await replaceDay(place, factsTable, day, (into) =>
+  await refillTable(place, factsTable, day, (into) =>
     background.write(
       `INSERT INTO ${into} (day, ${columns}, ${sums.join(', ')})
        SELECT {day:Date}, ${columns}, ${sums.map((name) => `sum(${name})`).join(', ')}
@@ -86,5 +87,5 @@ export async function makeFacts(place: Place, first: Day, day: Day): Promise<voi
       { day },
     ),
   );
-  await drop(place, partsTable);
+  await drop(background, partsTable, cluster);
 }

@@ -1,8 +1,8 @@
 import { isMarkedSql } from '../marks.ts';
-import { type Place, replaceDay } from './day-table.ts';
 import { addDays, type Day, startOf } from './days.ts';
+import type { Place } from './place.ts';
 import { inSlice, slicesOf } from './slices.ts';
-import { actsTable, eventSumsTable, touchesTable, touchKind } from './tables.ts';
+import { actsTable, eventSumsTable, refillTable, touchesTable, touchKind } from './tables.ts';
 
 /** The first 64 bits of the SHA-1 of the address; 0 for nobody. */
 const RECIPIENT = `multiIf(
@@ -28,7 +28,7 @@ const OF_DAY = `ts >= fromUnixTimestamp64Milli({start:Int64}, 'UTC') AND ts < fr
 export async function gather(place: Place, day: Day): Promise<void> {
   const scope = { day, start: startOf(day), end: startOf(addDays(day, 1)) };
   const { background } = place.engine;
-  await replaceDay(place, touchesTable, day, (into) =>
+  await refillTable(place, touchesTable, day, (into) =>
     background.write(
       `INSERT INTO ${into} (day, r, sid, t, kind, sign, m, campaign_id, ip_pool, mb_provider, sending_domain, marks)
        SELECT {day:Date}, ${RECIPIENT} AS r, subaccount_id, toUnixTimestamp64Milli(ts),
@@ -38,7 +38,7 @@ export async function gather(place: Place, day: Day): Promise<void> {
       scope,
     ),
   );
-  await replaceDay(place, actsTable, day, (into) =>
+  await refillTable(place, actsTable, day, (into) =>
     background.write(
       `INSERT INTO ${into} (day, m, r, t, kind, sign)
        SELECT {day:Date}, ${MAIL}, ${RECIPIENT}, toUnixTimestamp64Milli(ts),
@@ -48,7 +48,7 @@ export async function gather(place: Place, day: Day): Promise<void> {
       scope,
     ),
   );
-  await replaceDay(place, eventSumsTable, day, async (into) => {
+  await refillTable(place, eventSumsTable, day, async (into) => {
     const columns = 'day, sid, campaign_id, ip_pool, mb_provider, sending_domain';
     const bounces = (which: string) => `sum(sign * (type IN (${BOUNCES}) AND bounce_category ${which}))`;
     await background.write(

@@ -1,6 +1,6 @@
 import { engagementSql, NEVER } from './cohorts.ts';
-import type { Place } from './day-table.ts';
 import type { Day } from './days.ts';
+import type { Place } from './place.ts';
 import { inSlice, slicesOf } from './slices.ts';
 import { recipientsTable, touchesTable, touchKind } from './tables.ts';
 

@@ -1,9 +1,10 @@
 import type { Engine } from '../../store/engine.ts';
-import { dropDay, type Place } from './day-table.ts';
-import { addDays, type Day, dayOf, daysFrom, earliest, latest, startOf } from './days.ts';
+import { dropDay } from '../../store/partitions.ts';
+import { addDays, type Day, dayOf, daysFrom, earliest, latest, partitionOf, startOf } from './days.ts';
 import { makeFacts } from './facts.ts';
 import { gather } from './gather.ts';
 import { type Inputs, Ledger } from './ledger.ts';
+import type { Place } from './place.ts';
 import { remember } from './recipients.ts';
 import { actsTable, eventSumsTable, touchesTable } from './tables.ts';
 
@@ -85,9 +86,11 @@ export async function refresh(place: Place, now: number, options: RefreshOptions
 }
 
 async function close(place: Place, ledger: Ledger, day: Day): Promise<void> {
+  const { engine } = place;
   await remember(place, day);
   await ledger.note('closed', day);
-  for (const table of [touchesTable, actsTable, eventSumsTable]) await dropDay(place, table, day);
+  for (const table of [touchesTable, actsTable, eventSumsTable])
+    await dropDay(engine.background, table, partitionOf(day), engine.cluster);
 }
 
 /** Rows of events by day, whatever their sign: every change adds some. */

@@ -1,6 +1,9 @@
 import type { Table } from '../../store/ddl.ts';
+import { refillDay } from '../../store/partitions.ts';
 import { lowCardinality } from '../../store/tables/dimensions.ts';
 import { facets, sums } from '../sums.ts';
+import { type Day, partitionOf } from './days.ts';
+import type { Place } from './place.ts';
 
 /**
  * What the scores keep. A recipient is `r`: the first 64 bits of the SHA-1 of the lower-case address, so that clear and
@@ -125,7 +128,12 @@ export const mailsTable: Table = {
   shardingKey: 'm',
 };
 
-/** A table of the same form to fill a day in, before it takes the place of the day that is there. */
-export function fresh(table: Table): Table {
-  return { ...table, name: `${table.name}_now` };
+/** Makes a day of a table anew of what `fill` puts into a table of the same form; see `refillDay`. */
+export function refillTable(
+  { engine }: Place,
+  table: Table,
+  day: Day,
+  fill: (into: string) => Promise<void>,
+): Promise<void> {
+  return refillDay(engine.background, table, partitionOf(day), `${table.name}_now`, engine.cluster, fill);
 }

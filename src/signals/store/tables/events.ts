@@ -17,7 +17,7 @@ const columns = {
   rcpt_hash: 'String CODEC(ZSTD(1))',
   routing_domain: lowCardinality,
   friendly_from: lowCardinality,
-  subject: 'String CODEC(ZSTD(1))',
+  subject: `${lowCardinality} CODEC(ZSTD(1))`,
   ab_test_id: lowCardinality,
   ab_test_version: lowCardinality,
   bounce_class: 'UInt16',
@@ -32,6 +32,9 @@ const columns = {
   marks: 'UInt16',
   data: 'String CODEC(ZSTD(3))',
 } as const;
+
+/** All that a recipient may be searched by; the same text makes the index and the conditions that use it. */
+export const recipientForms = '[rcpt_to, raw_rcpt_to, rcpt_hash]';
 
 export type EventColumn = keyof typeof columns;
 /** Column of `events` → type and codec. */
@@ -50,7 +53,9 @@ export const eventsTable: Table = {
   indexes: [
     'INDEX message_id_index message_id TYPE bloom_filter(0.01) GRANULARITY 1',
     'INDEX event_id_index event_id TYPE bloom_filter(0.01) GRANULARITY 1',
-    'INDEX rcpt_to_index rcpt_to TYPE bloom_filter(0.01) GRANULARITY 1',
+    `INDEX recipient_index ${recipientForms} TYPE bloom_filter(0.01) GRANULARITY 1`,
+    'INDEX recipient_domain_index recipient_domain TYPE bloom_filter(0.01) GRANULARITY 1',
+    'INDEX sign_index sign TYPE minmax GRANULARITY 1',
   ],
   engine: 'MergeTree',
   partitionBy: 'toYYYYMMDD(ts)',

@@ -1,6 +1,6 @@
 import type { Table } from '../ddl.ts';
-import { dimensionColumns, dimensions, lowCardinality } from './dimensions.ts';
-import { counters, engagement, metricsHour, uniques } from './metrics.ts';
+import { type Dimension, dimensionColumns, dimensions, lowCardinality } from './dimensions.ts';
+import { counters, engagement, metricsHour, metricsMinute, uniques } from './metrics.ts';
 
 /**
  * A day that nothing is added to any more is sealed: its sums, and how many messages were opened and clicked in it, are
@@ -27,7 +27,15 @@ const dayTable: Table = {
   shardingKey: 'cityHash64(t, recipient_domain)',
 };
 
-/** Sums by subaccount and one other dimension; by no other where `dimension` is ''. */
+/**
+ * What the sums of a slice are by, as its column `dimension` says it: nothing (''), one dimension, or one and the
+ * subaccount. Sums over all subaccounts are far fewer rows than those of each.
+ */
+export function sliceName(dimension: Dimension | null, bySubaccount: boolean): string {
+  return [dimension, bySubaccount ? 'subaccount_id' : null].filter((name) => name !== null).join(' ');
+}
+
+/** Sums by at most one dimension and the subaccount; `subaccount_id` is 0 where they are not by subaccount. */
 const sliceTable = (name: string): Table => ({
   ...kept,
   name,
@@ -35,6 +43,8 @@ const sliceTable = (name: string): Table => ({
   orderBy: ['dimension', 't', 'value', 'subaccount_id'],
   shardingKey: 'cityHash64(value)',
 });
+
+export const slicesHalfHourTable = sliceTable('slices_half_hour');
 
 /**
  * Engagement of messages that stand under more than one set of dimensions in a day. They are in no unique count of
@@ -62,9 +72,28 @@ const ofDay = 'toYYYYMMDD(t) = {day:UInt32}';
 const dimensionList = dimensions.join(', ');
 const sumAll = names.map((name) => `sum(${name}) AS ${name}`).join(', ');
 
-/** Counters and unique counts of the day by all dimensions and `t`, which `unit` makes of a time. */
-function whole(unit: 'toStartOfHour' | 'toStartOfDay', strays: string): string {
-  const inUnit = (t: string) => `toDateTime(${unit}(${t}), 'UTC')`;
+/** Units of time that sums are stored by. */
+interface Unit {
+  /** The beginning of the unit that a time is in. */
+  start(t: string): string;
+  /** Where the counters come from. */
+  readonly from: string;
+  /** Which times of a day are in a unit of that day. */
+  which(t: string): string;
+}
+
+const days: Unit = { start: (t) => `toStartOfDay(${t})`, from: metricsHour.table.name, which: () => '1' };
+const hours: Unit = { start: (t) => `toStartOfHour(${t})`, from: metricsHour.table.name, which: () => '1' };
+/** Hours that begin half past; of those that two days share there are no sums. */
+const halfHours: Unit = {
+  start: (t) => `toStartOfHour(${t} - 1800) + 1800`,
+  from: metricsMinute.table.name,
+  which: (t) => `toYYYYMMDD(${t} - 1800) = {day:UInt32} AND toYYYYMMDD(${t} + 1800) = {day:UInt32}`,
+};
+
+/** Counters and unique counts of the day by all dimensions and `t`, the beginning of a unit. */
+function whole(unit: Unit, strays: string): string {
+  const inUnit = (t: string) => `toDateTime(${unit.start(t)}, 'UTC')`;
   const sums = Object.keys(engagement.table.columns).filter(
     (name) => name.endsWith('rendered') || name === 'clicked',
   );
@@ -73,7 +102,7 @@ function whole(unit: 'toStartOfHour' | 'toStartOfDay', strays: string): string {
     ${Object.keys(counters).join(', ')}, ${Object.keys(uniques)
       .map((name) => `toInt64(0) AS ${name}`)
       .join(', ')}
-  FROM ${metricsHour.table.name} AS h WHERE toYYYYMMDD(h.t) = {day:UInt32}
+  FROM ${unit.from} AS h WHERE toYYYYMMDD(h.t) = {day:UInt32} AND ${unit.which('h.t')}
   UNION ALL
   SELECT u AS t, ${dimensionList}, ${Object.keys(counters)
     .map((name) => `toInt64(0) AS ${name}`)
@@ -84,7 +113,7 @@ function whole(unit: 'toStartOfHour' | 'toStartOfDay', strays: string): string {
   FROM (
     SELECT ${inUnit('e.t')} AS u, ${dimensionList}, message, ${sums.map((name) => `sum(e.${name}) AS sum_${name}`).join(', ')}
     FROM ${engagement.table.name} AS e
-    WHERE toYYYYMMDD(e.t) = {day:UInt32} AND message GLOBAL NOT IN (SELECT message FROM ${strays})
+    WHERE toYYYYMMDD(e.t) = {day:UInt32} AND ${unit.which('e.t')} AND message GLOBAL NOT IN (SELECT message FROM ${strays})
     GROUP BY u, ${dimensionList}, message)
   GROUP BY t, ${dimensionList})
 GROUP BY t, ${dimensionList}`;
@@ -95,12 +124,18 @@ function prefixed(condition: string): string {
   return condition.replace(/\b[a-z_]+(?= > 0)/g, (name) => `sum_${name}`);
 }
 
+/** Those by subaccount first; the rest follow from them. */
 function sliced(from: string): string {
-  const slices = dimensions
-    .filter((name) => name !== 'subaccount_id')
-    .map((name) => `('${name}', toString(${name}))`);
-  return `SELECT t, slice.1 AS dimension, slice.2 AS value, subaccount_id, ${sumAll}
-FROM ${from} ARRAY JOIN [('', ''), ${slices.join(', ')}] AS slice
+  const others = dimensions.filter((name) => name !== 'subaccount_id');
+  const slices = others.map((name) => `('${sliceName(name, true)}', toString(${name}))`);
+  const texts = (each: boolean) =>
+    `[${[null, ...others].map((name) => `'${sliceName(name, each)}'`).join(', ')}]`;
+  return `SELECT t, slice.1 AS dimension, value, slice.2 AS subaccount_id, ${sumAll}
+FROM (
+  SELECT t, slice.1 AS by_each, slice.2 AS value, subaccount_id AS subaccount, ${sumAll}
+  FROM ${from} ARRAY JOIN [('${sliceName(null, true)}', ''), ${slices.join(', ')}] AS slice
+  GROUP BY t, by_each, value, subaccount)
+ARRAY JOIN [(by_each, subaccount), (transform(by_each, ${texts(true)}, ${texts(false)}, ''), toUInt32(0))] AS slice
 GROUP BY t, dimension, value, subaccount_id`;
 }
 
@@ -113,11 +148,15 @@ export const sealed: readonly Sealed[] = [
     HAVING sum(rendered) != 0 OR sum(initial_rendered) != 0 OR sum(clicked) != 0)
   GROUP BY message HAVING count() > 1)`,
   },
-  { table: dayTable, select: (fresh) => whole('toStartOfDay', fresh(straysTable.name)) },
+  { table: dayTable, select: (fresh) => whole(days, fresh(straysTable.name)) },
   { table: sliceTable('slices_day'), select: (fresh) => sliced(fresh(dayTable.name)) },
   {
     table: sliceTable('slices_hour'),
-    select: (fresh) => sliced(`(${whole('toStartOfHour', fresh(straysTable.name))})`),
+    select: (fresh) => sliced(`(${whole(hours, fresh(straysTable.name))})`),
+  },
+  {
+    table: slicesHalfHourTable,
+    select: (fresh) => sliced(`(${whole(halfHours, fresh(straysTable.name))})`),
   },
 ];
 

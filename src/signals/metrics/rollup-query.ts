@@ -45,14 +45,14 @@ export function within(conditions: Conditions, spans: readonly Span[]): string {
   return `(${spans.map(one).join(' OR ')})`;
 }
 
-/**
- * The sealed sums that have these dimensions, as something to select from; `null` where none have them: only by the
- * day all dimensions are kept together.
- */
+/** The sealed sums by all dimensions together. */
+const allDimensions = { half_hour: null, hour: 'metrics_sealed_hour', day: 'metrics_day' } as const;
+
+/** The sealed sums that have these dimensions, as something to select from; `null` where none have them. */
 export function sealedSums(unit: 'half_hour' | 'hour' | 'day', used: ReadonlySet<string>): string | null {
   const columns = dimensions.filter((name) => name !== 'subaccount_id' && used.has(name));
   const [first = null] = columns;
-  if (columns.length > 1) return unit === 'day' ? 'metrics_day' : null;
+  if (columns.length > 1) return allDimensions[unit];
   const slice = sliceName(first, used.has('subaccount_id'));
   return `(SELECT *${first ? `, value AS ${first}` : ''} FROM slices_${unit} WHERE dimension = '${slice}')`;
 }

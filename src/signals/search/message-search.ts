@@ -168,7 +168,7 @@ export async function searchMessages(
   if (!last) return { events: [], totalCount, next: null };
   const hasMore = keys.length > skip + perPage;
   return {
-    events: await textsOf(engine, scope(), shown),
+    events: await textsOf(engine, scope, shown),
     totalCount,
     next: hasMore
       ? nextLink(path, query, perPage, { ts: last.ms, id: last.event_id, total: totalCount }, window)
@@ -279,25 +279,35 @@ async function keysAfter(
   return keys.slice(0, wanted);
 }
 
+/** Keys whose texts are fetched by one statement: as parameters they travel in a request line of bounded length. */
+const KEYS_PER_READ = 4000;
+
 /** The events of these keys as JSON, in their order. */
-async function textsOf(engine: Engine, conditions: Conditions, keys: readonly Key[]): Promise<string[]> {
-  const [first, last] = [keys[0]!, keys.at(-1)!];
-  conditions.within('ts', last.ms, first.ms + 1);
-  conditions.add('sign = 1');
-  conditions.add(`(ts, event_id) <= ${place(conditions, first.ms, first.event_id)}`);
-  conditions.add(`(ts, event_id) >= ${place(conditions, last.ms, last.event_id)}`);
-  const rows = await engine.read<Key & { data: string }>(
-    `SELECT toUnixTimestamp64Milli(ts) AS ms, event_id, data FROM events ${conditions.where}
-     ORDER BY ts DESC, event_id DESC, version DESC LIMIT 1 BY ts, event_id`,
-    conditions.parameters,
-  );
-  // What came or left between the two queries is no part of this page; both are in the same order.
+async function textsOf(engine: Engine, scope: () => Conditions, keys: readonly Key[]): Promise<string[]> {
   const texts: string[] = [];
-  let at = 0;
-  for (const row of rows) {
-    while (at < keys.length && isBefore(keys[at]!, row)) at++;
-    const key = keys[at];
-    if (key?.ms === row.ms && key.event_id === row.event_id) texts.push(row.data);
+  for (let from = 0; from < keys.length; from += KEYS_PER_READ) {
+    const some = keys.slice(from, from + KEYS_PER_READ);
+    const [first, last] = [some[0]!, some.at(-1)!];
+    const conditions = scope();
+    conditions.within('ts', last.ms, first.ms + 1);
+    conditions.add('sign = 1');
+    conditions.add(`(ts, event_id) <= ${place(conditions, first.ms, first.event_id)}`);
+    conditions.add(`(ts, event_id) >= ${place(conditions, last.ms, last.event_id)}`);
+    // Of events far apart no others are read.
+    const times = conditions.bind('Array(Int64)', [...new Set(some.map((key) => key.ms))]);
+    conditions.add(`ts IN (SELECT fromUnixTimestamp64Milli(arrayJoin(${times}), 'UTC'))`);
+    const rows = await engine.read<Key & { data: string }>(
+      `SELECT toUnixTimestamp64Milli(ts) AS ms, event_id, data FROM events ${conditions.where}
+       ORDER BY ts DESC, event_id DESC, version DESC LIMIT 1 BY ts, event_id`,
+      conditions.parameters,
+    );
+    // What came or left between the two queries is no part of this page; both are in the same order.
+    let at = 0;
+    for (const row of rows) {
+      while (at < some.length && isBefore(some[at]!, row)) at++;
+      const key = some[at];
+      if (key?.ms === row.ms && key.event_id === row.event_id) texts.push(row.data);
+    }
   }
   return texts;
 }

@@ -3,10 +3,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { silentLog } from '../../system/log.ts';
+import { searchMessages } from '../search/message-search.ts';
 import { changeTtl, createTable, dropTable, replacePartition, type Table } from './ddl.ts';
 import { type Engine, openEmbedded } from './engine.ts';
+import { EventStore } from './event-store.ts';
 import { defaultRetention } from './retention.ts';
 import { migrate, type Schema, schema, schemaStatements } from './schema.ts';
+import { laterSealedTables } from './tables/sealed.ts';
 
 let dir: string;
 let engine: Engine;
@@ -74,6 +79,86 @@ test('an older store is brought forward to what an empty one gets, with its rows
   assert.deepEqual(await definitions(), forward, 'as if it had been made today');
   await engine.write('DROP TABLE pets SYNC');
   await engine.write('DROP TABLE schema_versions SYNC');
+});
+
+/** What version 2 had in other form. */
+const version2: Schema = {
+  ...schema,
+  version: 2,
+  tables: schema.tables
+    .filter((table) => !laterSealedTables.includes(table))
+    .map((table) =>
+      table.name === 'events'
+        ? {
+            ...table,
+            columns: { ...table.columns, subject: 'String CODEC(ZSTD(1))' },
+            indexes: [
+              ...table.indexes!.slice(0, 2),
+              'INDEX rcpt_to_index rcpt_to TYPE bloom_filter(0.01) GRANULARITY 1',
+            ],
+          }
+        : table,
+    ),
+  steps: [],
+};
+
+test('a store of version 2 comes forward with all its events; its days are sealed again', async () => {
+  const tables = () =>
+    engine.read<{ name: string; q: string }>(
+      `SELECT name, create_table_query AS q FROM system.tables WHERE database = currentDatabase() ORDER BY name`,
+    );
+  try {
+    await migrate(engine, defaultRetention, version2);
+    const columns =
+      'ts, event_id, type, sign, version, message_id, rcpt_to, rcpt_hash, recipient_domain, subject';
+    const at = `now64(3, 'UTC') - toIntervalHour(number % 100)`;
+    await engine.write(
+      `INSERT INTO events (${columns}) SELECT ${at}, toString(number), 'delivery', 1, 1, toString(number),
+         if(number % 7 = 0, '', concat('u', toString(number), '@d', toString(number % 50), '.example')),
+         if(number % 7 = 0, hex(number), ''), concat('d', toString(number % 50), '.example'),
+         concat('News of ', toString(number % 90)) FROM numbers(20000)`,
+    );
+    await engine.write(`INSERT INTO sealed_days (day, sealed) SELECT toYYYYMMDD(today() - 1), 1`);
+    const sums = () =>
+      engine.read(
+        `SELECT toYYYYMMDD(ts) AS day, count() AS n, sum(cityHash64(event_id, subject, rcpt_to, rcpt_hash)) AS h
+         FROM events GROUP BY day ORDER BY day`,
+      );
+    const before = await sums();
+    assert.equal(await migrate(engine, defaultRetention), schema.version);
+    assert.deepEqual(await sums(), before);
+
+    const store = await EventStore.open(engine, { now: () => Date.now() + 86_400_000 });
+    assert.ok(!store.seals.has(Date.now() - 86_400_000), 'what was sealed in the older form is open');
+    assert.ok((await store.seals.sealQuietDays(silentLog, 0)) >= 4);
+    assert.equal(await store.count(), 20_000);
+    const find = async (recipient: string) =>
+      (
+        await searchMessages(
+          store,
+          '/',
+          new Map([
+            ['recipients', recipient],
+            ['from', '2020-01-01'],
+          ]),
+          Date.now() + 120_000,
+        )
+      ).totalCount;
+    assert.deepEqual([await find('U15@D15.example'), await find('u14@d14.example')], [1, 0]);
+    const mutations = 'SELECT count() AS n FROM system.mutations WHERE NOT is_done';
+    while ((await engine.read<{ n: number }>(mutations))[0]!.n > 0) await setTimeout(50);
+    const [skipped] = await engine.read<{ n: number }>(
+      `SELECT count() AS n FROM system.data_skipping_indices WHERE table = 'events' AND data_compressed_bytes > 0`,
+    );
+    assert.equal(skipped!.n, 5, 'indexes of rows that were there before');
+
+    const forward = await tables();
+    for (const { name } of await tables()) await engine.write(`DROP TABLE ${name} SYNC`);
+    await migrate(engine, defaultRetention);
+    assert.deepEqual(forward, await tables(), 'as if it had been made today');
+  } finally {
+    for (const { name } of await tables()) await engine.write(`DROP TABLE IF EXISTS ${name} SYNC`);
+  }
 });
 
 test('the store can be made twice, and other days to keep are applied and then stay', async () => {

@@ -19,7 +19,7 @@ import { eventsTable } from './tables/events.ts';
 import { lookupTables, lookupViews } from './tables/lookups.ts';
 import { rollups, rollupViews } from './tables/metrics.ts';
 import { outcomesTable } from './tables/outcomes.ts';
-import { sealedTables, slicesHalfHourTable } from './tables/sealed.ts';
+import { sealedTables, laterSealedTables } from './tables/sealed.ts';
 
 /** Brings tables from one version to the next. Every statement may run twice. */
 export interface Step {
@@ -72,7 +72,7 @@ function fasterQuestions(retention: Retention, cluster: Cluster): string[] {
       `${events} ADD INDEX IF NOT EXISTS ${name} ${index} GRANULARITY 1`,
       `${events} MATERIALIZE INDEX ${name}`,
     ]),
-    ...createTable(slicesHalfHourTable, retention, cluster),
+    ...laterSealedTables.flatMap((table) => createTable(table, retention, cluster)),
     ...['sealed_days', 'slices_day', 'slices_hour'].map(
       (name) => `TRUNCATE TABLE IF EXISTS ${localName(name, cluster)}${on}`,
     ),

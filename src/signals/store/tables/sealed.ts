@@ -19,13 +19,15 @@ const kept = {
   settings: { ttl_only_drop_parts: 1, fsync_after_insert: 1, fsync_part_directory: 1 },
 } as const;
 
-const dayTable: Table = {
+const wholeTable = (name: string): Table => ({
   ...kept,
-  name: 'metrics_day',
+  name,
   columns: { ...time, ...dimensionColumns, ...numbers },
   orderBy: ['t', ...dimensions],
   shardingKey: 'cityHash64(t, recipient_domain)',
-};
+});
+const dayTable = wholeTable('metrics_day');
+const hourTable = wholeTable('metrics_sealed_hour');
 
 /**
  * What the sums of a slice are by, as its column `dimension` says it: nothing (''), one dimension, or one and the
@@ -44,7 +46,9 @@ const sliceTable = (name: string): Table => ({
   shardingKey: 'cityHash64(value)',
 });
 
-export const slicesHalfHourTable = sliceTable('slices_half_hour');
+const halfHourTable = sliceTable('slices_half_hour');
+/** Since version 3 of the schema. */
+export const laterSealedTables: readonly Table[] = [hourTable, halfHourTable];
 
 /**
  * Engagement of messages that stand under more than one set of dimensions in a day. They are in no unique count of
@@ -150,12 +154,10 @@ export const sealed: readonly Sealed[] = [
   },
   { table: dayTable, select: (fresh) => whole(days, fresh(straysTable.name)) },
   { table: sliceTable('slices_day'), select: (fresh) => sliced(fresh(dayTable.name)) },
+  { table: hourTable, select: (fresh) => whole(hours, fresh(straysTable.name)) },
+  { table: sliceTable('slices_hour'), select: (fresh) => sliced(fresh(hourTable.name)) },
   {
-    table: sliceTable('slices_hour'),
-    select: (fresh) => sliced(`(${whole(hours, fresh(straysTable.name))})`),
-  },
-  {
-    table: slicesHalfHourTable,
+    table: halfHourTable,
     select: (fresh) => sliced(`(${whole(halfHours, fresh(straysTable.name))})`),
   },
 ];

@@ -19,7 +19,7 @@ import { eventsTable } from './tables/events.ts';
 import { lookupTables, lookupViews } from './tables/lookups.ts';
 import { rollups, rollupViews } from './tables/metrics.ts';
 import { outcomesTable } from './tables/outcomes.ts';
-import { sealedTables, laterSealedTables } from './tables/sealed.ts';
+import { laterSealedTables, sealedTables } from './tables/sealed.ts';
 
 /** Brings tables from one version to the next. Every statement may run twice. */
 export interface Step {

@@ -1,45 +1,18 @@
 // Reports to the real program over SMTP, which is killed as soon as it has said 250 to each: what a report says is in
 // accounting and in the event files exactly once.
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { connectSmtp, createSmtpServer, smtpServerOptions } from '../src/smtp/index.ts';
-import { systemClock } from '../src/system/clock.ts';
-import { silentLog } from '../src/system/log.ts';
 import { csvRows } from '../src/up/csv-rows.ts';
-import { freePorts, Program, temporaryFolder, until } from './program.ts';
+import { until } from './program.ts';
+import { reportServer } from './report-server.ts';
 
 test('rb, rs and f rows and their events appear exactly once, although the server is killed after every 250', async (t) => {
-  const dir = temporaryFolder();
-  for (const name of ['spool', 'acct', 'state']) mkdirSync(path.join(dir, name));
   const taken: string[] = [];
-  const host = createSmtpServer(
-    () => ({
-      options: smtpServerOptions({ hostName: 'host.test' }),
-      handlers: {
-        onMessage: async ({ content }) => {
-          taken.push(content.toString('latin1'));
-          return null;
-        },
-      },
-    }),
-    { clock: systemClock, log: silentLog },
-  );
-  const hostPort = await host.listen('127.0.0.1', 0, 'the host of the test');
-  const port = await freePorts(2);
-  const file = path.join(dir, 'config');
-  writeFileSync(
-    file,
-    `host-name mx.test
-    log-file ${dir}/log
-    state-dir ${dir}/state
-    http-mgmt-port ${port + 1}
-    smtp-listener 127.0.0.1:${port}
-    relay-domain bounces.test
-    enable-signals yes
-    <spool ${dir}/spool>
-    </spool>
+  const server = await reportServer(
+    t,
+    `enable-signals yes
     <signals>
       api-key ${'a'.repeat(40)}
       customer-id 1
@@ -59,40 +32,20 @@ test('rb, rs and f rows and their events appear exactly once, although the serve
         address fbl@bounces.test
       </address-list>
     </feedback-loop-processor>
-    <domain *>
-      smtp-hosts [127.0.0.1]:${hostPort}
-      use-starttls no
-    </domain>
-    <acct-file ${dir}/acct/acct.csv>
+    <acct-file DIR/acct/acct.csv>
       records rb, rs, f
       record-fields rb *,jobId,matched,matchedRcpt
       record-fields rs *,jobId,matched,matchedRcpt
       record-fields f *,jobId,matched,matchedRcpt
     </acct-file>`,
+    (content) => taken.push(content.toString('latin1')),
   );
-  let program: Program | null = null;
-  t.after(async () => {
-    program?.process.kill('SIGKILL');
-    await host.close(0);
-  });
-  const up = async () => {
-    program = new Program(['mta', '--config', file]);
-    await program.says('listens on');
-    return program;
-  };
+  const { dir } = server;
   const send = async (from: string, to: string, content: string) => {
-    const connected = await connectSmtp({ host: '127.0.0.1', port, heloName: 'client.test' });
-    assert.ok(connected.ok);
-    const { client } = connected;
-    const result = await client.send({
-      from,
-      recipients: [{ address: to }],
-      content: Buffer.from(content, 'latin1'),
-    });
-    assert.equal(result.data?.code, 250);
+    const client = await server.session();
+    await server.send(client, from, to, Buffer.from(content, 'latin1'));
     return client;
   };
-  await up();
   const first = await send(
     'return@bounces.test',
     'kim@rd.test',
@@ -122,14 +75,14 @@ test('rb, rs and f rows and their events appear exactly once, although the serve
     ['fbl@bounces.test', complaint],
   ] as const) {
     await send('', to, content);
-    program!.process.kill('SIGKILL');
-    await program!.finished;
-    await up();
+    server.program.process.kill('SIGKILL');
+    await server.program.finished;
+    await server.start();
   }
   const rows: string[] = [];
   const read = async () => {
     rows.length = 0;
-    for (const name of readdirSync(path.join(dir, 'acct'))) {
+    for (const name of readdirSync(path.join(dir, 'acct')).filter((n) => n.endsWith('.csv'))) {
       for await (const row of csvRows(path.join(dir, 'acct', name))) {
         rows.push(
           ['type', 'rcpt', 'matched', 'matchedRcpt', 'jobId'].map((column) => row.get(column)).join(' '),
@@ -139,7 +92,7 @@ test('rb, rs and f rows and their events appear exactly once, although the serve
     return rows.length;
   };
   await until(async () => (await read()) >= 5);
-  const { code, stderr } = await program!.stop();
+  const { code, stderr } = await server.program.stop();
   assert.equal(code, 0, stderr);
   await read();
   assert.deepEqual(rows, [

@@ -50,13 +50,25 @@ function decodeQ(text: string): Buffer {
   return Buffer.from(plain, 'latin1');
 }
 
+/** Decoders by the name of their charset; `null` where there is none, which is dear to find out. */
+const decoders = new Map<string, TextDecoder | null>();
+const MOST_DECODERS = 100;
+const LONGEST_CHARSET = 40;
+
 /** Octets in a named charset as text; `null` if the charset is unknown. */
 export function decodeCharset(bytes: Uint8Array, charset: string): string | null {
-  try {
-    return new TextDecoder(charset).decode(bytes);
-  } catch {
-    return null;
+  if (charset.length > LONGEST_CHARSET) return null;
+  let decoder = decoders.get(charset);
+  if (decoder === undefined) {
+    try {
+      decoder = new TextDecoder(charset);
+    } catch {
+      decoder = null;
+    }
+    if (decoders.size >= MOST_DECODERS) decoders.clear();
+    decoders.set(charset, decoder);
   }
+  return decoder?.decode(bytes) ?? null;
 }
 
 function truncate(text: string, most: number): string {

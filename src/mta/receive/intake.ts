@@ -255,6 +255,11 @@ class Intake {
     const { question, copies, spoolId, first } = decision;
     const { submission, header, at } = question;
     const { config, source } = submission;
+    // Reports whose recipients were all a processor's: nothing of the mail is stored, so nothing is made of it.
+    if (copies.length === 0) {
+      const facts = this.#facts(question, first, spoolId, raw.length);
+      return this.#prepared(decision, { facts, recipients: [], content: raw });
+    }
     const single = copies.length === 1;
     const base = messageIdBase(at);
     const added = addedFields(submission, header, {

@@ -27,8 +27,21 @@ test('replies are read however they are cut', () => {
 
 test('lines that disagree make one reply with the last code; its text is one line', () => {
   const { replies } = read('550-5.7.1 first\r\n451 4.7.1 last\r\n');
-  assert.deepEqual(replies, [{ code: 451, enhanced: '5.7.1', lines: ['5.7.1 first', '4.7.1 last'] }]);
+  assert.deepEqual(replies, [{ code: 451, enhanced: '4.7.1', lines: ['5.7.1 first', '4.7.1 last'] }]);
   assert.equal(replyText(replies[0]!), '451 5.7.1 first 4.7.1 last');
+});
+
+test('the enhanced code may stand in any line; one of another class than the code counts when there is no other', () => {
+  for (const [wire, enhanced] of [
+    ['550-Your message was refused\r\n550 5.7.1 see http://x.test\r\n', '5.7.1'],
+    ['550-5.1.1 no\r\n550-5.2.2 full\r\n550 bye\r\n', '5.1.1'],
+    ['451-2.0.0 ok\r\n451 4.3.0 no\r\n', '4.3.0'],
+    ['550 4.2.2 full\r\n', '4.2.2'],
+    ['550-no\r\n550 5.7 no\r\n', ''],
+    ['550-call 5.1.1 now\r\n550 x5.1.1\r\n', ''],
+  ] as const) {
+    assert.equal(read(wire).replies[0]?.enhanced, enhanced, wire);
+  }
 });
 
 test('text is UTF-8 where it can be, else Latin-1', () => {

@@ -5,7 +5,10 @@ import { printable } from '../system/log.ts';
 export interface SmtpReply {
   /** 200 to 599; where the lines disagree, the last one's. */
   readonly code: number;
-  /** `5.1.1`, '' when the text does not begin with one (RFC 2034). */
+  /**
+   * `5.1.1`, '' when no line begins with one (RFC 2034). Of several lines the first counts that has one of the code's
+   * class: not every host repeats it in each, and lines may disagree as codes do.
+   */
   readonly enhanced: string;
   /**
    * Text of each line after the code, the enhanced code still in front. UTF-8 where valid, else Latin-1; tabs as
@@ -78,9 +81,19 @@ export class ReplyReader {
     const lines = this.#lines;
     this.#lines = [];
     this.#length = 0;
-    this.replies.push({ code: Number(match[1]), enhanced: ENHANCED.exec(lines[0]!)?.[1] ?? '', lines });
+    this.replies.push({ code: Number(match[1]), enhanced: enhancedOf(lines, match[1]!), lines });
     return null;
   }
+}
+
+function enhancedOf(lines: readonly string[], code: string): string {
+  let other = '';
+  for (const line of lines) {
+    const found = ENHANCED.exec(line)?.[1];
+    if (found?.[0] === code[0]) return found!;
+    other ||= found ?? '';
+  }
+  return other;
 }
 
 function textOf(input: Buffer, from: number, to: number): string {

@@ -2,6 +2,7 @@
  * What each recipient of a submission gets: decided once for an ordinary message, for every recipient anew in mail
  * merge, where each is a message of its own (D17.10).
  */
+import type { Config, Settings } from '../../config/index.ts';
 import type { MessageFacts, StatusFacts } from '../../events/outcome.ts';
 import { domainToAscii, parseAddress } from '../../mail/address.ts';
 import { Header } from '../../mail/header.ts';
@@ -83,12 +84,22 @@ function controlOf({ submission, template }: CopyQuestion, header: HeaderView): 
   });
 }
 
+/** One that is none stands as it was written, where it is taken only to be bounced. */
+function recipientAddress(
+  { address, refusal }: SubmittedRecipient,
+  config: Config,
+  source: Settings<'source'>,
+): string {
+  const whole = qualified(address, config, source);
+  return refusal && !parseAddress(whole) ? address : whole;
+}
+
 function ordinaryCopies(question: CopyQuestion, control: ControlFacts): Decided {
   const { submission, header, pools } = question;
   const { config, source, client, sender: given } = submission;
   const recipients = submission.recipients.map((submitted) => ({
     submitted,
-    address: qualified(submitted.address, config, source),
+    address: recipientAddress(submitted, config, source),
   }));
   const sender = rewriteSender(config, source.get('rewrite-list'), qualified(given.address, config, source));
   const choice = chooseVmta({ config, source, header, sender, recipients, session: client, pools });
@@ -179,7 +190,7 @@ function mergeCopy(
   const { submission, at } = question;
   const { config, source } = submission;
   const { variables } = submitted;
-  const address = qualified(submitted.address, config, source);
+  const address = recipientAddress(submitted, config, source);
   let refusal = submitted.refusal;
   const refuse = (status: string, text: string) => {
     refusal ??= describeStatus(status, statusText(status), `smtp;550 ${status} ${text}`, config);

@@ -86,6 +86,9 @@ test('paused queues and jobs stay paused over a SIGKILL, and their mail waits', 
   assert.match(await done('sh', 'que', '--paused=yes'), /^held\.sink\.test\/vmta1 +2 .* P\b/m);
   assert.match(await done('explain', 'held.sink.test/vmta1'), /paused/);
   assert.match(await done('explain', 'spring'), /jobs\.sink\.test(?:.*\n)*.*paused/);
+  assert.match(await done('explain', 'queue', 'held.sink.test/vmta1'), /paused/);
+  assert.match(await done('explain', 'job', 'spring'), /jobs\.sink\.test(?:.*\n)*.*paused/);
+  assert.match((await pmta('explain', 'dance', 'spring')).stderr, /explain needs one of/);
   assert.match(await done('--json', 'show', 'jobs'), /"name":"spring",.*"paused":true/);
 });
 
@@ -96,6 +99,12 @@ test('list, set priority and delete find recipients by what they are', async () 
     await done('set', 'priority', '--rcpt=bo@held.sink.test', '80'),
     'Priority of 1 recipient(s) set to 80.\n',
   );
+  for (const none of ['0', '101', '1.5', 'high']) {
+    assert.match(
+      (await pmta('set', 'priority', '--jobId=autumn', none)).stderr,
+      /a whole number from 1 to 100/,
+    );
+  }
   assert.match(await done('--dom', 'list', '--jobId=autumn'), /\nmsg\[0\]\.priority="80"\n/);
   const bare = await pmta('delete', '--rcpt=bo@held.sink.test');
   assert.equal(bare.code, 1);

@@ -95,7 +95,7 @@ export const messageCommands: readonly Command<Control>[] = [
       const filter = filterOf(options);
       if ('failure' in filter) return filter;
       const priority = Number(number);
-      if (!Number.isInteger(priority) || priority < 0 || priority > 100) {
+      if (!Number.isInteger(priority) || priority < 1 || priority > 100) {
         return { failure: `"${number!.slice(0, 20)}" is no priority; it is a whole number from 1 to 100` };
       }
       const count = control.recipients.setPriority(filter, priority, now);
@@ -104,9 +104,10 @@ export const messageCommands: readonly Command<Control>[] = [
   },
   {
     words: ['explain'],
-    arguments: [0, 1],
+    // The kind may stand before the name, as in `pause queue`.
+    arguments: [0, 2],
     options: { job: 'value', message: 'value' },
-    usage: '{QUEUE | MESSAGE | JOB} | --job=JOB | --message=ID',
+    usage: '[queue | message | job] {QUEUE | MESSAGE | JOB} | --job=JOB | --message=ID',
     summary:
       'why mail waits: the limit that binds, its value now, file and line, when it frees, what would change it',
     level: 'monitor',
@@ -147,7 +148,7 @@ function listRecipients(
   return {
     data: { msg: new Many('msgs', messages) },
     text: messages
-      .map((message) => `${columns.map((name) => printable(String(message[name] || '-'))).join(' ')}\n`)
+      .map((message) => `${columns.map((name) => printable(String(message[name] ?? '') || '-')).join(' ')}\n`)
       .join(''),
   };
 }
@@ -158,18 +159,21 @@ function explain(
   call: { args: readonly string[]; options: ReadonlyMap<string, string>; now: number },
 ): CommandResult {
   const { args, options, now } = call;
-  const [named] = args;
-  const job = options.get('job');
-  const message = options.get('message');
+  const kind = args.length === 2 ? args[0]! : null;
+  const queue = kind === 'queue' ? args[1]! : undefined;
+  const job = kind === 'job' ? args[1]! : options.get('job');
+  const message = kind === 'message' ? args[1]! : options.get('message');
+  const named = kind === null ? args[0] : queue;
   if ([named, job, message].filter((given) => given !== undefined).length !== 1) {
     return { failure: 'explain needs one of: a queue (domain/vmta), the id of a message, a job' };
   }
   if (job !== undefined) return explainJob(control, job, now);
   if (message !== undefined) return explainMessage(control, message, now) ?? unknown(message);
   if (named!.includes('/')) {
-    const queue = explainQueue(control, named!, now);
-    if (queue) return queue;
+    const answer = explainQueue(control, named!, now);
+    if (answer) return answer;
   }
+  if (queue !== undefined) return explainDomain(control, queue, now) ?? unknown(queue);
   return (
     explainMessage(control, named!, now) ??
     (hasJob(control, named!)

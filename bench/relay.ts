@@ -8,7 +8,7 @@
  */
 import { parseArgs } from 'node:util';
 import { submit } from './harness/paced.ts';
-import { cpuSeconds, watchMemory } from './harness/processes.ts';
+import { cpuByThread, cpuSeconds, spentByThread, watchMemory } from './harness/processes.ts';
 import { median, percentile, Report } from './harness/report.ts';
 import {
   type MailServer,
@@ -55,6 +55,8 @@ interface Run {
   readonly rate: number;
   /** Milliseconds of processor time for each message. */
   readonly cpu: number;
+  /** Of that, by kind of thread: of our own process. */
+  readonly threads: ReadonlyMap<string, number>;
   readonly peakMb: number;
 }
 
@@ -68,6 +70,7 @@ async function measure(who: string, load: Load, report: Map<string, string>): Pr
     await sendLoad(server.port, { ...load, messages: warm });
     await sink.reaches(warm, 120_000);
     const cpuBefore = cpuSeconds(server.pid);
+    const threadsBefore = cpuByThread(server.pid);
     const peak = watchMemory(server.pid);
     const begun = performance.now();
     await sendLoad(server.port, load);
@@ -76,6 +79,7 @@ async function measure(who: string, load: Load, report: Map<string, string>): Pr
     return {
       rate: load.messages / ((end - begun) / 1000),
       cpu: (cpu * 1000) / load.messages,
+      threads: spentByThread(server.pid, threadsBefore, load.messages),
       peakMb: peak() / 2 ** 20,
     };
   } finally {
@@ -118,6 +122,12 @@ for (const kept of [true, false]) {
         'ms',
         of.map((r) => r.cpu),
       );
+      if (who === 'posthorn') {
+        report.threads(
+          who,
+          of.map((r) => r.threads),
+        );
+      }
       report.figure(
         '  most memory',
         who,

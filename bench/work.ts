@@ -17,7 +17,7 @@ import { systemClock } from '../src/system/clock.ts';
 import { silentLog } from '../src/system/log.ts';
 import { temporaryFolder, until } from '../test/program.ts';
 import { submit } from './harness/paced.ts';
-import { cpuSeconds, watchMemory } from './harness/processes.ts';
+import { cpuByThread, cpuSeconds, spentByThread, watchMemory } from './harness/processes.ts';
 import { Report } from './harness/report.ts';
 import { type MailServer, startPostfixRelay, startPosthorn } from './harness/servers.ts';
 import { startSink } from './harness/smtp-load.ts';
@@ -161,6 +161,7 @@ const report = new Report('work', {
 });
 const rates: Record<string, number[]> = { posthorn: [], postfix: [] };
 const cpus: Record<string, number[]> = { posthorn: [], postfix: [] };
+const threads: Map<string, number>[] = [];
 const peaks: Record<string, number[]> = { posthorn: [], postfix: [] };
 for (let i = 0; i < repeat; i++) {
   for (const [who, start] of Object.entries(servers)) {
@@ -177,12 +178,14 @@ for (let i = 0; i < repeat; i++) {
     await submit(server.port, { ...load, messages: warm });
     await sink.reaches(warm, 120_000);
     const before = cpuSeconds(server.pid);
+    const threadsBefore = cpuByThread(server.pid);
     const peak = watchMemory(server.pid);
     const begun = performance.now();
     await submit(server.port, { ...load, messages: share });
     const end = await sink.reaches(warm + share, 300_000);
     rates[who]!.push(share / ((end - begun) / 1000));
     cpus[who]!.push(((cpuSeconds(server.pid) - before) * 1000) / share);
+    if (who === 'posthorn') threads.push(spentByThread(server.pid, threadsBefore, share));
     peaks[who]!.push(peak() / 2 ** 20);
     await server.stop();
     sink.stop();
@@ -193,6 +196,7 @@ const medians = new Map<string, number>();
 for (const who of Object.keys(servers)) {
   medians.set(who, report.figure('work', who, 'messages/s', rates[who]!));
   report.figure('  processor time a message', who, 'ms', cpus[who]!);
+  if (who === 'posthorn') report.threads(who, threads);
   report.figure('  most memory', who, 'MiB', peaks[who]!);
 }
 report.ratio('  posthorn to postfix', medians.get('posthorn')! / medians.get('postfix')!, 'at least 2.5');

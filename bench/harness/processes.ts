@@ -43,6 +43,46 @@ export function cpuSeconds(root: number): number {
   return treeOf(root).reduce((sum, pid) => sum + (statOf(pid)?.cpu ?? 0), 0);
 }
 
+export type ThreadKind = 'main' | 'pool' | 'compiler and collector' | 'workers';
+
+/** Seconds of processor time of one Node process by what its threads are for. */
+export function cpuByThread(pid: number): Map<ThreadKind, number> {
+  const seconds = new Map<ThreadKind, number>();
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      const text = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+      const end = text.lastIndexOf(') ');
+      const fields = text.slice(end + 2).split(' ');
+      const kind = threadKind(Number(thread) === pid, text.slice(text.indexOf('(') + 1, end));
+      const spent = (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+      seconds.set(kind, (seconds.get(kind) ?? 0) + spent);
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  return seconds;
+}
+
+/** By the names that Node, libuv and V8 give their threads. */
+function threadKind(isMain: boolean, name: string): ThreadKind {
+  if (isMain) return 'main';
+  if (name.startsWith('libuv')) return 'pool';
+  return name.startsWith('V8') || name.startsWith('Delayed') ? 'compiler and collector' : 'workers';
+}
+
+/** What was spent by each kind of thread since `before`, in milliseconds for each of `messages`. */
+export function spentByThread(
+  pid: number,
+  before: ReadonlyMap<ThreadKind, number>,
+  messages: number,
+): Map<ThreadKind, number> {
+  const spent = new Map<ThreadKind, number>();
+  for (const [kind, now] of cpuByThread(pid)) {
+    spent.set(kind, ((now - (before.get(kind) ?? 0)) * 1000) / messages);
+  }
+  return spent;
+}
+
 /** Bytes of memory of a process and its descendants; what several share is counted once (proportional set size). */
 export function memoryOf(root: number): number {
   let kb = 0;

@@ -55,6 +55,14 @@ export class Report {
     return middle;
   }
 
+  /** Milliseconds of a process by kind of thread, of each repetition. */
+  threads(who: string, runs: readonly ReadonlyMap<string, number>[]): void {
+    for (const kind of new Set(runs.flatMap((run) => [...run.keys()]))) {
+      const values = runs.map((run) => run.get(kind) ?? 0);
+      if (median(values) >= 0.001) this.figure(`    of that, ${kind}`, who, 'ms', values);
+    }
+  }
+
   /** Tells how one median stands to another's, or to a bound. */
   ratio(what: string, ratio: number, target: string): void {
     this.#ratios.push({ what, ratio, target });

@@ -4,6 +4,7 @@ import { createResolver, type Resolver } from '../dns/index.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
 import { headersInColumns } from './accounting/from-config.ts';
+import type { ContentWork } from './content/index.ts';
 import { DkimSigner } from './deliver/dkim-choice.ts';
 import { Tracking } from './deliver/tracking.ts';
 import { type PrecacheSettings, readPrecacheSettings } from './precached-domains.ts';
@@ -24,12 +25,13 @@ export async function putInForce(
   stateDir: string,
   clock: Clock,
   log: Log,
+  content: ContentWork,
   before: InForce | null,
 ): Promise<InForce> {
   return {
     config,
-    dkim: await DkimSigner.load(config, log),
-    tracking: await Tracking.open(config, stateDir, log),
+    dkim: await DkimSigner.load(config),
+    tracking: await Tracking.open(config, stateDir, content, log),
     precache: await readPrecacheSettings(config),
     resolver: resolverFor(config, clock, log, before),
     headersWanted: headersInColumns(config),

@@ -10,6 +10,7 @@ import { requireWritableFolder, writeFileDurably } from '../system/durable-file.
 import { lockFolder } from '../system/folder-lock.ts';
 import type { Log } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
+import { contentThreads, createContentWork } from './content/index.ts';
 import { createControl } from './control.ts';
 import { putInForce } from './in-force.ts';
 import { ReferenceSigner } from './inbound/reference.ts';
@@ -88,7 +89,8 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       : [lockFolder(spoolSettings.dir, 'spool')]),
   ];
   const mark = await markRunning(stateDir, startedAt);
-  let inForce = await putInForce(options.config, stateDir, clock, log, null);
+  const content = createContentWork(contentThreads(global), log);
+  let inForce = await putInForce(options.config, stateDir, clock, log, content, null);
   const config = () => inForce.config;
   const precached = new PrecachedDomains(clock);
   precached.apply(inForce.resolver, inForce.precache);
@@ -118,7 +120,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   const pauses = new Pauses(stateDir);
   await pauses.load();
   const newSpoolId = spoolIdMaker(clock.now);
-  const shared = { inForce: () => inForce, spool, newSpoolId, traffic, hostName, clock, log };
+  const shared = { inForce: () => inForce, content, spool, newSpoolId, traffic, hostName, clock, log };
   const sending = createSending({
     ...shared,
     pauses,
@@ -155,7 +157,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     const { config: next, diagnostics } = options.readConfig(newText);
     if (!next) throw new UserError(diagnostics.map(formatDiagnostic).join('\n'));
     const before = inForce;
-    const prepared = await putInForce(next, stateDir, clock, log, before);
+    const prepared = await putInForce(next, stateDir, clock, log, content, before);
     await options.applyLog(next);
     await waysIn.apply(next);
     try {
@@ -270,6 +272,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       await delayNotices.stop();
       await sentMail.stop();
       await sending.stop((done) => within(GRACE_MS, done, clock));
+      await content.close();
       await within(GRACE_MS, records.drain(GRACE_MS), clock);
       await records.close();
       guard.close();

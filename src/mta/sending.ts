@@ -6,6 +6,7 @@ import type { Spool } from '../spool/spool.ts';
 import type { PendingRecipient } from '../spool/stored-message.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Log } from '../system/log.ts';
+import type { ContentWork } from './content/index.ts';
 import { Delivery } from './deliver/delivery.ts';
 import { DiscardDelivery } from './deliver/discard-delivery.ts';
 import { Dispatcher } from './deliver/dispatcher.ts';
@@ -42,6 +43,8 @@ export interface SendingDeps {
     readonly tracking: Tracking;
     readonly resolver: Resolver;
   };
+  /** Tracks and signs. */
+  readonly content: ContentWork;
   readonly spool: Spool;
   readonly newSpoolId: () => string;
   /** What an operator has paused; null for nothing. */
@@ -155,7 +158,7 @@ export function createSending(deps: SendingDeps): Sending {
 
   const fate = new QueueFate(scheduler, outcomes, clock);
   const rollup = new RollupRoutes({ resolver, spool, scheduler, clock, log });
-  const renderer = new Renderer(inForce, clock, log);
+  const renderer = new Renderer(inForce, deps.content, clock, log);
   const waits = new Waits(clock);
   const local = { waits, scheduler, spool, outcomes, fate, renderer, traffic, clock, log };
   const stsPolicies = createStsPolicies({

@@ -24,6 +24,7 @@ import type { Envelope, PendingRecipient } from '../spool/stored-message.ts';
 import { systemClock } from '../system/clock.ts';
 import { type Log, silentLog } from '../system/log.ts';
 import { TestClock } from '../system/testing.ts';
+import { type ContentWork, ContentWorkHere } from './content/index.ts';
 import type { Dispatcher } from './deliver/dispatcher.ts';
 import { DkimSigner } from './deliver/dkim-choice.ts';
 import type { OutcomeWriter } from './deliver/outcome-writer.ts';
@@ -192,6 +193,8 @@ export interface DeliveryOptions {
   readonly dir?: string;
   readonly mapSize?: number;
   readonly log?: Log;
+  /** Who tracks and signs; default whoever asks. */
+  readonly content?: ContentWork;
   /** Send reports and copies. */
   readonly reports?: boolean;
   /** Whom HTTP delivery trusts. */
@@ -240,14 +243,16 @@ export async function startDelivery(t: TestContext, options: DeliveryOptions): P
   const dir = options.dir ?? folder(t);
   const spool = openSpool(dir, { mapSize: options.mapSize });
   const newId = spoolIdMaker(() => clock.now());
+  const content = options.content ?? new ContentWorkHere();
   const inForce = {
     config,
     resolver,
-    dkim: await DkimSigner.load(config, log),
-    tracking: await Tracking.open(config, dir, log),
+    dkim: await DkimSigner.load(config),
+    tracking: await Tracking.open(config, dir, content, log),
   };
   const sending = createSending({
     inForce: () => inForce,
+    content,
     spool,
     newSpoolId: newId,
     pauses: null,
@@ -392,6 +397,8 @@ export async function startReception(
     /** Default one whose messages `logged` keeps. */
     log?: Log;
     checks?: (log: Log) => readonly ReceptionCheck[];
+    /** Who tracks; default whoever asks. */
+    content?: ContentWork;
     /** Texts of files that the configuration names, by absolute name. */
     files?: Readonly<Record<string, string>>;
   } = {},
@@ -405,7 +412,7 @@ export async function startReception(
   const queued: PendingRecipient[] = [];
   const cold = openColdCounts(dir);
   const references = new ReferenceSigner(REFERENCE_KEY);
-  const tracking = await Tracking.open(config, dir, log);
+  const tracking = await Tracking.open(config, dir, options.content ?? new ContentWorkHere(), log);
   const newSpoolId = spoolIdMaker(() => clock.now());
   spool.sent.enabled = true;
   const takeMessage = createIntake({

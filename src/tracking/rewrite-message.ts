@@ -12,7 +12,7 @@ import {
 
 /** What the URLs of one recipient's copy say. */
 export interface TrackedCopy {
-  readonly ring: KeyRing;
+  readonly ring: Pick<KeyRing, 'active'>;
   readonly messageId: string;
   /** Envelope recipient; with `anonymised`, its SHA-1 in hexadecimal, `@`, its domain. */
   readonly recipient: string;

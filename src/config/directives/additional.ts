@@ -1,7 +1,7 @@
 import type { Declarations } from '../declaration.ts';
 import { domainPattern } from '../domain-pattern.ts';
 import { interval, size } from '../values/quantities.ts';
-import { boolean, directory, oneOf } from '../values/scalars.ts';
+import { boolean, directory, integer, oneOf } from '../values/scalars.ts';
 
 const EVERYWHERE = ['global', 'source', 'virtual-mta-pool', 'virtual-mta', 'domain'] as const;
 
@@ -14,6 +14,15 @@ export const additionalDirectives = {
     ours: true,
     tier: 'common',
     summary: 'Folder of event files, keys and counters that outlive a restart.',
+    effect: 'honoured',
+  },
+  'content-threads': {
+    scopes: ['global'],
+    type: integer(0, 64),
+    defaultText: 'one less than the machine has processors, at least 1',
+    ours: true,
+    tier: 'rare',
+    summary: 'Threads that track links and sign messages; 0 leaves that to the main thread.',
     effect: 'honoured',
   },
   'track-opens': {

@@ -19,7 +19,7 @@ test('date-header-time delivery: Date is added when the message goes, with that 
   const { envelope, content } = under.mta.stored();
   assert.ok(!content.includes('Date:'), 'the stored copy has none');
   under.mta.clock.advance(3_600_000);
-  const copy = await under.open(envelope, content).copy(0);
+  const copy = await (await under.open(envelope, content)).copy(0);
   assert.ok(copy.kind === 'ready');
   assert.equal(
     copy.content.toString(),
@@ -110,7 +110,7 @@ test('D11.3: VMTA overflow with queue-to {sparkpost}, X-Job j7: the header has c
   const { domain, vmta } = under.mta.queued.at(-1)!;
   assert.equal(`${domain}/${vmta}`, '{sparkpost}/overflow');
   const { envelope, content } = under.mta.stored();
-  const copy = await under.open(envelope, content, { domain, vmta }).copy(0);
+  const copy = await (await under.open(envelope, content, { domain, vmta })).copy(0);
   assert.ok(copy.kind === 'ready');
   const [, json] = /^X-MSYS-API: (.*)\r$/m.exec(copy.content.toString())!;
   assert.deepEqual(JSON.parse(json!), {
@@ -148,6 +148,6 @@ test('a message that nothing asks to change goes out byte for byte, 8-bit and ba
     Buffer.from('From: a\u00e9 <a@x.example>\nX: y\r\n\r\nbare\nLF, bare\rCR\r\n', 'latin1'),
     Buffer.from([0, 0x80, 0xff]),
   ]);
-  const copy = await under.open(envelope, odd).copy(0);
+  const copy = await (await under.open(envelope, odd)).copy(0);
   assert.ok(copy.kind === 'ready' && copy.content.equals(odd));
 });

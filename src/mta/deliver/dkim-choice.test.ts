@@ -6,7 +6,6 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import { good } from '../../config/testing.ts';
 import { SignableMessage } from '../../mail/dkim-sign.ts';
-import { silentLog } from '../../system/log.ts';
 import { DkimSigner } from './dkim-choice.ts';
 
 const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-dkim-'));
@@ -41,11 +40,14 @@ async function sign(given: {
       dkim-sign yes
       ${given.settings ?? ''}
     </domain>`);
-  const signer = await DkimSigner.load(config, silentLog);
+  const signer = await DkimSigner.load(config);
   const raw = Buffer.from(
     `${given.header ?? ''}From: ${given.from ?? 'News <news@x.example>'}\r\nSubject: x\r\nReceived: y\r\n\r\nbody\r\n`,
   );
-  const signatures = await signer.signatures(new SignableMessage(raw), config.queue('a.test', 'v'), 'v', NOW);
+  const message = new SignableMessage(raw);
+  const signatures = signer
+    .choose(message.header, config.queue('a.test', 'v'), 'v')
+    .map((settings) => message.sign(settings, NOW)!);
   return signatures.map((field) => {
     assert.match(field, /^DKIM-Signature: .*\r\n$/s);
     const tags = field.slice('DKIM-Signature:'.length).replace(/\s+/g, '').split(';');
@@ -239,14 +241,15 @@ test('an Ed25519 key signs with ed25519-sha256, whatever dkim-algorithm says', a
   const file = path.join(dir, 'ed.pem');
   writeFileSync(file, generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }));
   const config = good(`domain-key e, x.example, ${file}\n<domain *>\ndkim-sign yes\n</domain>`);
-  const signer = await DkimSigner.load(config, silentLog);
+  const signer = await DkimSigner.load(config);
   const message = new SignableMessage(Buffer.from('From: u@x.example\r\n\r\nbody\r\n'));
-  const [field] = await signer.signatures(message, config.queue('a.test', '{default}'), '{default}', NOW);
+  const [settings] = signer.choose(message.header, config.queue('a.test', '{default}'), '{default}');
+  const field = message.sign(settings!, NOW);
   assert.match(field!, /a=ed25519-sha256/);
 });
 
 test('a key that cannot be read is a fault with file and line', async () => {
   writeFileSync(path.join(dir, 'bad.pem'), 'nonsense');
   const config = good(`domain-key a, x.example, ${path.join(dir, 'bad.pem')}`);
-  await assert.rejects(DkimSigner.load(config, silentLog), /\/etc\/pmta\/config:1.*no PEM block/s);
+  await assert.rejects(DkimSigner.load(config), /\/etc\/pmta\/config:1.*no PEM block/s);
 });

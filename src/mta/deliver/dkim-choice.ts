@@ -1,12 +1,11 @@
-/** Chooses the keys that sign a message for a queue (delivery guide, section 15) and signs. */
+/** Chooses the keys that sign a message for a queue, and how they sign (delivery guide, section 15). */
 import type { Config, DkimIdentity, DomainKey, Settings } from '../../config/index.ts';
 import { domainToAscii } from '../../mail/address.ts';
 import { loadSigningKey, type SigningKey } from '../../mail/dkim-key.ts';
 import type { DkimOptions } from '../../mail/dkim-options.ts';
-import type { SignableMessage } from '../../mail/dkim-sign.ts';
+import type { DkimSettings } from '../../mail/dkim-sign.ts';
 import type { Header } from '../../mail/header.ts';
 import { firstAddress } from '../../mail/header-text.ts';
-import type { Log } from '../../system/log.ts';
 import { type DkimRequest, NOTHING_ASKED } from './dkim-request.ts';
 import { firstSignature, type SignatureSettings, secondSignature } from './dkim-settings.ts';
 
@@ -23,13 +22,11 @@ interface Choice extends Candidate {
 }
 
 export class DkimSigner {
-  readonly #log: Log;
   /** In the order they are searched, by VMTA and by `<domain-key-list>`, names in lower case. */
   readonly #ofVmta = new Map<string, readonly Candidate[]>();
   readonly #ofList = new Map<string, readonly Candidate[]>();
 
-  private constructor(config: Config, keys: ReadonlyMap<string, SigningKey>, log: Log) {
-    this.#log = log;
+  private constructor(config: Config, keys: ReadonlyMap<string, SigningKey>) {
     const candidates = (from: readonly DomainKey[]) =>
       from.map(({ selector, domain, file }) => ({ selector, domain, key: keys.get(file)! }));
     for (const { name } of config.vmtas.values()) {
@@ -41,7 +38,7 @@ export class DkimSigner {
   }
 
   /** Loads every key that the configuration names; UserError with file and line when one cannot be used. */
-  static async load(config: Config, log: Log): Promise<DkimSigner> {
+  static async load(config: Config): Promise<DkimSigner> {
     const keys = new Map<string, SigningKey>();
     const named = [
       ...[...config.vmtas.values()].flatMap(({ name }) => config.domainKeys(name)),
@@ -50,34 +47,37 @@ export class DkimSigner {
     for (const { file, origin } of named) {
       if (!keys.has(file)) keys.set(file, await loadSigningKey(file, `${origin.file}:${origin.line}`));
     }
-    return new DkimSigner(config, keys, log);
+    return new DkimSigner(config, keys);
   }
 
   /**
-   * DKIM-Signature fields for this message, none when nothing asks for one or no key fits. Whatever goes wrong with a
-   * signature, the message goes without it (D15.7).
+   * The signatures of a message with this header, none when nothing asks for one or no key fits. Names are told one by
+   * one where the configuration has patterns: the work is then anybody's who has the message.
    */
-  async signatures(
-    message: SignableMessage,
+  choose(
+    header: Header,
     queue: Settings<'domain'>,
     vmta: string,
-    now: number,
     request: DkimRequest = NOTHING_ASKED,
-  ): Promise<string[]> {
+  ): DkimSettings[] {
     const known = this.#ofVmta.get(vmta.toLowerCase()) ?? [];
-    // Both are on their way to the thread pool before either is awaited.
-    const signing: Promise<string | null>[] = [];
+    const chosen: DkimSettings[] = [];
+    const add = (choice: Choice | null, { form }: SignatureSettings, queryMethod?: string) => {
+      if (!choice) return;
+      const headers = named(form.headers ?? [], header);
+      chosen.push({ ...form, ...choice, headers, queryMethod: queryMethod || form.queryMethod });
+    };
     if (queue.get('dkim-sign') !== 'no') {
       const settings = firstSignature(queue);
-      const choice = this.#chooseFirst(message.header, settings, known, request);
-      signing.push(this.#sign(message, settings, choice, now, request.options?.queryMethod));
+      const choice = this.#chooseFirst(header, settings, known, request);
+      add(choice, settings, request.options?.queryMethod);
     }
     // X-DKIM-Options is nothing to the second signature, so its presence cannot ask for one either.
     if (queue.get('second-dkim-sign') === 'yes') {
       const settings = secondSignature(queue);
-      signing.push(this.#sign(message, settings, choose(message.header, settings, known, null), now));
+      add(choose(header, settings, known, null), settings);
     }
-    return (await Promise.all(signing)).filter((made) => made !== null);
+    return chosen;
   }
 
   #chooseFirst(
@@ -98,27 +98,22 @@ export class DkimSigner {
       options.keyList === '' ? known : (this.#ofList.get(options.keyList.toLowerCase()) ?? []);
     return choose(header, settings, candidates, options);
   }
+}
 
-  async #sign(
-    message: SignableMessage,
-    settings: SignatureSettings,
-    choice: Choice | null,
-    now: number,
-    queryMethod?: string,
-  ): Promise<string | null> {
-    if (!choice) return null;
-    try {
-      return await message.signAsync(
-        { ...settings.form, ...choice, queryMethod: queryMethod || settings.form.queryMethod },
-        now,
-      );
-    } catch (error) {
-      this.#log.error(
-        `a message goes without the DKIM signature ${choice.selector}._domainkey.${choice.domain}: ${(error as Error).message}`,
-      );
-      return null;
+/** The field that tracking may add to a message after this. */
+const ADDED_LATER = 'list-unsubscribe-post';
+
+/** Names for patterns of names: those of the fields that are there, or may be. */
+function named(headers: NonNullable<DkimSettings['headers']>, header: Header): string[] {
+  const names = new Set<string>();
+  for (const item of headers) {
+    if (typeof item === 'string') names.add(item);
+    else {
+      for (const { name } of header.fields) if (item.test(name)) names.add(name);
+      if (item.test(ADDED_LATER)) names.add(ADDED_LATER);
     }
   }
+  return [...names];
 }
 
 /** The first key that fits the identity, else the first that fits the fallback. */

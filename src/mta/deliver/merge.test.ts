@@ -51,7 +51,7 @@ async function render(
   { envelope, content }: { envelope: Envelope; content: Buffer },
 ) {
   const under = await startRendering(t, config);
-  const rendering = under.open(envelope, content);
+  const rendering = await under.open(envelope, content);
   assert.equal(rendering.perRecipient, true);
   return Promise.all(
     envelope.recipients.map(async (_, i) => {
@@ -116,7 +116,7 @@ test('D17.8: a number in *parts without a part: nothing can be made for this rec
     ['From: a@brand.test\r\n\r\n1\r\n'],
     [{ merge: { values: [], parts: [1, 2] } }, {}],
   );
-  const rendering = under.open(envelope, content);
+  const rendering = await under.open(envelope, content);
   const copy = await rendering.copy(0);
   assert.ok(copy.kind === 'impossible');
   assert.match(copy.status, /^5\./);

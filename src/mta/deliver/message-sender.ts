@@ -95,7 +95,9 @@ export class MessageSender {
         outcomes.bounced(queue, this.#close(items), null, status);
         return { ...NOTHING, rest: [] };
       }
-      const message = { envelope, rendering: this.#rendering(envelope, content) };
+      const opening = this.#rendering(envelope, content);
+      const rendering = opening instanceof Promise ? await opening : opening;
+      const message = { envelope, rendering };
       const sent = await this.#sendMessage(message, items);
       return { ...sent, rest: items.filter((item) => this.#open.delete(item)) };
     } catch (error) {
@@ -112,13 +114,17 @@ export class MessageSender {
     return items;
   }
 
-  #rendering(envelope: Envelope, content: Buffer): Rendering | null {
+  #rendering(envelope: Envelope, content: Buffer): MaybeLater<Rendering | null> {
     const { settings, config, grant } = this.#run;
-    try {
-      return this.#deps.renderer.open({ envelope, content, queue: grant.queue, settings, config });
-    } catch (error) {
+    const failed = (error: unknown) => {
       this.#logFault(envelope, error);
       return null;
+    };
+    try {
+      const opening = this.#deps.renderer.open({ envelope, content, queue: grant.queue, settings, config });
+      return opening instanceof Promise ? opening.catch(failed) : opening;
+    } catch (error) {
+      return failed(error);
     }
   }
 

@@ -5,17 +5,18 @@
  */
 import type { Config, Settings } from '../../config/index.ts';
 import type { MessageFacts } from '../../events/outcome.ts';
-import { SignableMessage } from '../../mail/dkim-sign.ts';
+import type { DkimSettings } from '../../mail/dkim-sign.ts';
 import { editHeaders, Header } from '../../mail/header.ts';
 import type { MaybeLater } from '../../smtp/index.ts';
 import { type Envelope, factsFor } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
+import type { ContentWork, CopyOrder, MadeCopy } from '../content/index.ts';
 import { addedWhenItGoes, mayAdd, type QueueName } from './added-headers.ts';
 import type { DkimSigner } from './dkim-choice.ts';
 import { type DkimRequest, DkimRequestReader, NOTHING_ASKED } from './dkim-request.ts';
 import { mergedContent } from './merged-content.ts';
-import type { Tracking } from './tracking.ts';
+import type { QueueTracking, Tracking } from './tracking.ts';
 
 export interface RenderRequest {
   readonly envelope: Envelope;
@@ -54,42 +55,45 @@ interface InForce {
 
 export class Renderer {
   readonly #inForce: () => InForce;
+  readonly #work: ContentWork;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #requests = new DkimRequestReader();
 
   /** `inForce` is asked for each message: a reload brings other keys. */
-  constructor(inForce: () => InForce, clock: Clock, log: Log) {
+  constructor(inForce: () => InForce, work: ContentWork, clock: Clock, log: Log) {
     this.#inForce = inForce;
+    this.#work = work;
     this.#clock = clock;
     this.#log = log;
   }
 
   /** The same message gives the same bytes on every attempt, times (Date, t=, x=) aside. */
-  open(request: RenderRequest): Rendering {
-    const { envelope, content } = request;
+  open(request: RenderRequest): MaybeLater<Rendering> {
+    const { envelope, content, config, queue } = request;
     const inForce = this.#inForce();
     if (envelope.template) return this.#merged(request, inForce);
     const edited = this.#edit(content, envelope.facts, request);
-    const plan = inForce.tracking.planFor(
-      request.config,
-      envelope,
-      envelope.facts,
-      edited.raw,
-      request.queue,
-    );
-    const facts = { ...envelope.facts, ...plan.flags };
-    const ready = (raw: Buffer): MaybeLater<Copy> => {
-      if (!signs(request)) return { kind: 'ready', content: raw, facts };
-      const signed = this.#sign(raw, edited.asked, request, inForce);
-      return signed.then((content): Copy => ({ kind: 'ready', content, facts }));
+    const planning = inForce.tracking.planFor(config, envelope, envelope.facts, edited.raw, queue);
+    const ordinary = (plan: QueueTracking) => this.#ordinary(request, edited, plan, inForce);
+    return planning instanceof Promise ? planning.then(ordinary) : ordinary(planning);
+  }
+
+  #ordinary(request: RenderRequest, edited: Edited, plan: QueueTracking, { dkim }: InForce): Rendering {
+    const facts = { ...request.envelope.facts, ...plan.flags };
+    const signatures = signaturesFor(edited, request, dkim);
+    const copy = (index: number): MaybeLater<Copy> => {
+      const making = this.#make(edited.raw, { tracking: plan.order(index), signatures }, facts);
+      if (making instanceof Promise)
+        return making.then((made): Copy => ({ kind: 'ready', content: made, facts }));
+      return { kind: 'ready', content: making, facts };
     };
-    if (plan.isPerRecipient) return { perRecipient: true, copy: (index) => ready(plan.copy(index)) };
+    if (plan.isPerRecipient) return { perRecipient: true, copy };
     let same: MaybeLater<Copy> | null = null;
     return {
       perRecipient: false,
       copy: () => {
-        same ??= ready(edited.raw);
+        same ??= copy(0);
         return same;
       },
     };
@@ -97,11 +101,11 @@ export class Renderer {
 
   /** Mail merge: each recipient's copy is a message of its own from the beginning (D17.6, D17.10). */
   #merged(request: RenderRequest, inForce: InForce): Rendering {
-    const { envelope, content, config, queue } = request;
+    const { envelope, content: stored, config, queue } = request;
     return {
       perRecipient: true,
       copy: async (index) => {
-        const merged = mergedContent(envelope, index, content);
+        const merged = mergedContent(envelope, index, stored);
         if (!merged) {
           return {
             kind: 'impossible',
@@ -110,20 +114,17 @@ export class Renderer {
           };
         }
         const facts = factsFor(envelope, index);
-        const { raw, asked } = this.#edit(merged, facts, request);
-        const plan = inForce.tracking.planFor(config, envelope, facts, raw, queue);
-        const signed = await this.#sign(plan.copy(index), asked, request, inForce);
-        return { kind: 'ready', content: signed, facts: { ...facts, ...plan.flags } };
+        const edited = this.#edit(merged, facts, request);
+        const plan = await inForce.tracking.planFor(config, envelope, facts, edited.raw, queue);
+        const signatures = signaturesFor(edited, request, inForce.dkim);
+        const content = await this.#make(edited.raw, { tracking: plan.order(index), signatures }, facts);
+        return { kind: 'ready', content, facts: { ...facts, ...plan.flags } };
       },
     };
   }
 
   /** Header fields taken out and added; what the message asks of its signature is read before that is taken out. */
-  #edit(
-    content: Buffer,
-    facts: MessageFacts,
-    { envelope, queue, settings }: RenderRequest,
-  ): { raw: Buffer; asked: DkimRequest } {
+  #edit(content: Buffer, facts: MessageFacts, { envelope, queue, settings }: RenderRequest): Edited {
     const mayAsk = settings.get('dkim-sign') !== 'no';
     const removes = envelope.removeHeaders.length + settings.get('remove-header').length > 0;
     // Most messages go out as they came in, and need not be read once more for that.
@@ -144,13 +145,28 @@ export class Renderer {
     return { raw: editHeaders(content, { remove, append }), asked };
   }
 
-  async #sign(raw: Buffer, asked: DkimRequest, request: RenderRequest, { dkim }: InForce): Promise<Buffer> {
-    if (!signs(request)) return raw;
-    const { settings, queue } = request;
-    const message = new SignableMessage(raw);
-    const signatures = await dkim.signatures(message, settings, queue.vmta, this.#clock.now(), asked);
-    return signatures.length > 0 ? Buffer.concat([Buffer.from(signatures.join('')), raw]) : raw;
+  #make(raw: Buffer, order: Omit<CopyOrder, 'now'>, facts: MessageFacts): MaybeLater<Buffer> {
+    if (!order.tracking && order.signatures.length === 0) return raw;
+    const made = ({ content, faults }: MadeCopy) => {
+      for (const { key, error } of faults) {
+        this.#log.error(`message ${facts.spoolId} goes without the DKIM signature ${key}: ${error}`);
+      }
+      return content;
+    };
+    const making = this.#work.make(raw, { ...order, now: this.#clock.now() });
+    return making instanceof Promise ? making.then(made) : made(making);
   }
+}
+
+/** The message as everybody gets it, before links and signatures. */
+interface Edited {
+  readonly raw: Buffer;
+  readonly asked: DkimRequest;
+}
+
+function signaturesFor({ raw, asked }: Edited, request: RenderRequest, dkim: DkimSigner): DkimSettings[] {
+  if (!signs(request)) return [];
+  return dkim.choose(new Header(raw), request.settings, request.queue.vmta, asked);
 }
 
 function signs({ settings }: RenderRequest): boolean {

@@ -3,6 +3,7 @@ import type { TestContext } from 'node:test';
 import type { MessageFacts } from '../../events/outcome.ts';
 import { Header } from '../../mail/header.ts';
 import type { Envelope } from '../../spool/stored-message.ts';
+import { type ContentWork, ContentWorkHere } from '../content/index.ts';
 import { folder, keptLog, type ReceptionUnderTest, startReception } from '../testing.ts';
 import { DkimSigner } from './dkim-choice.ts';
 import { Renderer, type Rendering } from './render.ts';
@@ -22,23 +23,28 @@ export interface RenderingUnderTest {
   /** Takes a message in and answers how it goes out to its first recipient. */
   pass(content: string, through?: { domain?: string; vmta?: string }): Promise<Rendered>;
   /** What is stored, opened for a queue. */
-  open(envelope: Envelope, content: Buffer, through?: { domain?: string; vmta?: string }): Rendering;
+  open(envelope: Envelope, content: Buffer, through?: { domain?: string; vmta?: string }): Promise<Rendering>;
 }
 
-export async function startRendering(t: TestContext, config: string): Promise<RenderingUnderTest> {
+export async function startRendering(
+  t: TestContext,
+  config: string,
+  work?: ContentWork,
+): Promise<RenderingUnderTest> {
   const mta = await startReception(t, config);
   const { log, lines } = keptLog();
+  const content = work ?? new ContentWorkHere();
   const inForce = {
-    dkim: await DkimSigner.load(mta.config, log),
-    tracking: await Tracking.open(mta.config, folder(t), log),
+    dkim: await DkimSigner.load(mta.config),
+    tracking: await Tracking.open(mta.config, folder(t), content, log),
   };
-  const renderer = new Renderer(() => inForce, mta.clock, log);
+  const renderer = new Renderer(() => inForce, content, mta.clock, log);
   const under: RenderingUnderTest = {
     mta,
     logged: lines,
-    open(envelope, content, { domain = 'a.test', vmta = envelope.facts.vmta } = {}) {
+    async open(envelope, content, { domain = 'a.test', vmta = envelope.facts.vmta } = {}) {
       const settings = mta.config.queue(domain, vmta);
-      return renderer.open({
+      return await renderer.open({
         envelope,
         content,
         queue: { domain, vmta },
@@ -50,7 +56,7 @@ export async function startRendering(t: TestContext, config: string): Promise<Re
       const answer = await mta.send({ to: ['kim@a.test'], content: text });
       if (!answer.startsWith('250')) throw new Error(answer);
       const { envelope, content } = mta.stored();
-      const copy = await under.open(envelope, content, through).copy(0);
+      const copy = await (await under.open(envelope, content, through)).copy(0);
       if (copy.kind !== 'ready') throw new Error(copy.text);
       return rendered(copy.content, copy.facts);
     },

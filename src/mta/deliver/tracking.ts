@@ -7,11 +7,12 @@
 import path from 'node:path';
 import type { Config, DomainPattern, Settings, SourceTracking } from '../../config/index.ts';
 import type { MessageFacts } from '../../events/outcome.ts';
+import type { MaybeLater } from '../../smtp/index.ts';
 import type { Envelope } from '../../spool/stored-message.ts';
 import type { Log } from '../../system/log.ts';
 import { type KeyRing, openKeyRing } from '../../tracking/key-ring.ts';
-import { applyTracking } from '../../tracking/rewrite-message.ts';
-import { planTracking, type TrackingPlan, type TrackingSettings } from '../../tracking/tracking-plan.ts';
+import type { TrackingSettings } from '../../tracking/tracking-plan.ts';
+import type { ContentWork, CopyOrder, PlannedTracking } from '../content/index.ts';
 import type { QueueName } from './added-headers.ts';
 
 export type TrackingFlags = Pick<MessageFacts, 'openTracking' | 'initialPixel' | 'clickTracking'>;
@@ -21,8 +22,8 @@ export interface QueueTracking {
   readonly flags: TrackingFlags;
   /** Each recipient gets a copy of its own; else the message stays as it is. */
   readonly isPerRecipient: boolean;
-  /** The same recipient gets the same links on every attempt. */
-  copy(index: number): Buffer;
+  /** What the copy of a recipient says; null for a message that stays. The same for each attempt. */
+  order(index: number): CopyOrder['tracking'];
 }
 
 const UNTRACKED: TrackingFlags = { openTracking: false, initialPixel: false, clickTracking: false };
@@ -31,27 +32,25 @@ export class Tracking {
   readonly #log: Log;
   /** null when the MTA itself does not track. */
   readonly #ring: KeyRing | null;
-  /**
-   * The latest plan for a message, by the settings that it is for, as long as the message itself is in memory: delivery
-   * mostly goes by the plan that reception made.
-   */
-  readonly #planned = new WeakMap<Buffer, readonly [settings: string, plan: TrackingPlan | null]>();
+  readonly #work: ContentWork;
 
-  constructor(ring: KeyRing | null, log: Log) {
+  constructor(ring: KeyRing | null, work: ContentWork, log: Log) {
     this.#ring = ring;
+    this.#work = work;
     this.#log = log;
   }
 
   /** Opens the key ring that the tracker shares; the first to come makes it. */
-  static async open(config: Config, stateDir: string, log: Log): Promise<Tracking> {
+  static async open(config: Config, stateDir: string, work: ContentWork, log: Log): Promise<Tracking> {
     const builtIn = config.signals?.get('engagement-tracking') === 'sparkpost';
     const file = path.join(stateDir, 'tracking-keys.json');
-    return new Tracking(builtIn ? await openKeyRing(file, { create: true }) : null, log);
+    return new Tracking(builtIn ? await openKeyRing(file, { create: true }) : null, work, log);
   }
 
   /**
    * What is to be recorded about a message, by the domain of the queue it goes into, which need not be the
-   * recipient's. The message is read once for all domains of the same settings.
+   * recipient's. The message is read once for all domains of the same settings;
+   * what is known is answered at once.
    */
   flagsFor(
     config: Config,
@@ -61,20 +60,25 @@ export class Tracking {
       readonly content: Buffer;
       readonly source: Settings<'source'> | SourceTracking | null;
     },
-  ): (domain: string) => TrackingFlags {
+  ): (domain: string) => MaybeLater<TrackingFlags> {
     const marked = this.#marked(config);
     if (marked || !this.#ring?.active) return () => marked ?? UNTRACKED;
-    const known = new Map<string, TrackingFlags>();
+    const known = new Map<string, MaybeLater<TrackingFlags>>();
     return (domain) => {
       const settings = trackingSettings(config, config.tracking({ ...message, domain }), message.sender);
       const key = JSON.stringify(settings);
-      let flags = known.get(key);
-      if (!flags) {
-        const plan = this.#plan(settings, message.content);
-        flags = plan ? flagsOf(plan) : UNTRACKED;
+      const before = known.get(key);
+      if (before) return before;
+      const found = (flags: TrackingFlags) => {
         known.set(key, flags);
-      }
-      return flags;
+        return flags;
+      };
+      if (!settings) return found(UNTRACKED);
+      const planning = this.#work.plan(message.content, settings);
+      if (!(planning instanceof Promise)) return found(flagsOf(planning, settings));
+      const later = planning.then((planned) => found(flagsOf(planned, settings)));
+      known.set(key, later);
+      return later;
     };
   }
 
@@ -88,36 +92,34 @@ export class Tracking {
     facts: MessageFacts,
     raw: Buffer,
     queue: QueueName,
-  ): QueueTracking {
-    const untouched = (flags: TrackingFlags): QueueTracking => ({
-      flags,
-      isPerRecipient: false,
-      copy: () => raw,
-    });
+  ): MaybeLater<QueueTracking> {
     const marked = this.#marked(config);
     if (marked) return untouched(marked);
     const source = envelope.sourceTracking ?? null;
     const switches = config.tracking({ vmta: queue.vmta, domain: queue.domain, source });
-    const plan = this.#plan(trackingSettings(config, switches, facts.sender), raw);
-    if (!plan || !this.#ring) return untouched(UNTRACKED);
-    const ring = this.#ring;
+    const settings = trackingSettings(config, switches, facts.sender);
+    const key = this.#ring?.active;
+    if (!settings || !key) return untouched(UNTRACKED);
     const { subaccount } = config.signalsDecision(facts.vmta, facts.senderDomain);
     const expiry = Math.floor((facts.receivedAt + switches.get('tracking-link-expiry')) / 1000);
-    return {
-      flags: flagsOf(plan),
-      isPerRecipient: true,
-      copy: (index) => {
-        const { address, messageId } = envelope.recipients[index]!;
-        return applyTracking(plan, {
-          ring,
-          messageId: facts.customMessageId || messageId,
-          recipient: address,
-          subaccount: facts.subaccountId || subaccount || 0,
-          campaign: facts.jobId,
-          expiry,
-        }).content;
-      },
+    const order = (index: number): CopyOrder['tracking'] => {
+      const { address, messageId } = envelope.recipients[index]!;
+      const copy = {
+        messageId: facts.customMessageId || messageId,
+        recipient: address,
+        subaccount: facts.subaccountId || subaccount || 0,
+        campaign: facts.jobId,
+        expiry,
+      };
+      return { settings, copy, key };
     };
+    const decided = (planned: PlannedTracking): QueueTracking => {
+      if (planned.error !== '') this.#log.warn(`a message is not tracked: ${planned.error}`);
+      if (!planned.changes) return untouched(UNTRACKED);
+      return { flags: flagsOf(planned, settings), isPerRecipient: true, order };
+    };
+    const planning = this.#work.plan(raw, settings);
+    return planning instanceof Promise ? planning.then(decided) : decided(planning);
   }
 
   /** The flags when it is not for us to track: nobody does, or somebody else has and the message is only marked. */
@@ -126,28 +128,15 @@ export class Tracking {
     if (mode === 'no') return UNTRACKED;
     return mode === 'yes' ? { openTracking: true, initialPixel: false, clickTracking: true } : null;
   }
+}
 
-  /** null when nothing of the message changes. */
-  #plan(settings: TrackingSettings | null, content: Buffer): TrackingPlan | null {
-    if (!settings || !this.#ring?.active) return null;
-    const key = JSON.stringify(settings);
-    const [known, plan] = this.#planned.get(content) ?? [];
-    if (known === key) return plan ?? null;
-    const made = this.#newPlan(settings, content);
-    this.#planned.set(content, [key, made]);
-    return made;
-  }
-
-  #newPlan(settings: TrackingSettings, content: Buffer): TrackingPlan | null {
-    const plan = planTracking(content, settings);
-    if (plan.error) this.#log.warn(`a message is not tracked: ${(plan.error as Error).message}`);
-    return plan.skipped || plan.changes.length === 0 ? null : plan;
-  }
+function untouched(flags: TrackingFlags): QueueTracking {
+  return { flags, isPerRecipient: false, order: () => null };
 }
 
 /** A message that only gets List-Unsubscribe reports neither opens nor clicks. */
-function flagsOf({ changes, settings }: TrackingPlan): TrackingFlags {
-  if (!changes.some(({ kind }) => kind === 'body')) return UNTRACKED;
+function flagsOf(planned: PlannedTracking, settings: TrackingSettings): TrackingFlags {
+  if (!planned.changesBody) return UNTRACKED;
   return {
     openTracking: settings.opens,
     initialPixel: settings.initialOpens,

@@ -127,7 +127,7 @@ async function oneMessage(
     let copy: Copy;
     try {
       if (!rendering) {
-        rendering = deps.renderer.open({ envelope, content: stored, queue, settings, config });
+        rendering = await deps.renderer.open({ envelope, content: stored, queue, settings, config });
         if (!rendering.perRecipient && !envelope.verp) groups = [items];
       }
       copy = await rendering.copy(groups[i]![0]!.index);

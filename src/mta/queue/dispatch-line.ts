@@ -202,11 +202,8 @@ export class DispatchLine {
     this.lookAt(queue);
     // Each idle connection is told once per recipient that could use it.
     if (queue.ready.size > 0 && queue.retry.retryAt <= now) {
-      const [id] = queue.idle;
-      if (id !== undefined) {
-        queue.idle.delete(id);
-        this.#owner.resume(id);
-      }
+      const id = queue.idle.pop();
+      if (id !== undefined) this.#owner.resume(id);
     }
   }
 

@@ -3,6 +3,7 @@ import { DataVolume } from './data-volume.ts';
 import { ExpiryLine } from './expiry-line.ts';
 import { HeldList } from './held-list.ts';
 import type { HoldReason } from './hold.ts';
+import { IdleStack } from './idle-stack.ts';
 import type { ModeLimits, QueueLimits } from './limits.ts';
 import { RateLimiter } from './rate-limit.ts';
 import { ReadyList } from './ready-list.ts';
@@ -52,7 +53,7 @@ export class Queue {
   /** Of those: granted, and no host reserved yet, so not yet counted by the connect rate. */
   unreserved = 0;
   /** Open connections that ran out of work and wait for more. */
-  readonly idle = new Set<number>();
+  readonly idle = new IdleStack();
   /** Open connections that wait for a rate, with the limiter they wait for. */
   readonly waiting = new Map<number, object>();
   readonly retry = new RetryClock();

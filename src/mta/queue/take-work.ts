@@ -21,7 +21,7 @@ export function takeWork(connection: Connection, atMost: number, now: number): W
   if (!first) {
     leaveLines(connection);
     if (limits.idleTimeout.value <= 0) return { kind: 'close' };
-    queue.idle.add(id);
+    queue.idle.push(id);
     return { kind: 'idle', until: now + limits.idleTimeout.value };
   }
   const rates = source ? [queue.messages, source.messages] : [queue.messages];

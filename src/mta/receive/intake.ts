@@ -7,7 +7,7 @@ import type { Settings } from '../../config/index.ts';
 import { messageIdBase } from '../../events/message-id.ts';
 import type { MessageFacts, Outcome, Received } from '../../events/outcome.ts';
 import { editHeaders, Header, headerField } from '../../mail/header.ts';
-import { reply } from '../../smtp/index.ts';
+import { type MaybeLater, reply } from '../../smtp/index.ts';
 import type { ReportMark } from '../../spool/sent-mail.ts';
 import type { Spool } from '../../spool/spool.ts';
 import {
@@ -19,7 +19,7 @@ import {
 } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import { type Log, printable } from '../../system/log.ts';
-import type { Tracking } from '../deliver/tracking.ts';
+import type { Tracking, TrackingFlags } from '../deliver/tracking.ts';
 import { FORWARDED_HEADER } from '../inbound/forwards.ts';
 import { messageIdOf, type ReferenceSigner } from '../inbound/reference.ts';
 import type { ReportReader } from '../inbound/report-reader.ts';
@@ -146,11 +146,12 @@ class Intake {
     const copies = this.#expanded(returned.remaining, submission);
     const placement = this.#deps.placements.begin(config, submission.origin);
     const all = { question, copies, control, spoolId, first: decided.copies[0]!, placement };
-    const { envelope, content, pending, outcomes } = template
-      ? this.#prepareMerge(all, template)
-      : this.#prepareOrdinary(all, header.raw);
     const forwarded = this.#forwarded(returned, header.raw);
+    let prepared: Prepared;
     try {
+      const preparing = template ? this.#prepareMerge(all, template) : this.#prepareOrdinary(all, header.raw);
+      prepared = preparing instanceof Promise ? await preparing : preparing;
+      const { envelope, content, pending, outcomes } = prepared;
       if (placement.counts) await placement.counted();
       await spool.store(
         envelope,
@@ -166,6 +167,7 @@ class Intake {
       placement.undo();
       throw error;
     }
+    const { content, pending } = prepared;
     onReceived(decided.copies.length, content.length);
     enqueue(
       forwarded.length === 0
@@ -251,7 +253,7 @@ class Intake {
     return expanded;
   }
 
-  #prepareOrdinary(decision: Decision, raw: Buffer): Prepared {
+  #prepareOrdinary(decision: Decision, raw: Buffer): MaybeLater<Prepared> {
     const { question, copies, spoolId, first } = decision;
     const { submission, header, at } = question;
     const { config, source } = submission;
@@ -285,7 +287,7 @@ class Intake {
     return this.#prepared(decision, { facts, recipients, content });
   }
 
-  #prepareMerge(decision: Decision, template: Template): Prepared {
+  #prepareMerge(decision: Decision, template: Template): MaybeLater<Prepared> {
     const { question, copies, spoolId, first } = decision;
     const { submission, header, at } = question;
     const { config, source } = submission;
@@ -359,72 +361,103 @@ class Intake {
   }
 
   #prepared(
-    { question: { submission }, control, copies, placement }: Decision,
+    decision: Decision,
     made: { facts: MessageFacts; recipients: readonly StoredRecipient[]; content: Buffer },
     template?: StoredTemplate,
-  ): Prepared {
-    const { config, source, sender } = submission;
+  ): MaybeLater<Prepared> {
+    const { question, copies, placement } = decision;
+    const { config, source } = question.submission;
     const { recipients, content } = made;
-    const { spoolId, receivedAt } = made.facts;
     // What the events of the reception say. The delivery decides by the same rule for the queue it then goes through.
-    const flags = new Map<string, ReturnType<Tracking['flagsFor']>>();
-    const factsOf = ({ facts }: Copy, queue: string): MessageFacts => {
+    const known = new Map<string, ReturnType<Tracking['flagsFor']>>();
+    const flagsOf = ({ facts }: Copy, domain: string): MaybeLater<TrackingFlags> => {
       const key = `${facts.vmta} ${template ? facts.senderDomain : ''}`;
-      let flagsOf = flags.get(key);
-      if (!flagsOf) {
-        const { vmta, sender: from } = facts;
-        flagsOf = this.#deps.tracking().flagsFor(config, { vmta, sender: from, content, source });
-        if (flags.size > MOST_FLAGS) flags.clear();
-        flags.set(key, flagsOf);
+      let ofDomain = known.get(key);
+      if (!ofDomain) {
+        const { vmta, sender } = facts;
+        ofDomain = this.#deps.tracking().flagsFor(config, { vmta, sender, content, source });
+        if (known.size > MOST_FLAGS) known.clear();
+        known.set(key, ofDomain);
       }
-      return { ...made.facts, ...facts, ...flagsOf(queue) };
+      return ofDomain(domain);
     };
-    const pending: PendingRecipient[] = [];
-    const outcomes: Received[] = [];
-    let facts: MessageFacts | null = null;
+    const flags: MaybeLater<TrackingFlags>[] = [];
+    const later = new Set<Promise<TrackingFlags>>();
+    const queues: { domain: string; vmta: string }[] = [];
     for (const [index, copy] of copies.entries()) {
-      const { address, originalRecipient, messageId } = recipients[index]!;
-      const nowhere = { domain: REFUSED_QUEUE, vmta: copy.facts.vmta };
+      const domain = asciiDomain(recipients[index]!.address);
       const queue = copy.refusal
-        ? nowhere
-        : placement.queue(asciiDomain(address), copy.facts.vmta, template !== undefined);
-      const message = factsOf(copy, copy.refusal ? asciiDomain(address) : queue.domain);
-      facts ??= message;
-      outcomes.push({
-        kind: 'received',
-        at: receivedAt,
-        message,
-        recipient: { address, originalRecipient, messageId },
-      });
-      pending.push({
-        spoolId,
-        index,
-        ...queue,
-        receivedAt,
-        attempts: 0,
-        holdUntil: 0,
-        priority: copy.priority,
-        size: message.size,
-        ...(copy.facts.jobId === '' ? {} : { job: copy.facts.jobId }),
-        ...(copy.windows && !copy.refusal ? { windows: copy.windows } : {}),
-        delayNoticeAt: firstDelayNotice(config, recipients[index]!, queue, receivedAt),
-      });
+        ? { domain: REFUSED_QUEUE, vmta: copy.facts.vmta }
+        : placement.queue(domain, copy.facts.vmta, template !== undefined);
+      queues.push(queue);
+      const tracked = flagsOf(copy, copy.refusal ? domain : queue.domain);
+      if (tracked instanceof Promise) later.add(tracked);
+      flags.push(tracked);
     }
-    const envelope: Envelope = {
-      facts: facts ?? made.facts,
-      recipients,
-      eightBit: sender.eightBit,
-      smtpUtf8: sender.smtpUtf8,
-      returnContent: sender.returnContent,
-      ...returnDefault(source),
-      removeHeaders: control.remove,
-      ...control.atDelivery,
-      suppressReports: source.get('suppress-local-dsn'),
-      ...(template ? { template } : {}),
-      ...(sender.verp || source.get('verp-default') ? { verp: true } : {}),
-    };
-    return { envelope, content, pending, outcomes };
+    const all = { ...made, template, queues };
+    // Most messages are not tracked, and are not kept waiting for anything.
+    if (later.size === 0) return envelopeOf(decision, { ...all, flags: flags as TrackingFlags[] });
+    return Promise.all(flags).then((found) => envelopeOf(decision, { ...all, flags: found }));
   }
+}
+
+/** Envelope, queue entries and records of a message that is about to be stored; a place in each list per recipient. */
+function envelopeOf(
+  { question: { submission }, control, copies }: Decision,
+  made: {
+    readonly facts: MessageFacts;
+    readonly recipients: readonly StoredRecipient[];
+    readonly content: Buffer;
+    readonly template: StoredTemplate | undefined;
+    readonly queues: readonly { domain: string; vmta: string }[];
+    readonly flags: readonly TrackingFlags[];
+  },
+): Prepared {
+  const { config, source, sender } = submission;
+  const { recipients, content, template } = made;
+  const { spoolId, receivedAt } = made.facts;
+  const pending: PendingRecipient[] = [];
+  const outcomes: Received[] = [];
+  let facts: MessageFacts | null = null;
+  for (const [index, copy] of copies.entries()) {
+    const { address, originalRecipient, messageId } = recipients[index]!;
+    const queue = made.queues[index]!;
+    const message = { ...made.facts, ...copy.facts, ...made.flags[index]! };
+    facts ??= message;
+    outcomes.push({
+      kind: 'received',
+      at: receivedAt,
+      message,
+      recipient: { address, originalRecipient, messageId },
+    });
+    pending.push({
+      spoolId,
+      index,
+      ...queue,
+      receivedAt,
+      attempts: 0,
+      holdUntil: 0,
+      priority: copy.priority,
+      size: message.size,
+      ...(copy.facts.jobId === '' ? {} : { job: copy.facts.jobId }),
+      ...(copy.windows && !copy.refusal ? { windows: copy.windows } : {}),
+      delayNoticeAt: firstDelayNotice(config, recipients[index]!, queue, receivedAt),
+    });
+  }
+  const envelope: Envelope = {
+    facts: facts ?? made.facts,
+    recipients,
+    eightBit: sender.eightBit,
+    smtpUtf8: sender.smtpUtf8,
+    returnContent: sender.returnContent,
+    ...returnDefault(source),
+    removeHeaders: control.remove,
+    ...control.atDelivery,
+    suppressReports: source.get('suppress-local-dsn'),
+    ...(template ? { template } : {}),
+    ...(sender.verp || source.get('verp-default') ? { verp: true } : {}),
+  };
+  return { envelope, content, pending, outcomes };
 }
 
 /** All that was decided about one submission. */

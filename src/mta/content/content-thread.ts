@@ -1,0 +1,65 @@
+/** A thread that works on the octets of messages, one job after the other. Started by `ContentThreads`. */
+import { parentPort } from 'node:worker_threads';
+import { SignableMessage } from '../../mail/dkim-sign.ts';
+import { planTracking, type TrackingPlan } from '../../tracking/tracking-plan.ts';
+import { describePlan, signatureFields, trackedCopy } from './content-work.ts';
+import type { Answer, Job } from './messages.ts';
+
+/** Octets of messages whose plans are kept; delivery mostly follows reception within a second. */
+const MOST_KEPT = 32 * 2 ** 20;
+const MOST_PLANS = 2_000;
+
+const plans = new Map<number, TrackingPlan>();
+let kept = 0;
+
+function keep(id: number, plan: TrackingPlan): TrackingPlan {
+  plans.set(id, plan);
+  kept += plan.raw.length;
+  for (const [oldest, { raw }] of plans) {
+    if (kept <= MOST_KEPT && plans.size <= MOST_PLANS) break;
+    plans.delete(oldest);
+    kept -= raw.length;
+  }
+  return plan;
+}
+
+const buffer = (octets: Uint8Array) => Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength);
+
+function answer(job: Job): Answer {
+  const given = buffer(job.content);
+  if (job.kind === 'plan') {
+    return {
+      job: job.job,
+      kind: 'planned',
+      planned: describePlan(keep(job.plan, planTracking(given, job.settings))),
+    };
+  }
+  const { order } = job;
+  const { tracking, signatures } = order;
+  const plan = tracking && (plans.get(job.plan) ?? keep(job.plan, planTracking(given, tracking.settings)));
+  const copy = trackedCopy(given, order, plan);
+  if (signatures.length === 0) return { job: job.job, kind: 'made', fields: '', content: copy, faults: [] };
+  const message = new SignableMessage(copy);
+  const made = signatures.map((settings) => {
+    try {
+      return message.sign(settings, order.now);
+    } catch (error) {
+      return error as Error;
+    }
+  });
+  const content = copy === given ? null : copy;
+  return { job: job.job, kind: 'made', content, ...signatureFields(signatures, made) };
+}
+
+parentPort!.on('message', (job: Job) => {
+  let done: Answer;
+  try {
+    done = answer(job);
+  } catch (error) {
+    done = { job: job.job, kind: 'fault', error: (error as Error).stack ?? String(error) };
+  }
+  // Handed over rather than copied, where the memory is the copy's alone.
+  const octets = done.kind === 'made' ? done.content : null;
+  const alone = octets && octets.byteLength === octets.buffer.byteLength;
+  parentPort!.postMessage(done, alone ? [octets.buffer as ArrayBuffer] : []);
+});

@@ -31,10 +31,11 @@ import { readModel } from './score/model/score-model.ts';
 import type { Refreshed } from './score/refresh/refresh.ts';
 import { Scores } from './score/scores.ts';
 import { Traps, watchTraps } from './score/traps/traps.ts';
-import { type Engine, openEmbedded, openServer } from './store/engine.ts';
+import { type Engine, openEmbedded } from './store/engine.ts';
 import { EventStore } from './store/event-store.ts';
 import { defaultRetention, type Retention } from './store/retention.ts';
 import { dropExpired, migrate } from './store/schema.ts';
+import { openServer } from './store/server-engine.ts';
 
 export interface SignalsOptions {
   /** Folder for everything this service keeps; made if it is not there. */

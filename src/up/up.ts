@@ -108,7 +108,10 @@ async function startPrograms(options: UpOptions, supervisor: Supervisor): Promis
   await supervisor.start({
     name: 'signals',
     // The pretend internet has name servers too; the real ones know nothing of it.
-    args: ['signals', '--data', folder('signals'), '--listen', at(ports.signals), '--dns', at(ports.sinkDns)],
+    args: [
+      ...['signals', '--data', folder('signals'), '--listen', at(ports.signals)],
+      ...['--dns', at(ports.sinkDns), '--log-requests', 'errors'],
+    ],
     isReady: () => answers(`http://${at(ports.signals)}/health`),
   });
   const api = `http://${at(ports.signals)}/api/v1`;

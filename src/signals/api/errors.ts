@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply } from 'fastify';
 import { RequestError } from '../request-error.ts';
-import { EngineBusy, EngineError } from '../store/engine.ts';
+import { EngineAway, EngineBusy, EngineError } from '../store/engine.ts';
 
 /** An answer that says what went wrong, in SparkPost's shape: `{"errors":[{"message", "code"?, …}]}`. */
 export interface ErrorAnswer {
@@ -51,6 +51,10 @@ export function answerOf(error: Error, unexpected: (because: string) => void): E
     return { status, body: { errors: [first] }, retryAfter };
   }
   if (error instanceof EngineBusy) return answer(429, 'Too many requests', undefined, 2);
+  if (error instanceof EngineAway) {
+    unexpected(error.message);
+    return answer(503, 'The event store does not answer; try again later', '1502', 5);
+  }
   if (error instanceof EngineError) {
     // Time, memory or size of the answer: what was asked is too much, the service is well.
     if ([159, 241, 307, 396].includes(error.code)) {

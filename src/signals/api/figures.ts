@@ -1,3 +1,4 @@
+import type { StatementCount, StatementKind } from '../store/engine.ts';
 import type { Answered } from './access-log.ts';
 
 interface Backlog {
@@ -32,7 +33,7 @@ export class Figures {
     this.#malformed++;
   }
 
-  text(backlog: Backlog): string {
+  text(backlog: Backlog, statements: Readonly<Record<StatementKind, StatementCount>>): string {
     const lines: string[] = [];
     const figure = (name: string, type: string, help: string, values: readonly string[]) => {
       lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...values);
@@ -81,6 +82,22 @@ export class Figures {
       'counter',
       'Batches processed since the start.',
       backlog.processed,
+    );
+    const kinds = Object.entries(statements);
+    figure(
+      'posthorn_signals_store_statements_total',
+      'counter',
+      'Statements that the event store was given, by how they ended.',
+      kinds.flatMap(([kind, { done, failed }]) => [
+        `posthorn_signals_store_statements_total{kind="${kind}",ended="well"} ${done}`,
+        `posthorn_signals_store_statements_total{kind="${kind}",ended="failed"} ${failed}`,
+      ]),
+    );
+    figure(
+      'posthorn_signals_store_seconds_total',
+      'counter',
+      'Time that they took, without their time in the queue.',
+      kinds.map(([kind, { seconds }]) => `posthorn_signals_store_seconds_total{kind="${kind}"} ${seconds}`),
     );
     return `${lines.join('\n')}\n`;
   }

@@ -76,6 +76,6 @@ export const serviceEndpoints: readonly Endpoint[] = [
     handle: async ({ services, reply }) =>
       reply
         .header('content-type', 'text/plain; version=0.0.4; charset=utf-8')
-        .send(services.figures.text(services.processor)),
+        .send(services.figures.text(services.processor, services.store.engine.counts)),
   }),
 ];

@@ -62,6 +62,11 @@ export class Processor {
   #processed = 0;
   #running: Promise<void> | null = null;
   #closing = false;
+  /**
+   * Batches of the round that broke off; the next one takes exactly these. So their events come to the store in the same
+   * blocks, and one that is stored already, though its answer was lost, is known by its token.
+   */
+  #broken = 0;
   #wake: (() => void) | null = null;
 
   constructor(options: ProcessorOptions) {
@@ -153,9 +158,11 @@ export class Processor {
   /** Processes the first batches of the queue and takes them off it. */
   async #round(): Promise<void> {
     const works: Work[] = [];
+    const before = this.#processed;
     const stream = new StoreStream((waiting) => this.#store(works, waiting));
     try {
-      for (let i = 0; i < this.#queue.length && i < BATCHES_PER_ROUND && !this.#closing; i++) {
+      const most = this.#broken || Math.min(this.#queue.length, BATCHES_PER_ROUND);
+      for (let i = 0; i < most && !this.#closing; i++) {
         if (stream.rows >= ROWS_PER_ROUND) break;
         const work = this.#workOn(this.#queue[i]!);
         works.push(work);
@@ -163,16 +170,17 @@ export class Processor {
       }
       await stream.end();
       await this.#finish(works);
+      this.#broken = 0;
     } catch (error) {
+      const left = (this.#broken || works.length) - (this.#processed - before);
       await stream.settled();
       for (const work of works) {
         work.failures.discard();
         await rm(this.#options.files.failuresFile(work.batch), { force: true });
       }
       // Whatever of these was stored already must be looked for next time.
-      for (let i = 0; i < works.length && i < this.#queue.length; i++) {
-        this.#queue[i] = { ...this.#queue[i]!, doubtful: true };
-      }
+      for (let i = 0; i < left; i++) this.#queue[i] = { ...this.#queue[i]!, doubtful: true };
+      this.#broken = left;
       throw error;
     }
   }

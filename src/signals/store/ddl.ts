@@ -90,6 +90,12 @@ export function dropTable(table: Table, cluster: Cluster): string[] {
   return names.map((name) => `DROP TABLE IF EXISTS ${name}${onCluster(cluster)} SYNC`);
 }
 
+/** The statements after which each replica has all rows of a table; none where there are no replicas. */
+export function syncReplicas(table: Table, cluster: Cluster): string[] {
+  if (cluster === null) return [];
+  return [`SYSTEM SYNC REPLICA${onCluster(cluster)} ${localName(table.name, cluster)}`];
+}
+
 /** `1` on servers that refuse to replace a partition by none unless told that it is meant. */
 export const ASKS_BEFORE_EMPTYING =
   "SELECT count() AS n FROM system.settings WHERE name = 'allow_replace_partition_from_empty_source'";
@@ -136,6 +142,7 @@ function clause(word: string, text: string | null): string {
   return text === null ? '' : `\n${word} ${text}`;
 }
 
-function quoted(text: string): string {
+/** A literal of SQL. */
+export function quoted(text: string): string {
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 }

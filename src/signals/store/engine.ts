@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { type ClickHouseClient, type ClickHouseSettings, createClient } from '@clickhouse/client';
 import { reason } from '../../system/durable-file.ts';
 import { UserError } from '../../system/user-error.ts';
-import type { Cluster } from './ddl.ts';
+import { type Cluster, quoted } from './ddl.ts';
 
 /** Values bound to `{name:Type}` in a statement; never spliced into its text. */
 export type Parameters = Readonly<Record<string, unknown>>;
@@ -34,7 +34,20 @@ export interface Engine {
    * to. A read sees what was written here before it.
    */
   readonly background: Background;
+  /** What was asked of it since the start. */
+  readonly counts: Readonly<Record<StatementKind, StatementCount>>;
   close(): Promise<void>;
+}
+
+/** `read`: what readers ask; `lookup`: the writer's SELECTs; `background`: what that lane does. */
+export type StatementKind = 'read' | 'lookup' | 'insert' | 'write' | 'background';
+
+export interface StatementCount {
+  /** Ended well. */
+  done: number;
+  failed: number;
+  /** Time of all of them together, without their time in the queue. */
+  seconds: number;
 }
 
 export interface Background {
@@ -49,6 +62,14 @@ export class EngineError extends Error {
     super(message, { cause });
     this.name = 'EngineError';
     this.code = code;
+  }
+}
+
+/** A server did not answer, or not in its own words: whether the statement ran, and runs still, is not known. */
+export class EngineAway extends EngineError {
+  constructor(message: string, cause: unknown) {
+    super(message, 0, cause);
+    this.name = 'EngineAway';
   }
 }
 
@@ -75,31 +96,69 @@ export const defaultLimits: EngineLimits = {
   resultRows: 200_000,
 };
 
-const READERS = 2;
+export const READERS = 2;
 const LONGEST_QUEUE = 256;
 
 /**
  * One connection and the queue before it. The embedded engine runs one statement per connection at a time and holds
  * a thread of Node's pool for each that waits; queueing here keeps that pool free for files.
  */
-class Lane {
+export class Lane {
   readonly client: ClickHouseClient;
   waiting = 0;
   #last: Promise<unknown> = Promise.resolve();
+  /** Resolves when no statement of this lane runs any more; `null` where an answer tells that. */
+  readonly #ended: (() => Promise<void>) | null;
+  /** A statement may run still that is not waited for: one without an answer, or one of an earlier run. */
+  #doubt: boolean;
 
-  constructor(client: ClickHouseClient) {
+  constructor(client: ClickHouseClient, ended: (() => Promise<void>) | null = null) {
     this.client = client;
+    this.#ended = ended;
+    this.#doubt = ended !== null;
   }
 
-  run<T>(work: (client: ClickHouseClient) => Promise<T>): Promise<T> {
+  run<T>(count: StatementCount, work: (client: ClickHouseClient) => Promise<T>): Promise<T> {
     if (this.waiting >= LONGEST_QUEUE) return Promise.reject(new EngineBusy());
     this.waiting++;
-    const result = this.#last.then(() => work(this.client)).catch(translate);
+    const result = this.#last.then(() => this.#inTurn(count, work));
     this.#last = result.then(
       () => void this.waiting--,
       () => void this.waiting--,
     );
     return result;
+  }
+
+  async #inTurn<T>(count: StatementCount, work: (client: ClickHouseClient) => Promise<T>): Promise<T> {
+    const begun = performance.now();
+    try {
+      if (this.#doubt) {
+        await this.#ended!();
+        this.#doubt = false;
+      }
+      const value = await work(this.client);
+      count.done++;
+      return value;
+    } catch (error) {
+      count.failed++;
+      const told = this.translate(error);
+      if (told instanceof EngineAway) this.#doubt = this.#ended !== null;
+      throw told;
+    } finally {
+      count.seconds += (performance.now() - begun) / 1000;
+    }
+  }
+
+  /** What a failure of the client means. */
+  protected translate(error: unknown): EngineError {
+    if (error instanceof EngineError) return error;
+    const e = error as { message?: string; code?: unknown };
+    const code = Number(e?.code);
+    return new EngineError(
+      String(e?.message ?? error).slice(0, 1000),
+      Number.isInteger(code) ? code : 0,
+      error,
+    );
   }
 
   async close(): Promise<void> {
@@ -108,16 +167,9 @@ class Lane {
   }
 }
 
-function translate(error: unknown): never {
-  if (error instanceof EngineError || error instanceof EngineBusy) throw error;
-  const e = error as { message?: string; code?: unknown };
-  const code = Number(e?.code);
-  throw new EngineError(String(e?.message ?? error).slice(0, 1000), Number.isInteger(code) ? code : 0, error);
-}
-
 // Settings belong to a lane, not to a query: embedded, they are made once by SET, because the client would put them
 // before each statement, which makes an insert take twice as long. Only the insert token stands in its statement.
-function readerSettings(limits: EngineLimits): ClickHouseSettings {
+export function readerSettings(limits: EngineLimits): ClickHouseSettings {
   return {
     max_execution_time: limits.querySeconds,
     max_memory_usage: String(limits.queryMemory),
@@ -128,7 +180,7 @@ function readerSettings(limits: EngineLimits): ClickHouseSettings {
   };
 }
 
-const writerSettings: ClickHouseSettings = {
+export const writerSettings: ClickHouseSettings = {
   output_format_json_quote_64bit_integers: 0,
   max_partitions_per_insert_block: '0',
   deduplicate_blocks_in_dependent_materialized_views: 1,
@@ -140,7 +192,7 @@ const writerSettings: ClickHouseSettings = {
   max_query_size: String(16 * 2 ** 20),
 };
 
-const backgroundSettings: ClickHouseSettings = {
+export const backgroundSettings: ClickHouseSettings = {
   output_format_json_quote_64bit_integers: 0,
   max_partitions_per_insert_block: '0',
   async_insert: 0,
@@ -153,13 +205,20 @@ const backgroundSettings: ClickHouseSettings = {
   max_bytes_ratio_before_external_group_by: 0,
 };
 
-class LaneEngine implements Engine {
+export class LaneEngine implements Engine {
   readonly embedded: boolean;
   readonly cluster: Cluster;
   readonly #writer: Lane;
   readonly #readers: readonly Lane[];
   readonly #aside: Lane;
   readonly background: Background;
+  readonly counts: Record<StatementKind, StatementCount> = {
+    read: { done: 0, failed: 0, seconds: 0 },
+    lookup: { done: 0, failed: 0, seconds: 0 },
+    insert: { done: 0, failed: 0, seconds: 0 },
+    write: { done: 0, failed: 0, seconds: 0 },
+    background: { done: 0, failed: 0, seconds: 0 },
+  };
   /** Embedded: where a block lies while the engine takes it in. */
   readonly #blockFile: string | null;
   readonly #afterClose: () => Promise<void>;
@@ -179,23 +238,25 @@ class LaneEngine implements Engine {
     this.#readers = readers;
     this.#aside = aside;
     this.background = {
-      read: (sql, parameters) => aside.run((client) => select(client, sql, parameters)),
-      write: (sql, parameters) => aside.run((client) => command(client, sql, parameters)),
+      read: (sql, parameters) =>
+        aside.run(this.counts.background, (client) => select(client, sql, parameters)),
+      write: (sql, parameters) =>
+        aside.run(this.counts.background, (client) => command(client, sql, parameters)),
     };
     this.#afterClose = afterClose;
   }
 
   read<Row>(sql: string, parameters?: Parameters): Promise<Row[]> {
     const lane = this.#readers.reduce((a, b) => (b.waiting < a.waiting ? b : a));
-    return lane.run((client) => select<Row>(client, sql, parameters));
+    return lane.run(this.counts.read, (client) => select<Row>(client, sql, parameters));
   }
 
   readForWrite<Row>(sql: string, parameters?: Parameters): Promise<Row[]> {
-    return this.#writer.run((client) => select<Row>(client, sql, parameters));
+    return this.#writer.run(this.counts.lookup, (client) => select<Row>(client, sql, parameters));
   }
 
   async write(sql: string, parameters?: Parameters): Promise<void> {
-    await this.#writer.run((client) => command(client, sql, parameters));
+    await this.#writer.run(this.counts.write, (client) => command(client, sql, parameters));
   }
 
   async insert(
@@ -205,22 +266,16 @@ class LaneEngine implements Engine {
     token: string,
   ): Promise<void> {
     if (lines.length === 0) return;
-    await this.#writer.run((client) =>
-      client.exec({
-        query: `${insertInto(table, columns, token)} FORMAT JSONCompactEachRow`,
-        values: Readable.from([`${lines.join('\n')}\n`]),
-      }),
+    await this.#writer.run(this.counts.insert, (client) =>
+      send(client, `${insertInto(table, columns, token)} FORMAT JSONCompactEachRow`, `${lines.join('\n')}\n`),
     );
   }
 
   async insertBlock(table: string, columns: readonly string[], block: Buffer, token: string): Promise<void> {
     const into = insertInto(table, columns, token);
     const file = this.#blockFile;
-    await this.#writer.run(async (client) => {
-      if (file === null) {
-        await client.exec({ query: `${into} FORMAT Native`, values: Readable.from([block]) });
-        return;
-      }
+    await this.#writer.run(this.counts.insert, async (client) => {
+      if (file === null) return send(client, `${into} FORMAT Native`, block);
       // In this process the client knows text only, which costs the engine three times as much.
       try {
         await writeFile(file, block, { mode: 0o640 });
@@ -242,10 +297,6 @@ function insertInto(table: string, columns: readonly string[], token: string): s
   return `INSERT INTO ${table} (${columns.join(', ')}) SETTINGS insert_deduplication_token = '${token}'`;
 }
 
-function quoted(text: string): string {
-  return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
-}
-
 async function select<Row>(client: ClickHouseClient, sql: string, parameters?: Parameters): Promise<Row[]> {
   const result = await client.query({
     query: sql,
@@ -257,6 +308,12 @@ async function select<Row>(client: ClickHouseClient, sql: string, parameters?: P
 
 async function command(client: ClickHouseClient, sql: string, parameters?: Parameters): Promise<void> {
   await client.command({ query: sql, query_params: { ...parameters } });
+}
+
+/** A statement with data behind it. The answer is read to its end: only then the connection is free. */
+async function send(client: ClickHouseClient, query: string, data: string | Buffer): Promise<void> {
+  const { stream } = await client.exec({ query, values: Readable.from([data]) });
+  for await (const _ of stream);
 }
 
 const require = createRequire(import.meta.url);
@@ -306,38 +363,4 @@ function openFailure(folder: string, error: unknown): UserError {
     `${folder} (event store) cannot be opened: ${because}; check the folder's owner and free space`,
     { cause: error },
   );
-}
-
-/**
- * A ClickHouse server at `url` (`http://user:password@host:8123/database`), a node of `cluster` if one is named.
- * Throws `UserError` if it does not answer.
- */
-export async function openServer(
-  url: string,
-  cluster: Cluster = null,
-  limits: EngineLimits = defaultLimits,
-): Promise<Engine> {
-  let parsed: URL;
-  try {
-    parsed = new URL(url);
-  } catch {
-    throw new UserError('--clickhouse needs a URL such as http://user:password@host:8123/database', {
-      exitCode: 2,
-    });
-  }
-  const open = (settings: ClickHouseSettings) =>
-    new Lane(createClient({ url, clickhouse_settings: settings, max_open_connections: 1 }));
-  const writer = open(writerSettings);
-  const readers = Array.from({ length: READERS }, () => open(readerSettings(limits)));
-  const engine = new LaneEngine(null, cluster, writer, readers, open(backgroundSettings));
-  try {
-    await engine.readForWrite('SELECT 1');
-  } catch (error) {
-    await engine.close();
-    const message = error instanceof Error ? error.message : String(error);
-    throw new UserError(`ClickHouse at ${parsed.host} does not answer: ${message.replace(/\s+/g, ' ')}`, {
-      cause: error,
-    });
-  }
-  return engine;
 }

@@ -254,7 +254,7 @@ export class EventStore {
     for (const rollup of rollups) {
       for (const day of await this.#incompleteDays(rollup, span.from, span.to)) {
         log(`roll-up ${rollup.table.name} of ${day} is incomplete after a break; making it anew`);
-        await this.seals.changing([day], () => this.#rebuild(rollup, day));
+        await this.#exclusive(() => this.seals.changing([day], () => this.#rebuild(rollup, day)));
       }
     }
   }

@@ -5,6 +5,7 @@ import {
   dropPartition,
   dropTable,
   replacePartition,
+  syncReplicas,
   type Table,
 } from './ddl.ts';
 import type { Background } from './engine.ts';
@@ -27,7 +28,10 @@ export async function drop(on: Background, table: Table, cluster: Cluster): Prom
   for (const statement of dropTable(table, cluster)) await on.write(statement);
 }
 
-/** Puts the rows of a day (`YYYYMMDD`) that `from` has, perhaps none, in place of those of `table`. */
+/**
+ * Puts the rows of a day (`YYYYMMDD`) that `from` has, perhaps none, in place of those of `table`. In a cluster a shard may have
+ * none, and any replica may do it for its shard: each first fetches what the others have of `from`.
+ */
 export async function replaceDay(
   on: Background,
   table: Table,
@@ -35,6 +39,7 @@ export async function replaceDay(
   from: Table,
   cluster: Cluster,
 ): Promise<void> {
+  for (const statement of syncReplicas(from, cluster)) await on.write(statement);
   const [row] = await on.read<{ n: number }>(ASKS_BEFORE_EMPTYING);
   await on.write(replacePartition(table, String(Math.trunc(day)), from, cluster, row?.n === 1));
 }

@@ -6,11 +6,12 @@ import { after, before, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { silentLog } from '../../system/log.ts';
 import { searchMessages } from '../search/message-search.ts';
-import { changeTtl, createTable, dropTable, replacePartition, type Table } from './ddl.ts';
+import { changeTtl, createTable, dropTable, replacePartition, syncReplicas, type Table } from './ddl.ts';
 import { type Engine, openEmbedded } from './engine.ts';
 import { EventStore } from './event-store.ts';
 import { defaultRetention } from './retention.ts';
 import { migrate, type Schema, schema, schemaStatements } from './schema.ts';
+import { clusterSettings } from './server-engine.ts';
 import { laterSealedTables } from './tables/sealed.ts';
 
 let dir: string;
@@ -204,10 +205,22 @@ test("every statement for a cluster is one that the engine's parser reads, and s
     assert.doesNotMatch(text, /CODEC|INDEX/);
     for (const statement of [
       ...dropTable(table, 'c1'),
+      ...syncReplicas(table, 'c1'),
       replacePartition(table, '20260101', { ...table, name: 'other' }, 'c1', true),
       ...(table.ttl ? [changeTtl(table, defaultRetention, 'c1')] : []),
     ]) {
       assert.match(await formatted(statement), /ON CLUSTER c1/);
     }
   }
+});
+
+test('an insert into a cluster is acknowledged when the shards have it: the engine knows the settings for it', async () => {
+  for (const [name, value] of Object.entries(clusterSettings)) {
+    await engine.write(`SET ${name} = ${typeof value === 'number' ? value : `'${value}'`}`);
+  }
+  const rows = await engine.readForWrite(
+    `SELECT toString(getSetting('distributed_foreground_insert')) AS now,
+       toString(getSetting('load_balancing')) AS which`,
+  );
+  assert.deepEqual(rows, [{ now: 'true', which: 'in_order' }]);
 });

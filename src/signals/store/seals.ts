@@ -24,6 +24,10 @@ export class Seals {
   readonly #opened = new Map<number, number>();
   /** Day → when its last change began. */
   readonly #quietFrom = new Map<number, number>();
+  /** Day → changes that have begun and not ended; what they add may come after a seal has read. */
+  readonly #underWay = new Map<number, number>();
+  /** Days that are open here and may stand on disk as sealed: the note that opens them is not there yet. */
+  readonly #unnoted = new Set<number>();
   #changes = 0;
   #sealing: Promise<unknown> = Promise.resolve();
 
@@ -52,17 +56,27 @@ export class Seals {
   /** Does what changes rows of these days: they stand open, on disk too, from before it begins. */
   async changing<T>(days: Iterable<number>, work: () => Promise<T>): Promise<T> {
     const all = [...days];
-    const closed: number[] = [];
     for (const day of all) {
       this.#opened.set(day, ++this.#changes);
       this.#quietFrom.set(day, this.#now());
-      if (this.#days.delete(day)) closed.push(day);
+      this.#underWay.set(day, (this.#underWay.get(day) ?? 0) + 1);
+      if (this.#days.delete(day)) this.#unnoted.add(day);
     }
-    if (closed.length > 0) await this.#note(closed, 0);
     try {
+      // A day whose note failed is noted by the next change, and one that two changes meet by both.
+      const closed = all.filter((day) => this.#unnoted.has(day));
+      if (closed.length > 0) {
+        await this.#note(closed, 0);
+        for (const day of closed) this.#unnoted.delete(day);
+      }
       return await work();
     } finally {
-      for (const day of all) this.#opened.set(day, ++this.#changes);
+      for (const day of all) {
+        this.#opened.set(day, ++this.#changes);
+        const left = this.#underWay.get(day)! - 1;
+        if (left > 0) this.#underWay.set(day, left);
+        else this.#underWay.delete(day);
+      }
     }
   }
 
@@ -91,6 +105,7 @@ export class Seals {
     for (const day of rows.map((row) => Number(row.day)).sort((a, b) => b - a)) {
       const changed = this.#quietFrom.get(day) ?? Number.NEGATIVE_INFINITY;
       if (day >= today || this.#days.has(day) || now - changed < quietMs) continue;
+      if (this.#underWay.has(day)) continue;
       if (await this.#seal(day)) count++;
     }
     if (count > 0) log.info('days are closed, their sums stored', { days: count });

@@ -75,7 +75,11 @@ export class ClickHouseFront {
     const response = await fetch(`http://${url.host}/`, {
       method: 'POST',
       body: `SELECT toString(${sql})`,
-      headers: { authorization: `Basic ${btoa(`posthorn:${decodeURIComponent(url.password)}`)}` },
+      headers: {
+        // A kept connection may be closed by the other side in the moment in which it is used again.
+        connection: 'close',
+        authorization: `Basic ${btoa(`posthorn:${decodeURIComponent(url.password)}`)}`,
+      },
     });
     const text = await response.text();
     if (response.status !== 200) throw new Error(text);

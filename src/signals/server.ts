@@ -33,6 +33,7 @@ import { Scores } from './score/scores.ts';
 import { Traps, watchTraps } from './score/traps/traps.ts';
 import { type Engine, openEmbedded } from './store/engine.ts';
 import { EventStore } from './store/event-store.ts';
+import { dropLeftovers } from './store/partitions.ts';
 import { defaultRetention, type Retention } from './store/retention.ts';
 import { dropExpired, migrate } from './store/schema.ts';
 import { openServer } from './store/server-engine.ts';
@@ -125,10 +126,11 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
 
     const engine = options.clickhouseUrl
       ? await openServer(options.clickhouseUrl, options.cluster ?? null)
-      : await openEmbedded(path.join(dataDir, 'clickhouse'));
+      : await openEmbedded(path.join(dataDir, 'clickhouse'), undefined, (message) => log.error(message));
     closers.push(() => engine.close());
     const retention: Retention = { ...defaultRetention, ...options.retention };
     await migrate(engine, retention);
+    await dropLeftovers(engine);
     await dropExpired(engine, retention);
     closers.push(every(clock, 6 * HOUR, () => dropExpired(engine, retention), log));
     const store = await EventStore.open(engine, { kept: retention, now: clock.now });

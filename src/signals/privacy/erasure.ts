@@ -152,7 +152,11 @@ export class Erasure {
     await store.turn();
     let events = 0;
     for (const address of one.addresses) {
-      events += (await eraseFromStore(store, address, one.subaccount)).events;
+      // In turn: a refresh or a sealing that has read the address would put it back.
+      const erased = await store.engine.background.inTurn(() =>
+        eraseFromStore(store, address, one.subaccount),
+      );
+      events += erased.events;
     }
     const looked = await this.#withMessages(one, ingest);
     const people = this.#people(looked, true);

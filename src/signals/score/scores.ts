@@ -40,7 +40,7 @@ export class Scores {
   /** Brings the figures up to date with what is stored now. */
   refresh(): Promise<Refreshed> {
     const { clock, retention, eventAgeHours } = this.#options;
-    const work = this.#running.then(() =>
+    const work = this.engine.background.inTurn(() =>
       refresh({ engine: this.engine, retention }, clock.now(), {
         eventAgeHours,
         isStopped: () => this.#closed,

@@ -6,6 +6,7 @@ import { type ClickHouseClient, type ClickHouseSettings, createClient } from '@c
 import { reason } from '../../system/durable-file.ts';
 import { UserError } from '../../system/user-error.ts';
 import { type Cluster, quoted } from './ddl.ts';
+import { PartCheck } from './part-check.ts';
 
 /** Values bound to `{name:Type}` in a statement; never spliced into its text. */
 export type Parameters = Readonly<Record<string, unknown>>;
@@ -50,9 +51,18 @@ export interface StatementCount {
   seconds: number;
 }
 
-export interface Background {
+/** A lane to give statements to. */
+export interface Statements {
   read<Row>(sql: string, parameters?: Parameters): Promise<Row[]>;
   write(sql: string, parameters?: Parameters): Promise<void>;
+}
+
+export interface Background extends Statements {
+  /**
+   * Work of many statements, one at a time: a refresh, a sealing, an erasure. Otherwise one could put in place what it
+   * has read before another changed it.
+   */
+  inTurn<T>(work: () => Promise<T>): Promise<T>;
 }
 
 /** The engine refused or failed. `code` is ClickHouse's number (159 timeout, 241 memory, …), 0 if there is none. */
@@ -221,6 +231,9 @@ export class LaneEngine implements Engine {
   };
   /** Embedded: where a block lies while the engine takes it in. */
   readonly #blockFile: string | null;
+  /** Embedded: what looks after each statement that writes. */
+  readonly #check: PartCheck | null;
+  readonly #beforeClose: () => void;
   readonly #afterClose: () => Promise<void>;
 
   constructor(
@@ -229,7 +242,9 @@ export class LaneEngine implements Engine {
     writer: Lane,
     readers: readonly Lane[],
     aside: Lane,
-    afterClose: () => Promise<void> = async () => {},
+    check: PartCheck | null,
+    afterClose: () => Promise<void>,
+    beforeClose: () => void = () => {},
   ) {
     this.embedded = blockFile !== null;
     this.#blockFile = blockFile;
@@ -237,13 +252,27 @@ export class LaneEngine implements Engine {
     this.#writer = writer;
     this.#readers = readers;
     this.#aside = aside;
+    this.#check = check;
+    let last: Promise<unknown> = Promise.resolve();
     this.background = {
+      inTurn: (work) => {
+        const run = last.then(work);
+        last = run.catch(() => {});
+        return run;
+      },
       read: (sql, parameters) =>
         aside.run(this.counts.background, (client) => select(client, sql, parameters)),
       write: (sql, parameters) =>
-        aside.run(this.counts.background, (client) => command(client, sql, parameters)),
+        aside.run(this.counts.background, (client) =>
+          this.#checked(client, () => command(client, sql, parameters)),
+        ),
     };
+    this.#beforeClose = beforeClose;
     this.#afterClose = afterClose;
+  }
+
+  #checked<T>(client: ClickHouseClient, work: () => Promise<T>): Promise<T> {
+    return this.#check ? this.#check.around(client, work) : work();
   }
 
   read<Row>(sql: string, parameters?: Parameters): Promise<Row[]> {
@@ -256,7 +285,9 @@ export class LaneEngine implements Engine {
   }
 
   async write(sql: string, parameters?: Parameters): Promise<void> {
-    await this.#writer.run(this.counts.write, (client) => command(client, sql, parameters));
+    await this.#writer.run(this.counts.write, (client) =>
+      this.#checked(client, () => command(client, sql, parameters)),
+    );
   }
 
   async insert(
@@ -279,7 +310,9 @@ export class LaneEngine implements Engine {
       // In this process the client knows text only, which costs the engine three times as much.
       try {
         await writeFile(file, block, { mode: 0o640 });
-        await command(client, `${into} SELECT ${columns.join(', ')} FROM file(${quoted(file)}, Native)`);
+        await this.#checked(client, () =>
+          command(client, `${into} SELECT ${columns.join(', ')} FROM file(${quoted(file)}, Native)`),
+        );
       } finally {
         await rm(file, { force: true });
       }
@@ -287,6 +320,7 @@ export class LaneEngine implements Engine {
   }
 
   async close(): Promise<void> {
+    this.#beforeClose();
     await Promise.all([this.#writer, this.#aside, ...this.#readers].map((lane) => lane.close()));
     await this.#afterClose();
   }
@@ -319,7 +353,11 @@ async function send(client: ClickHouseClient, query: string, data: string | Buff
 const require = createRequire(import.meta.url);
 
 /** ClickHouse's engine in this process, its data in `folder`. Throws `UserError` if it cannot be opened. */
-export async function openEmbedded(folder: string, limits: EngineLimits = defaultLimits): Promise<Engine> {
+export async function openEmbedded(
+  folder: string,
+  limits: EngineLimits = defaultLimits,
+  log: (message: string) => void = () => {},
+): Promise<Engine> {
   const blockFile = path.join(folder, 'insert.native');
   try {
     await mkdir(folder, { recursive: true, mode: 0o750 });
@@ -347,7 +385,11 @@ export async function openEmbedded(folder: string, limits: EngineLimits = defaul
   const readers: Lane[] = [];
   for (let i = 0; i < READERS; i++) readers.push(await open(readerSettings(limits)));
   const aside = await open(backgroundSettings);
-  return new LaneEngine(blockFile, null, writer, readers, aside, drainPending);
+  const check = new PartCheck(log);
+  const stop = check.watch(() =>
+    writer.run({ done: 0, failed: 0, seconds: 0 }, (client) => check.look(client)),
+  );
+  return new LaneEngine(blockFile, null, writer, readers, aside, check, drainPending, stop);
 }
 
 function openFailure(folder: string, error: unknown): UserError {

@@ -8,7 +8,7 @@ import {
   syncReplicas,
   type Table,
 } from './ddl.ts';
-import type { Background } from './engine.ts';
+import type { Engine, Statements } from './engine.ts';
 import { defaultRetention } from './retention.ts';
 
 /** A table beside another, of the same shape, to put a partition together in. */
@@ -18,13 +18,13 @@ export function beside(table: Table, name: string): Table {
 }
 
 /** Makes a table that is empty, whatever an earlier run left under its name; it has no time to live. */
-export async function makeEmpty(on: Background, table: Table, cluster: Cluster): Promise<void> {
+export async function makeEmpty(on: Statements, table: Table, cluster: Cluster): Promise<void> {
   await drop(on, table, cluster);
   const lasting = beside(table, table.name);
   for (const statement of createTable(lasting, defaultRetention, cluster)) await on.write(statement);
 }
 
-export async function drop(on: Background, table: Table, cluster: Cluster): Promise<void> {
+export async function drop(on: Statements, table: Table, cluster: Cluster): Promise<void> {
   for (const statement of dropTable(table, cluster)) await on.write(statement);
 }
 
@@ -33,7 +33,7 @@ export async function drop(on: Background, table: Table, cluster: Cluster): Prom
  * none, and any replica may do it for its shard: each first fetches what the others have of `from`.
  */
 export async function replaceDay(
-  on: Background,
+  on: Statements,
   table: Table,
   day: number,
   from: Table,
@@ -49,7 +49,7 @@ export async function replaceDay(
  * last statement readers see the day as it was, after it the new one; never a part of either.
  */
 export async function refillDay(
-  on: Background,
+  on: Statements,
   table: Table,
   day: number,
   name: string,
@@ -64,6 +64,24 @@ export async function refillDay(
 }
 
 /** Removes a day from a table, if it is there. */
-export async function dropDay(on: Background, table: Table, day: number, cluster: Cluster): Promise<void> {
+export async function dropDay(on: Statements, table: Table, day: number, cluster: Cluster): Promise<void> {
   await on.write(dropPartition(table, String(Math.trunc(day)), cluster));
+}
+
+/**
+ * Removes the tables that a killed run was putting a partition together in: they hold copies of what was there, and so
+ * of what may since have been erased.
+ */
+export async function dropLeftovers(engine: Engine): Promise<void> {
+  const rows = await engine.background.read<{ name: string }>(
+    `SELECT DISTINCT replaceRegexpOne(name, '_local$', '') AS name FROM system.tables
+     WHERE database = currentDatabase() AND match(name, '_(fresh|rewrite|rebuild|now|parts)(_local)?$')`,
+  );
+  for (const { name } of rows) {
+    await drop(
+      engine.background,
+      { name, columns: {}, engine: 'MergeTree', orderBy: [], shardingKey: '' },
+      engine.cluster,
+    );
+  }
 }

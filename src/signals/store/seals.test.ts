@@ -185,7 +185,7 @@ test('what reports say does not change when days are sealed, opened by late even
       {
         ...members(engine),
         background: {
-          read: background.read,
+          ...background,
           write: async (sql, parameters) => {
             if (sql.startsWith('INSERT INTO metrics_day_fresh')) {
               met++;

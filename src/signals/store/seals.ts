@@ -85,7 +85,7 @@ export class Seals {
    * this works, and so may inserts: the day that they touch is left open.
    */
   sealQuietDays(log: Log, quietMs = QUIET_MS): Promise<number> {
-    const run = this.#sealing.then(() => this.#sealQuietDays(log, quietMs));
+    const run = this.#engine.background.inTurn(() => this.#sealQuietDays(log, quietMs));
     this.#sealing = run.catch(() => {});
     return run;
   }

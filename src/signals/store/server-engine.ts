@@ -96,7 +96,7 @@ export async function openServer(
     { length: READERS },
     () => new ServerLane(connect(readerSettings(limits), readMs)),
   );
-  const engine = new LaneEngine(null, cluster, writer, readers, aside, () => watcher.close());
+  const engine = new LaneEngine(null, cluster, writer, readers, aside, null, () => watcher.close());
   try {
     await engine.readForWrite('SELECT 1');
   } catch (error) {

@@ -94,8 +94,18 @@ export function templateHead(submission: Submission, header: Header, facts: Addi
   return Buffer.from(fields.map((field) => field.replace(id, `<[${MERGE_INDEX}].${id.slice(1)}`)).join(''));
 }
 
-/** The message with our fields on top and without those that they replace. */
+const EMPTY_LINE = Buffer.from('\r\n');
+/** A field, or what mailbox files put before the first one. */
+const FIRST_LINE = /^(?:[!-9;-~]+[ \t]*:|\r?\n|>?From )/;
+
+/**
+ * The message with our fields on top and without those that they replace. Text that has no header gets the empty line
+ * that it lacks, or its first line would be one of the header, or go on in our last field.
+ */
 export function withAdditions(raw: Buffer, fields: readonly string[], without: readonly string[]): Buffer {
+  if (fields.length > 0 && raw.length > 0 && !FIRST_LINE.test(raw.toString('latin1', 0, 1000))) {
+    return editHeaders(Buffer.concat([EMPTY_LINE, raw]), { prepend: fields });
+  }
   return fields.length > 0 || without.length > 0
     ? editHeaders(raw, { prepend: fields, remove: without })
     : Buffer.from(raw);

@@ -140,3 +140,22 @@ test('section 14, dsn-return-default: RET of the submission, else the source’s
     assert.equal(mta.stored().envelope.returnDefault, own);
   }
 });
+
+test('text without a header stays text: an empty line stands between it and our fields', async (t) => {
+  const mta = await startReception(t, open('add-date-header yes\nremove-received-headers yes'));
+  for (const [content, body] of [
+    ['hello there\r\nReceived: no field\r\n', 'hello there\r\nReceived: no field\r\n'],
+    [' folded\r\nSubject: x\r\n\r\nb\r\n', ' folded\r\nSubject: x\r\n\r\nb\r\n'],
+    ['\r\nhello\r\n', 'hello\r\n'],
+    ['From a@b.test Mon Jan  1 00:00:00 2026\r\nSubject: x\r\n\r\nb\r\n', 'b\r\n'],
+    ['Subject : x\r\nno field\r\n\r\nb\r\n', 'b\r\n'],
+    ['', ''],
+  ] as const) {
+    assert.match(await mta.send({ to: ['kim@a.test'], content }), /^250 /);
+    const stored = mta.stored().content;
+    const header = new Header(stored);
+    assert.equal(stored.subarray(header.bodyStart).toString(), body, JSON.stringify(content));
+    assert.equal(header.get('date'), 'Sat, 21 Nov 2026 00:00:00 +0000');
+    assert.equal(header.all('received').length, 1);
+  }
+});

@@ -135,6 +135,24 @@ const corpus: [name: string, raw: Buffer, expected: string][] = [
     'arf fraud - [] 2001:db8::9 none',
   ],
   [
+    'words in the place of recipients',
+    report([
+      WORDS,
+      FEEDBACK(
+        `${MINIMAL}Original-Mail-From: [removed]\n${[
+          '[redacted]',
+          '<***>',
+          'xxxx',
+          '(hidden by request)',
+          '-',
+        ]
+          .map((text) => `Original-Rcpt-To: ${text}\n`)
+          .join('')}`,
+      ),
+    ]),
+    'arf fraud - [] - none',
+  ],
+  [
     'a source address that is none',
     report([WORDS, FEEDBACK(`${MINIMAL}Source-IP: mail.example.com\n`)]),
     'arf fraud - [] - none',

@@ -268,6 +268,16 @@ Action: delayed
     ['dsn gw - none', '- - failed 5.1.1 - -'],
   ],
   [
+    'a word in the place of the recipient, and an address of X.400 that only looks like one',
+    report([
+      WORDS,
+      STATUS(
+        'Final-Recipient: rfc822; [redacted]\nAction: failed\nStatus: 5.1.1\n\nFinal-Recipient: x400; /S=Hidden/C=de\nAction: failed\nStatus: 5.1.1\n',
+      ),
+    ]),
+    ['dsn - - none', '- - failed 5.1.1 - -', '/S=Hidden/C=de - failed 5.1.1 - -'],
+  ],
+  [
     'only the original recipient is named',
     report([WORDS, STATUS('Original-Recipient: rfc822;<a@f.example>\nAction: failed\nStatus: 5.1.1\n')]),
     ['dsn - - none', 'a@f.example a@f.example failed 5.1.1 - -'],

@@ -177,8 +177,8 @@ export function mtaName(text: string): string {
 }
 
 /**
- * The address in a field, without type, angle brackets and comment. What is no address (X.400, a redaction) stays as
- * text of at most 998 characters. `utf-8` addresses in the escaped form of RFC 6533 section 3 are decoded.
+ * The address in a field, without type, angle brackets and comment; '' for a redaction. What is no address (X.400) stays
+ * as text of at most 998 characters. `utf-8` addresses in the escaped form of RFC 6533 section 3 are decoded.
  */
 export function addressOf(text: string): string {
   const typed = typedValue(text.slice(0, 4096));
@@ -186,7 +186,17 @@ export function addressOf(text: string): string {
   if (typed.type === 'utf-8') value = decodeUnitext(value);
   if (value.startsWith('<') && value.endsWith('>')) value = value.slice(1, -1).trim();
   if (value === '' || parseAddress(value)) return value;
-  return firstAddress(value)?.address ?? value.slice(0, LONGEST_ADDRESS);
+  const named = firstAddress(value)?.address ?? value.slice(0, LONGEST_ADDRESS);
+  return isPlaceholder(named) ? '' : named;
+}
+
+/** Whether a reporter has put something in the place of an address: `[redacted]`, `(removed)`, `***`, `xxxx`. */
+function isPlaceholder(text: string): boolean {
+  // With a sign of equality it is an address of X.400, whatever the people in it are called.
+  if (/[@=]/.test(text)) return false;
+  return /^[^\p{L}\p{N}]*$|^[x*.-]{3,}$|redact|removed|hidden|withheld|suppressed|anonym|undisclosed/iu.test(
+    text,
+  );
 }
 
 function decodeUnitext(text: string): string {

@@ -347,6 +347,46 @@ test('management 6: a report for each value of one field, at most --splitLimit',
   assert.throws(() => readStatsCall(['--byJobId', '--byVmta', '-']), /split by one field only/);
 });
 
+test('management 6: envelope ids, users, headers and periods together; files with other columns, and without them', async () => {
+  const line = (type: string, at: number, envId: string, user: string, shop: string) =>
+    `${type},${START + at},${START + at},n@b.example,ana@mail.example,,,${envId},${user},"${shop}"`;
+  const title = 'type,timeLogged,timeQueued,orig,rcpt,dsnDiag,bounceCat,envId,rcvSmtpUser,header_X-Shop';
+  const text = [
+    title,
+    line('d', 0, 'e1', 'kim', 'red, old'),
+    line('d', 5000, 'e1', 'kim', 'red, new'),
+    line('b', 5000, 'e2', 'lou', '<b>'),
+    line('d', 5001, '', 'lou', 'red, new'),
+    // A second file of the day, with columns of its own.
+    'type,timeLogged,rcpt',
+    `d,${START + 5002},ana@mail.example`,
+  ].join('\r\n');
+  const counts = async (...args: string[]) => {
+    const call = ['--json', ...args, 'message-counts', '-'];
+    const { out } = await runTool('stats', call, `${text}\r\n`, { now: START + 5002 });
+    return (JSON.parse(out) as PlainReport[]).map((report) => [
+      report.about,
+      report.statistics[0]!.tables[0]!.rows[2]![1],
+    ]);
+  };
+  const split = ['--byEnvId', '--last', '1h'];
+  assert.deepEqual(await counts(...split), [
+    ['envId: (none)', 2],
+    ['envId: e1', 1],
+    ['envId: e2', 1],
+  ]);
+  assert.deepEqual(await counts(...split, '--header', 'X-SHOP', 'red, n'), [
+    ['envId: (none)', 1],
+    ['envId: e1', 1],
+  ]);
+  assert.deepEqual(await counts('--byHeader', 'x-shop', '--rcvSmtpUser', 'lou'), [
+    ['header_x-shop: <b>', 1],
+    ['header_x-shop: red, new', 1],
+  ]);
+  assert.deepEqual(await counts('--byFrom', '--envId', 'e'), [['orig: n@b.example', 3]]);
+  assert.deepEqual(await counts('--header', 'x-none', 'a'), [['', 0]]);
+});
+
 test('management 6: reasons lose what differs between recipients', async () => {
   const reason = async (diag: string) => {
     const rows = [{ type: 'b', rcpt: 'Carla@mail.example', category: 'x', diag: `"${diag}"` }];

@@ -81,6 +81,8 @@ export class Records {
     const names = [...this.#acctFiles.keys()].filter((name) => file === undefined || name === file);
     const views = names.map((name) => this.#acctFiles.get(name)!);
     await Promise.all(views.map((view) => view.rotate()));
+    // Also after a restart nothing is added to a file that was said to be complete.
+    for (const view of views) this.#publisher?.save(view);
     // A script compresses the old file next: it should be complete, unless its disk is full.
     for (let waited = 0; waited < ROTATION_MS && views.some((view) => view.closing); waited += REST_MS) {
       await new Promise<void>((resolve) => this.#deps.clock.after(REST_MS, resolve));

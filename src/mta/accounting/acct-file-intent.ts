@@ -26,13 +26,19 @@ export interface Writing {
 export interface AcctFileState {
   /** The dated file that was written last; '' when there is none. */
   readonly file: string;
+  /** It gets no more records, as after `pmta rotate acct`. */
+  readonly closed?: boolean;
   /** What was about to be written, in this order; absent when all is written. */
   readonly writing?: readonly Writing[];
 }
 
 export function acctFileState(value: unknown): AcctFileState {
-  const { file, writing } = (value ?? {}) as Partial<AcctFileState>;
-  return { file: typeof file === 'string' ? file : '', ...(Array.isArray(writing) && { writing }) };
+  const { file, closed, writing } = (value ?? {}) as Partial<AcctFileState>;
+  return {
+    file: typeof file === 'string' ? file : '',
+    closed: closed === true,
+    ...(Array.isArray(writing) && { writing }),
+  };
 }
 
 /** Records in memory, as they are to be noted. */

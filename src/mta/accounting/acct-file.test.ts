@@ -248,6 +248,22 @@ test('accounting 3.1: warnings of record-fields reach the log', async (t) => {
   assert.equal(silentLog.named('x'), silentLog);
 });
 
+test('accounting 7.1: what was rotated away gets no more records, also after a restart without any in between', async (t) => {
+  const b = await bench(t);
+  let view = b.view();
+  await view.open(null);
+  put(view, '1');
+  await flush(view);
+  await view.rotate();
+  const state = await flush(view);
+  await view.close();
+  view = b.view();
+  await view.open(state);
+  put(view, '2');
+  await flush(view);
+  assert.deepEqual(b.files(), ['acct-2031-04-08-0000.csv', 'acct-2031-04-08-0001.csv']);
+});
+
 test('a rotation answers when the file is complete and has one name only, as gzip wants it', async (t) => {
   const b = await bench(t);
   const view = b.view();

@@ -108,13 +108,13 @@ class AcctFile implements AcctFileView {
       const { dir } = this.#names;
       await requireWritableFolder(dir, 'accounting files');
       await this.#checkMoveTo();
-      const { file, writing = [] } = acctFileState(stored);
+      const { file, closed, writing = [] } = acctFileState(stored);
       const last = await lastWritten(writing, dir, this.#moves ? this.#options.moveTo : undefined, this.#log);
       const here = await this.#names.list(dir);
       const moved = this.#moves ? await this.#names.list(this.#options.moveTo!) : [];
       const known = [file, ...writing.map((part) => part.file)].map((name) => this.#names.parse(name));
       this.#last = [...here, ...moved, ...known.filter((f) => f !== null)].sort(inOrder).at(-1) ?? null;
-      await this.#resume();
+      if (!closed || this.#last?.name !== file) await this.#resume();
       // Closed files that a crash or an earlier configuration left behind.
       const current = this.#current?.dated.name;
       if (this.#moves) this.#leftOver = here.filter(({ name }) => name !== current);
@@ -167,7 +167,7 @@ class AcctFile implements AcctFileView {
         }
         if (made) await syncFolder(this.#names.dir);
         await this.#sweep();
-        return { file: this.#last?.name ?? '' };
+        return { file: this.#last?.name ?? '', ...(this.#last && !this.#current && { closed: true }) };
       } finally {
         this.#arm();
       }

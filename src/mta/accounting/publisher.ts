@@ -22,6 +22,8 @@ export interface Publisher {
   notify(): void;
   /** Outcomes in the journal that the slowest view has not on disk yet. */
   readonly backlog: number;
+  /** Stores where a view stands, although it was told nothing new. */
+  save(view: OutcomeView): void;
   /** Resolves when every view has on disk all that was journaled before the call; rejects after `withinMs`. */
   drain(withinMs: number): Promise<void>;
   close(): Promise<void>;
@@ -59,6 +61,7 @@ export async function startPublisher(
     notify: () => {
       for (const pump of pumps) pump.notify();
     },
+    save: (view) => pumps.find((pump) => pump.view === view)?.save(),
     get backlog() {
       const [oldest] = spool.journal(Math.min(...pumps.map((pump) => pump.seq)), 1);
       return oldest ? spool.newestOutcome - oldest.seq + 1 : 0;
@@ -87,6 +90,7 @@ class Pump {
   seq: number;
   /** As far as it had come in a turn that was interrupted. */
   #found = 0;
+  #save = false;
   readonly #spool: Spool;
   readonly #advance: PumpDeps['advance'];
   readonly #clock: Clock;
@@ -124,6 +128,12 @@ class Pump {
       this.#running = null;
       this.#rest();
     });
+  }
+
+  save(): void {
+    this.#save = true;
+    this.#endRest();
+    this.notify();
   }
 
   #rest(): void {
@@ -174,7 +184,7 @@ class Pump {
   async #run(): Promise<void> {
     try {
       if (this.#failures > 0) await this.open();
-      if (this.#found > this.seq) await this.#flush(this.#found);
+      if (this.#found > this.seq || this.#save) await this.#flush(Math.max(this.seq, this.#found));
       for (;;) {
         const entries = this.#spool.journal(this.seq, BATCH);
         if (entries.length === 0) break;
@@ -194,6 +204,7 @@ class Pump {
 
   /** Everything up to `seq` gets on disk, and then into the checkpoint. */
   async #flush(seq: number): Promise<void> {
+    this.#save = false;
     const state = await this.view.flush();
     await this.#advance(this, seq, state);
     this.seq = seq;

@@ -109,6 +109,8 @@ test('list, set priority and delete find recipients by what they are', async () 
   const bare = await pmta('delete', '--rcpt=bo@held.sink.test');
   assert.equal(bare.code, 1);
   assert.match(bare.stderr, /delete needs --queue or --jobId/);
+  const dom = await pmta('--dom', 'delete');
+  assert.deepEqual([dom.stdout, dom.stderr], ['', bare.stderr], 'DOM has no place for failures');
   assert.equal(await done('delete', '--queue=held.sink.test', '--jobId=autumn'), '1 recipient(s) deleted.\n');
   assert.equal(await done('list', '--jobId=autumn'), '');
 });

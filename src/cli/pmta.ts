@@ -87,8 +87,9 @@ async function dispatch(argv: readonly string[]): Promise<number> {
   return answer.ok ? 0 : 1;
 }
 
-function show(call: Call, ok: boolean, text: string): void {
-  (ok || call.format !== 'text' ? process.stdout : process.stderr).write(text);
+/** Only XML and JSON have a place for failures; a reader of the other two finds them where nothing else is. */
+function show({ format }: Pick<Call, 'format'>, ok: boolean, text: string): void {
+  (ok || format === 'xml' || format === 'json' ? process.stdout : process.stderr).write(text);
 }
 
 function configOf(file: string): Config {
@@ -236,12 +237,13 @@ async function watch(call: Call): Promise<number> {
 function testConfig({ configFile, format }: Call): number {
   const { config, diagnostics } = loadConfig(configFile);
   const found = diagnostics.map(formatDiagnostic);
-  if (format === 'text') {
-    for (const line of found) process.stdout.write(`${line}\n`);
-    if (config) process.stdout.write('Configuration is valid.\n');
-  } else {
-    const message = [...found, ...(config ? ['Configuration is valid.'] : [])].join('\n');
-    process.stdout.write(config ? printSuccess('', format, message) : printFailure(message, format));
-  }
+  const message = [...found, ...(config ? ['Configuration is valid.'] : [])].join('\n');
+  if (format === 'text') show({ format }, config !== null, `${message}\n`);
+  else
+    show(
+      { format },
+      config !== null,
+      config ? printSuccess('', format, message) : printFailure(message, format),
+    );
   return config ? 0 : 1;
 }

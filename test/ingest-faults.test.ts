@@ -115,3 +115,61 @@ test('a full disk and a failing one', { skip: missing('gcc') }, async () => {
     await service.exited;
   }
 });
+
+test('a disk that fills up after so many bytes, wherever in the work that is', {
+  skip: missing('gcc'),
+}, async () => {
+  const folder = temporaryFolder();
+  const dir = path.join(folder, 'data');
+  mkdirSync(dir);
+  let sent = 0;
+  const run = async (room: number | null, batches: readonly Buffer[]): Promise<boolean[]> => {
+    const more: Record<string, string> = room === null ? {} : { FAULT_ENOSPC_AFTER: String(room) };
+    const layer = faultLayer(dir, path.join(folder, 'control'), more);
+    const service = beginService(dir, { env: layer.env });
+    try {
+      const url = await service.ready;
+      if (room === null) assert.ok(url, service.log());
+      const taken: boolean[] = [];
+      for (const body of batches) {
+        taken.push(
+          url !== null &&
+            (await postBatch(url, body).then(
+              () => true,
+              (error) => {
+                assert.match(String(error), /^Error: 503 /);
+                return false;
+              },
+            )),
+        );
+      }
+      if (room !== null) await sleep(300);
+      else {
+        await settled(url!);
+        const expected = { table: sent * EVENTS, rollUp: sent * EVENTS };
+        assert.deepEqual(await delivered(url!), expected, service.log().slice(-2000));
+      }
+      return taken;
+    } finally {
+      service.child.kill('SIGKILL');
+      await service.exited;
+    }
+  };
+  sent = 1;
+  await run(null, [batch()]);
+  let refused = 0;
+  let acknowledged = 0;
+  for (const room of [0, 3000, 12_000, 30_000, 50_000, 80_000, 150_000, 300_000]) {
+    const batches = Array.from({ length: 4 }, batch);
+    const taken = await run(room, batches);
+    acknowledged += taken.filter(Boolean).length;
+    refused += taken.filter((one) => !one).length;
+    sent += batches.length;
+    // With room again: what was acknowledged is stored once, and so is what is sent again.
+    await run(
+      null,
+      batches.filter((_, i) => !taken[i]),
+    );
+  }
+  assert.ok(refused > 0 && acknowledged > 0, `${refused} refused, ${acknowledged} taken`);
+});

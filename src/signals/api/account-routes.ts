@@ -1,3 +1,4 @@
+import type { Caller } from '../accounts/accounts.ts';
 import { subaccountOf, subaccountPage, subaccountParameters } from '../accounts/subaccounts.ts';
 import type { User } from '../accounts/users.ts';
 import { CUSTOMER_ID } from '../ingest/normalise.ts';
@@ -11,8 +12,8 @@ const string = { type: 'string' } as const;
 const number = { type: 'integer' } as const;
 const missing = () => new RequestError(404, 'resource not found', { code: '1600' });
 
-/** What the account has sent since this day began and since this month began, UTC. */
-async function usageOf({ store, clock, watchedDomains }: Services) {
+/** What the account, or the subaccount of the caller, has sent since this day and this month began, UTC. */
+async function usageOf({ store, clock, watchedDomains }: Services, { subaccountId }: Caller) {
   const now = new Date(clock.now());
   const [year, month] = [now.getUTCFullYear(), now.getUTCMonth()];
   const since = async (start: Date, end: Date) => {
@@ -20,7 +21,13 @@ async function usageOf({ store, clock, watchedDomains }: Services) {
       ['metrics', 'count_injected'],
       ['from', start.toISOString().slice(0, 16)],
     ]);
-    const row = await summary({ store, query, now: clock.now(), onlySubaccount: 0, watchedDomains });
+    const row = await summary({
+      store,
+      query,
+      now: clock.now(),
+      onlySubaccount: subaccountId,
+      watchedDomains,
+    });
     return { start: start.toISOString(), end: end.toISOString(), used: Number(row.count_injected) };
   };
   const day = new Date(Date.UTC(year, month, now.getUTCDate()));
@@ -57,7 +64,7 @@ const account: readonly Endpoint[] = [
         usage: usageSchema,
       }),
     ),
-    async handle({ services, query }) {
+    async handle({ services, query, caller }) {
       const [first] = await services.accounts.listKeys();
       return {
         results: {
@@ -78,7 +85,7 @@ const account: readonly Endpoint[] = [
             click_tracking: false,
             allow_events_ingest: true,
           },
-          ...(query.get('include') === 'usage' ? { usage: await usageOf(services) } : {}),
+          ...(query.get('include') === 'usage' ? { usage: await usageOf(services, caller) } : {}),
         },
       };
     },
@@ -91,8 +98,8 @@ const account: readonly Endpoint[] = [
     summary: 'What has been sent today and this month',
     access: ['usage/view'],
     good: results('Messages, by days and months of UTC.', objectSchema({ messaging: usageSchema })),
-    async handle({ services }) {
-      const messaging = await usageOf(services);
+    async handle({ services, caller }) {
+      const messaging = await usageOf(services, caller);
       return { results: { messaging: { ...messaging, last_usage_date: messaging.timestamp } } };
     },
   }),

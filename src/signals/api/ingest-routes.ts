@@ -123,7 +123,10 @@ export const ingestEndpoints: readonly Endpoint[] = [
         events_stored: count,
       }),
     ),
-    async handle({ services }) {
+    faults: [403],
+    async handle({ services, caller }) {
+      // Of all subaccounts together, which is nothing for one of them.
+      if (caller.subaccountId > 0) throw new RequestError(403, 'Forbidden.');
       const { processor } = services;
       const processed = services.processedBefore + processor.processed;
       const pending = processor.pending;

@@ -138,7 +138,9 @@ test('show status has the elements of the original, in their order, in each form
   assert.equal(json.status, 'success');
   assert.equal(shapeOfJson(json.data), STATUS);
 
-  const xml = await (await ask('/status?format=xml')).text();
+  const web = await (await ask('/status?format=xml')).text();
+  const xml = web.replace('<webUI><protocol>1</protocol></webUI></mta>', '</mta>');
+  assert.notEqual(xml, web, 'the web monitor says so in XML only');
   const inside = /^<rsp><data>(.*)<\/data><succ\/><\/rsp>\n$/.exec(xml)![1]!;
   const shape = inside
     .replace(/<(\w+)\/>/g, '$1 ')
@@ -159,6 +161,15 @@ test('show status has the elements of the original, in their order, in each form
     /\nstatus\.queue\.smtp\.rcp="2"\nstatus\.queue\.smtp\.dom="1"\nstatus\.queue\.smtp\.kb="0\.0"\n/,
   );
   assert.match(dom, /\nstatus\.status="running"\n$/);
+});
+
+test('getlocalips is XML without data around it, unless JSON is asked for', async (t) => {
+  const { ask } = await monitor(t);
+  const xml = /^<rsp><localIps>(?:<ip>[0-9a-f.:]+<\/ip>)+<\/localIps><succ\/><\/rsp>\n$/;
+  assert.match(await (await ask('/getlocalips')).text(), xml);
+  assert.match(await (await ask('/getlocalips?format=xml')).text(), xml);
+  const json = (await (await ask('/getlocalips?format=json')).json()) as { status: string };
+  assert.equal(json.status, 'success');
 });
 
 test('show status as text: labels and figures stand in their columns', async (t) => {

@@ -5,7 +5,7 @@ import type { Config } from '../../config/index.ts';
 import type { Clock } from '../../system/clock.ts';
 import { type Log, logTime } from '../../system/log.ts';
 import { type Access, accessOf, atLeast, csrf, type Level, namesUs } from './access.ts';
-import { CONTENT_TYPES, type Format, Many, printFailure } from './answer.ts';
+import { CONTENT_TYPES, type Format, Many, printFailure, type Tree } from './answer.ts';
 import { type Channel, type Channels, openChannels } from './channels.ts';
 import { type CommandResult, printResult, printWebResult } from './command.ts';
 import { parseCommand, splitLine } from './command-line.ts';
@@ -120,7 +120,11 @@ async function handle(
   const named = fields.get('format');
   const format: Format = named === 'xml' || named === 'dom' || named === 'text' ? named : 'json';
   if (request.method !== 'POST' && !access.byKey) issueToken(response);
-  if (path === '/getlocalips') return send(response, 200, format, localAddresses(format));
+  // Asked without a format it has always been XML.
+  if (path === '/getlocalips') {
+    const form = named === null ? 'xml' : format;
+    return send(response, 200, form, localAddresses(form));
+  }
   await answer(deps, response, { path, fields, format, access, mayChange }, client);
 }
 
@@ -151,13 +155,21 @@ async function answer(
   if (deps.config().global.get('http-log-data')) {
     deps.log.info(`asked ${withoutKeys(words).slice(0, MOST_LOGGED)}`, { client });
   }
-  const result = await command.run(deps.control, { ...parsed, now: deps.clock.now() });
+  const told = await command.run(deps.control, { ...parsed, now: deps.clock.now() });
+  const result = path === '/status' && format === 'xml' ? withWebPart(told) : told;
   const failed = 'failure' in result;
   const body = (web ? printWebResult : printResult)(result, format);
   if (deps.config().global.get('http-log-data')) {
     deps.log.info(`answered ${body.slice(0, MOST_LOGGED)}`, { client, bytes: Buffer.byteLength(body) });
   }
   send(response, failed && !web ? 409 : 200, format, body);
+}
+
+/** What `/status` of the web monitor has in XML, and the command has not (management guide, 4.2). */
+function withWebPart(result: CommandResult): CommandResult {
+  if ('failure' in result || result.data === '') return result;
+  const { data } = result;
+  return { ...result, data: { ...data, mta: { ...(data.mta as Tree), webUI: { protocol: 1 } } } };
 }
 
 /** The keys of `digest` are nothing for a log. */

@@ -1,5 +1,6 @@
-import { link, open, rm, stat } from 'node:fs/promises';
+import { link, open, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import type { AcctFileNames } from './acct-file-names.ts';
 
 /**
  * A second name of the file that is being written. An operator's script may move, rename or delete an accounting file
@@ -7,11 +8,6 @@ import path from 'node:path';
  */
 export function secondName(dir: string, name: string): string {
   return path.join(dir, `.${name}.open`);
-}
-
-/** The accounting file that a name in its folder is the second name of; null for any other. */
-export function firstName(name: string): string | null {
-  return /^\.(.+)\.open$/.exec(name)?.[1] ?? null;
 }
 
 /** What a file system without second names answers, and one where the file has just been moved away. */
@@ -24,6 +20,15 @@ export async function giveSecondName(dir: string, name: string): Promise<void> {
     await link(path.join(dir, name), second);
   } catch (error) {
     if (!NO_LINKS.has((error as NodeJS.ErrnoException).code ?? '')) throw error;
+  }
+}
+
+/** Removes the second names of files of an `<acct-file>` that are not being written. */
+export async function forgetSecondNames(names: AcctFileNames, writing: ReadonlySet<string>): Promise<void> {
+  for (const second of await readdir(names.dir)) {
+    const name = /^\.(.+)\.open$/.exec(second)?.[1];
+    if (name === undefined || writing.has(name) || !names.parse(name)) continue;
+    await rm(path.join(names.dir, second), { force: true });
   }
 }
 

@@ -1,4 +1,4 @@
-import { readdir, rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { AppendFile, endOfLastLine, sizeOf } from '../../connector/append-file.ts';
 import type { Outcome, OutcomeView } from '../../events/outcome.ts';
@@ -6,7 +6,7 @@ import type { Clock } from '../../system/clock.ts';
 import { reason, requireWritableFolder, syncFolder } from '../../system/durable-file.ts';
 import type { Log } from '../../system/log.ts';
 import { UserError } from '../../system/user-error.ts';
-import { countRecords, firstName, giveSecondName, readBytes, secondName } from './acct-file-disk.ts';
+import { countRecords, forgetSecondNames, giveSecondName, readBytes } from './acct-file-disk.ts';
 import { type AcctFileState, acctFileState, lastWritten, Unwritten } from './acct-file-intent.ts';
 import { AcctFileNames, type DatedFile, inOrder } from './acct-file-names.ts';
 import { type RecordOptions, type Rows, rowsOf } from './rows.ts';
@@ -314,14 +314,8 @@ class AcctFile implements AcctFileView {
     }
   }
 
-  /** Removes the second names of files that are not being written. */
   async #tidy(): Promise<void> {
-    const writing = new Set(this.#parts().map(({ dated }) => dated.name));
-    for (const second of await readdir(this.#names.dir)) {
-      const name = firstName(second);
-      if (name === null || writing.has(name) || !this.#names.parse(name)) continue;
-      await rm(secondName(this.#names.dir, name), { force: true });
-    }
+    await forgetSecondNames(this.#names, new Set(this.#parts().map(({ dated }) => dated.name)));
     this.#untidy = false;
   }
 

@@ -120,6 +120,11 @@ test('a file that was renamed in the configuration goes on where it ended, after
   await server.run(['a.csv'], 2, true);
   await server.run(['c.csv'], 1, false);
   assert.deepEqual(server.jobs(), server.expected);
+  const names = readdirSync(path.join(server.dir, 'acct'));
+  assert.ok(
+    !names.some((name) => /^\.[ab]-/.test(name)),
+    `${names}: second names of files that are no longer written`,
+  );
   assert.ok(server.log.lines.some((line) => /b\.csv goes on where .*a\.csv ended/.test(line)));
 });
 

@@ -7,7 +7,9 @@ import type { OutcomeView } from '../../events/outcome.ts';
 import type { Checkpoint, Spool } from '../../spool/spool.ts';
 import { reason } from '../../system/durable-file.ts';
 import type { Log } from '../../system/log.ts';
+import { forgetSecondNames } from './acct-file-disk.ts';
 import { acctFileState, lastWritten } from './acct-file-intent.ts';
+import { AcctFileNames } from './acct-file-names.ts';
 
 const FILE = 'acct-file ';
 
@@ -38,6 +40,9 @@ export async function succeedAcctFiles(
     if (before.length > 0) log.info(`${name} goes on where ${before.join(', ')} ended`);
   }
   await spool.succeed(begins, gone);
+  for (const name of gone) {
+    await forgetSecondNames(new AcctFileNames(name.slice(FILE.length)), new Set()).catch(() => {});
+  }
 }
 
 /** Number of the last outcome that an accounting file has. */

@@ -3,7 +3,9 @@
  * signature of RSA-2048 and one of Ed25519, accounting, and events that are uploaded. Beside it a Postfix that does
  * none of this with the same messages: no login, no TLS, no signature. Both sync each message before its `250`.
  *
- *   node bench/work.ts [--messages N] [--sessions 20] [--repeat 3] [--profile FOLDER]
+ *   node bench/work.ts [--messages N] [--sessions 20] [--repeat 3] [--threads 0,1,2,4] [--profile FOLDER]
+ *
+ * `--threads`: content threads, each number in turn; default what the server takes by itself.
  */
 import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -24,9 +26,10 @@ import { startSink } from './harness/smtp-load.ts';
 
 const { values: given } = parseArgs({
   options: {
-    messages: { type: 'string', default: '6000' },
+    messages: { type: 'string', default: '12000' },
     sessions: { type: 'string', default: '20' },
     repeat: { type: 'string', default: '3' },
+    threads: { type: 'string' },
     profile: { type: 'string' },
   },
 });
@@ -56,11 +59,12 @@ const signals = createServer((request, response) => {
 await new Promise<void>((resolve) => signals.listen(0, '127.0.0.1', resolve));
 const signalsPort = (signals.address() as AddressInfo).port;
 
-const config = `
+const configWith = (threads: string) => `
 host-name mta.test
 log-file @DIR@/log
 state-dir @DIR@/state
 http-mgmt-port 0
+${threads === '' ? '' : `content-threads ${threads}`}
 smtp-listener 127.0.0.1:@PORT@
 smtp-server-tls-certificate ${secrets}/tls.pem
 <spool @DIR@/spool>
@@ -110,14 +114,18 @@ enable-signals yes
 `;
 
 const login = { user: 'sender', password: PASSWORD };
-const servers = {
-  posthorn: (sinkPort: number): Promise<MailServer> =>
-    startPosthorn(
-      { sinkPort, sessions },
-      { config, nodeArgs: given.profile ? ['--cpu-prof', `--cpu-prof-dir=${given.profile}`] : [] },
-    ),
-  postfix: (sinkPort: number): Promise<MailServer> => startPostfixRelay({ sinkPort, sessions }),
+type Start = (sinkPort: number) => Promise<MailServer>;
+const posthorn = (threads: string): Start => {
+  const nodeArgs = given.profile ? ['--cpu-prof', `--cpu-prof-dir=${given.profile}`] : [];
+  return (sinkPort) => startPosthorn({ sinkPort, sessions }, { config: configWith(threads), nodeArgs });
 };
+/** Who is measured, the first of them against Postfix. */
+const servers = new Map<string, Start>(
+  given.threads === undefined
+    ? [['posthorn', posthorn('')]]
+    : given.threads.split(',').map((n) => [`posthorn ${n}`, posthorn(n)]),
+);
+servers.set('postfix', (sinkPort) => startPostfixRelay({ sinkPort, sessions }));
 
 /** One message to a host that keeps it: the work that the figures are about is really done. */
 async function proveWork(): Promise<void> {
@@ -134,7 +142,7 @@ async function proveWork(): Promise<void> {
     }),
     { clock: systemClock, log: silentLog },
   );
-  const server = await servers.posthorn(await host.listen('127.0.0.1', 0, 'the benchmark'));
+  const server = await posthorn('')(await host.listen('127.0.0.1', 0, 'the benchmark'));
   await submit(server.port, { rate: null, messages: 1, sessions: 1, content: 'newsletter', login });
   await until(() => delivered !== '');
   await server.stop();
@@ -159,46 +167,85 @@ const report = new Report('work', {
   durability: 'each message synced before its 250, on both',
   repetitions: repeat,
 });
-const rates: Record<string, number[]> = { posthorn: [], postfix: [] };
-const cpus: Record<string, number[]> = { posthorn: [], postfix: [] };
-const threads: Map<string, number>[] = [];
-const peaks: Record<string, number[]> = { posthorn: [], postfix: [] };
+interface Run {
+  readonly rate: number;
+  /** Milliseconds of processor time for each message. */
+  readonly cpu: number;
+  readonly peakMb: number;
+  /** Of our own process, by kind of thread. */
+  readonly threads: ReadonlyMap<string, number>;
+}
+
+/** A fresh server on an empty queue, warmed up, then measured. */
+async function measure(who: string, start: Start): Promise<Run> {
+  const sink = await startSink();
+  const server = await start(sink.port);
+  const share = who === 'postfix' ? Math.round(messages / 3) : messages;
+  const load = {
+    rate: null,
+    sessions,
+    content: 'newsletter',
+    login: who === 'postfix' ? null : login,
+  } as const;
+  const warm = Math.round(share / 4);
+  await submit(server.port, { ...load, messages: warm });
+  await sink.reaches(warm, 120_000);
+  const before = cpuSeconds(server.pid);
+  const threadsBefore = cpuByThread(server.pid);
+  const peak = watchMemory(server.pid);
+  const begun = performance.now();
+  await submit(server.port, { ...load, messages: share });
+  const end = await sink.reaches(warm + share, 300_000);
+  const run = {
+    rate: share / ((end - begun) / 1000),
+    cpu: ((cpuSeconds(server.pid) - before) * 1000) / share,
+    threads: spentByThread(server.pid, threadsBefore, share),
+    peakMb: peak() / 2 ** 20,
+  };
+  await server.stop();
+  sink.stop();
+  return run;
+}
+
+const runs = new Map<string, Run[]>([...servers.keys()].map((who) => [who, []]));
 for (let i = 0; i < repeat; i++) {
-  for (const [who, start] of Object.entries(servers)) {
-    const sink = await startSink();
-    const server = await start(sink.port);
-    const share = who === 'posthorn' ? messages : Math.round(messages / 3);
-    const load = {
-      rate: null,
-      sessions,
-      content: 'newsletter',
-      login: who === 'posthorn' ? login : null,
-    } as const;
-    const warm = Math.round(share / 10);
-    await submit(server.port, { ...load, messages: warm });
-    await sink.reaches(warm, 120_000);
-    const before = cpuSeconds(server.pid);
-    const threadsBefore = cpuByThread(server.pid);
-    const peak = watchMemory(server.pid);
-    const begun = performance.now();
-    await submit(server.port, { ...load, messages: share });
-    const end = await sink.reaches(warm + share, 300_000);
-    rates[who]!.push(share / ((end - begun) / 1000));
-    cpus[who]!.push(((cpuSeconds(server.pid) - before) * 1000) / share);
-    if (who === 'posthorn') threads.push(spentByThread(server.pid, threadsBefore, share));
-    peaks[who]!.push(peak() / 2 ** 20);
-    await server.stop();
-    sink.stop();
-  }
+  for (const [who, start] of servers) runs.get(who)!.push(await measure(who, start));
 }
 if (uploads === 0) throw new Error('no events were uploaded: this run did not do what it says');
 const medians = new Map<string, number>();
-for (const who of Object.keys(servers)) {
-  medians.set(who, report.figure('work', who, 'messages/s', rates[who]!));
-  report.figure('  processor time a message', who, 'ms', cpus[who]!);
-  if (who === 'posthorn') report.threads(who, threads);
-  report.figure('  most memory', who, 'MiB', peaks[who]!);
+for (const [who, of] of runs) {
+  const each = (value: (run: Run) => number) => of.map(value);
+  medians.set(
+    who,
+    report.figure(
+      'work',
+      who,
+      'messages/s',
+      each((run) => run.rate),
+    ),
+  );
+  report.figure(
+    '  processor time a message',
+    who,
+    'ms',
+    each((run) => run.cpu),
+  );
+  if (who !== 'postfix') {
+    report.threads(
+      who,
+      of.map((run) => run.threads),
+    );
+  }
+  report.figure(
+    '  most memory',
+    who,
+    'MiB',
+    each((run) => run.peakMb),
+  );
 }
-report.ratio('  posthorn to postfix', medians.get('posthorn')! / medians.get('postfix')!, 'at least 2.5');
+const peer = medians.get('postfix')!;
+for (const [who, rate] of medians) {
+  if (who !== 'postfix') report.ratio(`  ${who} to postfix`, rate / peer, 'at least 2.5');
+}
 report.save('var/bench');
 process.exit(0);

@@ -6,8 +6,8 @@ import { describePlan, signatureFields, trackedCopy } from './content-work.ts';
 import type { Answer, Job } from './messages.ts';
 
 /** Octets of messages whose plans are kept; delivery mostly follows reception within a second. */
-const MOST_KEPT = 32 * 2 ** 20;
-const MOST_PLANS = 2_000;
+const MOST_KEPT = 8 * 2 ** 20;
+const MOST_PLANS = 1_000;
 
 const plans = new Map<number, TrackingPlan>();
 let kept = 0;

@@ -13,7 +13,7 @@ const DAY = 24 * HOUR;
 
 /** Set POSTHORN_SEED to run one world again that a failure has named, or others: `18,19`. */
 const GIVEN = process.env.POSTHORN_SEED?.split(',').map(Number);
-const SEEDS = GIVEN ?? [1, 72, 1003, 20_260_101, 7_777_777];
+const SEEDS = GIVEN ?? [1, 20_260_101, 7_777_777];
 const QUEUES = 1000;
 const VMTAS = ['v0', 'v1', 'v2', 'v3', 'v4'];
 const RECIPIENTS = 4000;
@@ -141,7 +141,7 @@ function populate(simulation: Simulation, world: World): void {
     return all[Math.floor(random() * all.length)];
   };
   for (let i = 0; i < 1500; i++) {
-    const what = i % 9;
+    const what = i % 12;
     simulation.at(Math.floor(random() * 7 * DAY), () => {
       const queue = anyQueue();
       const { now } = simulation;
@@ -165,6 +165,11 @@ function populate(simulation: Simulation, world: World): void {
         for (const address of ['192.0.2.1', '192.0.2.2']) {
           scheduler.disableSource(queue, address, now + Math.floor(random() * HOUR), 'ops', now);
         }
+      } else if (what === 9) scheduler.refresh(now);
+      else if (what === 10) scheduler.enableSource(queue, '192.0.2.1', 'ops', now);
+      else if (what === 11) {
+        const other = anyQueue()!;
+        scheduler.move(queue, other.domain, other.vmta, now);
       } else if (what === 7) scheduler.setPriority({ queue }, Math.floor(random() * 101));
       else {
         const one = (item: QueuedRecipient) => item.priority === 10 && item.job === '';

@@ -196,6 +196,9 @@ test('C2.30 C2.31 C2.32 commas with or without blanks; no empty items', () => {
   assert.deepEqual(domain('retry-after 5m, 10m').get('retry-after'), [300_000, 600_000]);
   errors('<acct-file /a.csv>\nrecords d,,b\n</acct-file>');
   errors('<acct-file /a.csv>\nrecords d,b,\n</acct-file>');
+  // Two that write one file; two programs are two.
+  errors('<acct-file /x/a.csv>\n</acct-file>\n<acct-file /x/../x/a.csv>\nrecords r\n</acct-file>');
+  good('<acct-file "|cat">\n</acct-file>\n<acct-file "|cat">\nrecords r\n</acct-file>');
 });
 
 test('C2.33 results are comma lists too, and a blank may follow call-to:', () => {

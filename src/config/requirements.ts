@@ -50,6 +50,7 @@ export function checkRequirements(
       needs(block, 'tracking-domain', 'without it links would lead to a foreign service');
     }
   }
+  checkAcctFiles(config, findings);
   checkDelivery(config, findings);
   const checked = new Set<string>();
   for (const { declaration, line } of allLines(root)) {
@@ -62,6 +63,21 @@ export function checkRequirements(
     const message = `${line.written}: there is no file ${file}`;
     if (missingFiles === 'warn') findings.warn(line.origin, message, { text: file });
     else findings.error(line.origin, message, { text: file });
+  }
+}
+
+/** Two blocks that write one file would write over each other. Programs may be fed twice: each is started for itself. */
+function checkAcctFiles({ acctFiles }: Config, findings: Findings): void {
+  const first = new Map<string, Origin>();
+  for (const { target, origin } of acctFiles) {
+    if (target.startsWith('|')) continue;
+    const before = first.get(target);
+    first.set(target, before ?? origin);
+    if (before === undefined) continue;
+    findings.error(origin, `<acct-file ${target}> stands twice; give this one another name`, {
+      text: target,
+      hint: `the other is in line ${before.line} of ${before.file}`,
+    });
   }
 }
 

@@ -8,6 +8,8 @@ import { type RecordOptions, type Rows, rowsOf } from './rows.ts';
 export interface AcctPipeOptions extends RecordOptions {
   /** The command of `<acct-file "|COMMAND">`, without the bar; the system's shell reads it. */
   readonly command: string;
+  /** Which of several blocks with this command it is; default 1. */
+  readonly nth?: number;
   /** `retry-interval`: wait before a program that ended is started again; default 5 min. */
   readonly retryIntervalMs?: number;
   /** `write-timeout`: a program that takes nothing for this long is given up; default 1 min. */
@@ -49,7 +51,8 @@ class AcctPipe implements AcctPipeView {
   #cancelTimeout: (() => void) | null = null;
 
   constructor(options: AcctPipeOptions, rows: Rows, clock: Clock, log: Log) {
-    this.name = `acct-file |${options.command}`;
+    const { command, nth = 1 } = options;
+    this.name = `acct-file |${command}${nth > 1 ? ` (${nth})` : ''}`;
     this.#options = options;
     this.#rows = rows;
     this.#clock = clock;

@@ -136,3 +136,9 @@ test('accounting 3.1: dlvType and srcType of every way out and in; dsnAction say
     ),
   );
 });
+
+test('accounting 1: one program in two blocks is two views, each with its place in the journal', () => {
+  const config = good('<acct-file "|cat">\n</acct-file>\n<acct-file "|cat">\nrecords r\n</acct-file>');
+  const names = config.acctFiles.map((acct) => acctFileView(config, acct, { clock, log: silentLog }).name);
+  assert.deepEqual(names, ['acct-file |cat', 'acct-file |cat (2)']);
+});

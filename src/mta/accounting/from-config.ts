@@ -20,7 +20,10 @@ export function acctFileView(
   if (target.startsWith('|')) {
     const retryIntervalMs = settings.get('retry-interval');
     const writeTimeoutMs = settings.get('write-timeout');
-    return createAcctPipe({ ...records, command: target.slice(1), retryIntervalMs, writeTimeoutMs }, tools);
+    const alike = config.acctFiles.filter((other) => other.target === target);
+    const nth = alike.indexOf(acct) + 1;
+    const command = target.slice(1);
+    return createAcctPipe({ ...records, command, nth, retryIntervalMs, writeTimeoutMs }, tools);
   }
   const moveTo = settings.get('move-to');
   const deleteAfter = settings.get('delete-after');

@@ -59,7 +59,7 @@ const dir = options.data ?? (await mkdtemp(path.join(tmpdir(), 'posthorn-query-'
 /** Tells of what the store was filled with; there once it is full. */
 const filled = path.join(dir, 'filled.json');
 // Everything is kept, so that search too looks through all of it.
-const retention = { ...defaultRetention, events: 400, metrics: 400, messages: 400 };
+const retention = { ...defaultRetention, events: 400, metrics: 500, messages: 400 };
 
 async function fill(): Promise<void> {
   const engine = await openEmbedded(path.join(dir, 'clickhouse'));

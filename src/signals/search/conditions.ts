@@ -60,16 +60,19 @@ export class Conditions {
     const edge = periods ? '[\\s\\-_.]' : '[\\s\\-_]';
     const alternatives = values.flatMap((value) => {
       const words = new Set(value.split(separators).filter((w) => w !== ''));
-      const exact = this.bind('String', value);
+      const exact = words.size === 0 ? this.bind('String', value) : '';
       // The engine's regular expressions (RE2) take time linear in the text, whatever the words are.
       const patterns = [...words].map((w) =>
         this.bind('String', `(?i)(?:^|${edge})${literal(w)}(?:${edge}|$)`),
       );
+      // The exact value has all its words.
       return columns.map((column) => {
         if (patterns.length === 0) return `${column} = ${exact}`;
-        return `(${column} = ${exact} OR (${patterns.map((p) => `match(${column}, ${p})`).join(' AND ')}))`;
+        return `(${patterns.map((p) => `match(${column}, ${p})`).join(' AND ')})`;
       });
     });
+    // Where several columns are looked into, most events have none of them: that is seen from their sizes.
+    if (columns.length > 1) this.add(`(${columns.map((column) => `notEmpty(${column})`).join(' OR ')})`);
     this.add(`(${alternatives.join(' OR ')})`);
   }
 

@@ -7,7 +7,7 @@ import type { Metric } from './definitions.ts';
 import { addFilters } from './deliverability.ts';
 import { reportParameters, rowLimit } from './parameters.ts';
 import type { MetricsRequest } from './request.ts';
-import { rollupQuery, within } from './rollup-query.ts';
+import { linkClicks, rollupQuery, within } from './rollup-query.ts';
 import { type MetricsWindow, metricsWindow } from './window.ts';
 
 type Row = Record<string, string | number>;
@@ -139,13 +139,13 @@ const links: Report = async (request) => {
   const { store, query } = request;
   const metrics = chosen(query, linkMetrics);
   const conditions = new Conditions();
-  conditions.add(`link_name != ''`);
-  conditions.add(within(conditions, [windowOf(request)]));
+  const window = windowOf(request);
   addFilters(conditions, request);
+  const clicks = linkClicks(store, window, conditions);
+  if (!clicks) return [];
   return await store.read<Row>(
     `SELECT link_name, ${metrics.map(([name, sql]) => `${sql} AS ${name}`).join(', ')}
-     FROM (SELECT link_name, message, sum(clicked) AS clicks FROM engagement ${conditions.where}
-       GROUP BY link_name, message)
+     FROM (SELECT link_name, message, sum(clicked) AS clicks FROM ${clicks} GROUP BY link_name, message)
      GROUP BY link_name HAVING sum(clicks) > 0
      ORDER BY ${metrics[0]![0]} DESC, link_name LIMIT ${limitOf(query)}`,
     conditions.parameters,

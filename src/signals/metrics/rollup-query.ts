@@ -58,6 +58,24 @@ export function sealedSums(unit: 'half_hour' | 'hour' | 'day', used: ReadonlySet
 }
 
 /**
+ * Clicks on links within a window under `conditions`, as something to select from: rows like those of `engagement`, from
+ * the day's own table where it is sealed. `null` where the window is empty.
+ */
+export function linkClicks(store: EventStore, window: Span, conditions: Conditions): string | null {
+  const filters = conditions.all;
+  const { minutes, hours, sealed } = store.spans(window, 'hour');
+  const selects = [
+    { from: 'engagement', spans: [...minutes, ...hours] },
+    { from: 'link_clicks', spans: sealed },
+  ].flatMap(({ from, spans }) =>
+    spans.length === 0
+      ? []
+      : [`SELECT * FROM ${from} WHERE ${within(conditions, spans)} AND link_name != '' AND ${filters}`],
+  );
+  return selects.length === 0 ? null : `(${selects.join(' UNION ALL ')})`;
+}
+
+/**
  * SELECT of the metrics over a window under `conditions`: by unit of time (column `unit_start`), by a dimension (`k`),
  * or in one row. Counters are added up from minutes, hours and sealed days, whichever are the fewest rows; messages
  * that count once per unit are told apart where the day is not sealed.
@@ -138,7 +156,8 @@ export function rollupQuery(
        WHERE (${which.join(' OR ')}) AND ${within(conditions, [window])} AND ${filters}${groupBy(names)}`,
     );
   }
-  if (metrics.some((m) => m.kind === 'links')) {
+  const clicks = metrics.some((m) => m.kind === 'links') ? linkClicks(store, window, conditions) : null;
+  if (clicks) {
     const columns = metrics.map(
       (m, i) => `toInt64(${m.kind === 'links' ? 'countIf(clicks > 0)' : '0'}) AS m${i}`,
     );
@@ -146,7 +165,7 @@ export function rollupQuery(
       `SELECT ${[...names, 'toInt64(0) AS n', ...columns].join(', ')} FROM (
          SELECT ${[by === 'unit' ? '' : `${unit} AS unit_start`, ...keys].filter((k) => k !== '').join(', ')},
            message, link_name, sum(clicked) AS clicks
-         FROM engagement WHERE ${within(conditions, [window])} AND link_name != '' AND ${filters}
+         FROM ${clicks}
          GROUP BY ${[...new Set(['unit_start', ...names])].join(', ')}, message, link_name)${groupBy(names)}`,
     );
   }

@@ -2,7 +2,7 @@ import { recipientsTable, touchesTable } from '../score/refresh/tables.ts';
 import { localName, onCluster, type Table } from '../store/ddl.ts';
 import type { EventStore } from '../store/event-store.ts';
 import { engagement, reasons } from '../store/tables/metrics.ts';
-import { straysTable } from '../store/tables/sealed.ts';
+import { linkClicksTable, straysTable } from '../store/tables/sealed.ts';
 import { digestOf, digestOfFields, formsOf, scrubFields } from './scrub.ts';
 
 /** Rows that one mutation rewrites; each rewrites the parts that they are in. */
@@ -25,6 +25,7 @@ export async function eraseFromStore(
   for (const [table, column] of [
     [engagement.table, 'link_name'],
     [straysTable, 'link_name'],
+    [linkClicksTable, 'link_name'],
     [reasons.table, 'reason'],
   ] as const) {
     await eraseFromKey(store, table, column, address, subaccount);

@@ -47,8 +47,10 @@ const sliceTable = (name: string): Table => ({
 });
 
 const halfHourTable = sliceTable('slices_half_hour');
+/** Clicks on links: the few rows of `engagement` that reports on links look at. */
+export const linkClicksTable: Table = { ...engagement.table, name: 'link_clicks' };
 /** Since version 3 of the schema. */
-export const laterSealedTables: readonly Table[] = [hourTable, halfHourTable];
+export const laterSealedTables: readonly Table[] = [hourTable, halfHourTable, linkClicksTable];
 
 /**
  * Engagement of messages that stand under more than one set of dimensions in a day. They are in no unique count of
@@ -151,6 +153,10 @@ export const sealed: readonly Sealed[] = [
     SELECT message FROM ${engagement.table.name} WHERE ${ofDay} GROUP BY message, ${dimensionList}
     HAVING sum(rendered) != 0 OR sum(initial_rendered) != 0 OR sum(clicked) != 0)
   GROUP BY message HAVING count() > 1)`,
+  },
+  {
+    table: linkClicksTable,
+    select: () => `SELECT * FROM ${engagement.table.name} WHERE ${ofDay} AND link_name != ''`,
   },
   { table: dayTable, select: (fresh) => whole(days, fresh(straysTable.name)) },
   { table: sliceTable('slices_day'), select: (fresh) => sliced(fresh(dayTable.name)) },

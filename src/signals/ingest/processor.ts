@@ -45,8 +45,8 @@ const ROWS_PER_ROUND = 200_000;
 const BATCHES_PER_ROUND = 500;
 const LONGEST_PAUSE_MS = 30_000;
 /** While batches keep coming, a round begins no sooner than this after the last, unless so many bytes wait. */
-const GATHER_MS = 200;
-const GATHER_BYTES = 512 * 1024;
+const GATHER_MS = 500;
+const GATHER_BYTES = 2 * 2 ** 20;
 
 /** ClickHouse's codes for "these rows cannot be read", which no repetition mends. */
 const unreadableRows = new Set([6, 26, 27, 41, 53, 72, 117, 130, 321, 349, 441]);

@@ -297,8 +297,9 @@ export class LaneEngine implements Engine {
     token: string,
   ): Promise<void> {
     if (lines.length === 0) return;
+    const into = `${insertInto(table, columns, token)} FORMAT JSONCompactEachRow`;
     await this.#writer.run(this.counts.insert, (client) =>
-      send(client, `${insertInto(table, columns, token)} FORMAT JSONCompactEachRow`, `${lines.join('\n')}\n`),
+      this.#checked(client, () => send(client, into, `${lines.join('\n')}\n`)),
     );
   }
 

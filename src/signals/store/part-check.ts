@@ -115,7 +115,8 @@ async function attach(client: ClickHouseClient, table: string): Promise<void> {
 function isDamaged(part: Part): boolean {
   let bytes = 0;
   try {
-    for (const name of readdirSync(part.path)) bytes += statSync(path.join(part.path, name)).size;
+    for (const name of readdirSync(part.path, { recursive: true, encoding: 'utf8' }))
+      bytes += statSync(path.join(part.path, name)).size;
   } catch {
     return false;
   }

@@ -123,6 +123,8 @@ interface Bench {
   take(): void;
   /** `pmta rotate acct`. */
   rotate(): Promise<void>;
+  /** `pmta reload` with the files configured in another way. */
+  reload(): Promise<void>;
   /** Ends the load, lets everything come to its end, stops the server, and compares. */
   finish(program: Program): Promise<Record<string, number>>;
 }
@@ -172,6 +174,10 @@ async function bench(t: TestContext, disk: string, random: () => number): Promis
     </domain>
     ${acctFile(random, disk)}`,
     );
+  const pmta = async (...words: string[]) => {
+    const args = [path.join(root, 'bin', 'pmta.js'), '--config', config, ...words];
+    return (await promisify(execFile)(process.execPath, args)).stdout;
+  };
   let taken = 0;
   let sending = true;
   const clients = Array.from({ length: CLIENTS }, (_, i) => send(port, seen, () => sending, `${i}`));
@@ -194,9 +200,11 @@ async function bench(t: TestContext, disk: string, random: () => number): Promis
       }
     },
     async rotate() {
-      const args = [path.join(root, 'bin', 'pmta.js'), '--config', config, 'rotate', 'acct'];
-      const { stdout } = await promisify(execFile)(process.execPath, args);
-      assert.match(stdout, /Accounting file rotated\./);
+      assert.match(await pmta('rotate', 'acct'), /Accounting file rotated\./);
+    },
+    async reload() {
+      configure();
+      assert.match(await pmta('reload'), /Configuration reloaded\./);
     },
     async finish(program) {
       sending = false;
@@ -304,6 +312,7 @@ test(`accounting 1, 9: each outcome once in accounting and once in events, kille
     const program = await server.up();
     await sleep(random() * 500);
     if (random() < 0.5) await server.rotate();
+    if (random() < 0.3) await server.reload();
     await sleep(random() * 100);
     if (random() < 0.2) server.take();
     program.process.kill('SIGKILL');

@@ -377,7 +377,7 @@ export class KillScenario {
   /** Rows by type and recipient, over all accounting files. */
   async #accounting(): Promise<Map<string, number>> {
     const rows = new Map<string, number>();
-    for (const name of readdirSync(path.join(this.#disk, 'acct'))) {
+    for (const name of readdirSync(path.join(this.#disk, 'acct')).filter((n) => !n.startsWith('.'))) {
       for await (const row of csvRows(path.join(this.#disk, 'acct', name))) {
         const key = `${row.get('type')} ${row.get('rcpt')}`;
         rows.set(key, (rows.get(key) ?? 0) + 1);

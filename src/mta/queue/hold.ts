@@ -68,7 +68,9 @@ export function describeHold(hold: HoldReason, now: number): string {
   const limit = hold.limit ? `${hold.limit.directive} ${shownValue(hold)}${per}${where}` : hold.kind;
   const frees =
     hold.freesAt === null ? '' : `, frees in ${Math.max(0, Math.ceil((hold.freesAt - now) / 1000))} s`;
-  return `${limit}, now ${hold.current}${frees}: ${hold.remedy}`;
+  // Of the other times it says which attempt this is, or how many wait.
+  const current = hold.kind === 'rampup-interval' ? `${Math.floor(hold.current / 1000)} s` : hold.current;
+  return `${limit}, now ${current}${frees}: ${hold.remedy}`;
 }
 
 /** Limits that are times are held in milliseconds; an operator wrote, and reads, seconds. */

@@ -181,6 +181,20 @@ test('max-connect-rate and smtp-out-rampup-interval space connections out', () =
   }
 });
 
+test('a hold by smtp-out-rampup-interval says in seconds how long ago the last connection was opened', () => {
+  const scheduler = start({
+    queue: queueLimits({ rampupInterval: limit('smtp-out-rampup-interval', 30_000) }),
+  });
+  fill(scheduler, 9);
+  const [first] = grants(scheduler, 0);
+  open(scheduler, first!, 0);
+  const [hold] = scheduler.explain(first!.queue, 7618);
+  assert.match(
+    describeHold(hold!, 7618),
+    /^smtp-out-rampup-interval 30 s \(default\), now 7 s, frees in 23 s:/,
+  );
+});
+
 test('max-msg-rate counts attempts, also those that fail; a transaction takes no more recipients than are free', () => {
   const scheduler = start({
     queue: queueLimits({ normal: modeLimits({ messageRate: rate('max-msg-rate', 10, MINUTE) }) }),

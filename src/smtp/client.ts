@@ -10,7 +10,7 @@ import type {
 import { positive } from './client-types.ts';
 import type { Wire } from './client-wire.ts';
 import { addStuffing, finalDot } from './message-data.ts';
-import { encodeXtext, type MailParams, type RcptParams } from './path.ts';
+import { encodeOrcpt, encodeXtext, type MailParams, type RcptParams } from './path.ts';
 import type { SmtpReply } from './reply-reader.ts';
 
 /** Content up to this goes out in one piece with what stands before or after it. */
@@ -148,7 +148,7 @@ export class SmtpClient {
     let out = '';
     if (this.offers('DSN')) {
       if (params.notify && params.notify.length > 0) out += ` NOTIFY=${params.notify.join(',')}`;
-      if (params.orcpt) out += ` ORCPT=${params.orcpt.type};${encodeXtext(params.orcpt.address)}`;
+      if (params.orcpt) out += ` ORCPT=${encodeOrcpt(params.orcpt)}`;
     }
     return out + extraParams(params.extra);
   }

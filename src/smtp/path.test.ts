@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decodeXtext, encodeXtext, isFault, type ParamRules, parseMail, parseRcpt } from './path.ts';
+import {
+  decodeXtext,
+  encodeOrcpt,
+  encodeXtext,
+  isFault,
+  type ParamRules,
+  parseMail,
+  parseRcpt,
+} from './path.ts';
 
 const RULES: ParamRules = {
   size: true,
@@ -160,4 +168,20 @@ test('xtext comes back as it went', () => {
   assert.equal(encodeXtext(text), 'a+2Bb+3Dc+20d+07+E9');
   assert.equal(decodeXtext(encodeXtext(text)), text);
   for (const wrong of ['a b', 'a=b', 'a+', 'a+2', 'a+2b']) assert.equal(decodeXtext(wrong), null, wrong);
+});
+
+test('ORCPT of type utf-8: octets in xtext, the form of RFC 6533, and what goes on to the next host', () => {
+  for (const [given, address, sent] of [
+    ['utf-8;j+C3+9Crgen@z.example', 'jÜrgen@z.example', 'utf-8;j\\x{DC}rgen@z.example'],
+    ['utf-8;j\\x{DC}rgen@z.example', 'j\\x{DC}rgen@z.example', 'utf-8;j\\x{DC}rgen@z.example'],
+    ['UTF-8;jürgen+2Bx@z.example', 'jürgen+x@z.example', 'utf-8;j\\x{FC}rgen\\x{2B}x@z.example'],
+    ['utf-8;😀@z.example', '😀@z.example', 'utf-8;\\x{1F600}@z.example'],
+    ['rfc822;a+2Bb@z.example', 'a+b@z.example', 'rfc822;a+2Bb@z.example'],
+    ['utf-8;j+FCrgen@z.example', 'jürgen@z.example', 'utf-8;j\\x{FC}rgen@z.example'],
+  ] as const) {
+    const rcpt = parseRcpt(`TO:<a@b.example> ORCPT=${given}`, RULES, true);
+    assert.ok(!isFault(rcpt), given);
+    assert.equal(rcpt.params.orcpt!.address, address, given);
+    assert.equal(encodeOrcpt(rcpt.params.orcpt!), sent, given);
+  }
 });

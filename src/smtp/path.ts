@@ -2,6 +2,7 @@
  * The arguments of MAIL and RCPT: RFC 5321 section 4.1.2, with the parameters of RFC 1870 (SIZE), 6152 (BODY),
  * 3461 (DSN), 4954 (AUTH) and 6531 (SMTPUTF8).
  */
+import { isUtf8 } from 'node:buffer';
 
 /** Where mail comes from or goes to, as the client spelled it; a source route is dropped (RFC 5321 appendix C). */
 export interface Path {
@@ -316,7 +317,7 @@ function rcptParams(text: string, rules: ParamRules): RcptParams | PathFault {
     } else if (keyword === 'ORCPT' && rules.dsn) {
       const semicolon = (value ?? '').indexOf(';');
       const type = (value ?? '').slice(0, Math.max(0, semicolon));
-      const address = semicolon > 0 ? decodeXtext(value!.slice(semicolon + 1)) : null;
+      const address = semicolon > 0 ? decodeOrcpt(type, value!.slice(semicolon + 1)) : null;
       if (!address || !KEYWORD.test(type) || address.length > 500 || /[\x00-\x1f\x7f-\x9f]/.test(address)) {
         return fault(501, '5.5.4', 'Syntax: ORCPT=type;address in xtext');
       }
@@ -348,6 +349,24 @@ export function decodeXtext(text: string): string | null {
   if (!text.includes('+')) return text;
   if (/\+(?![0-9A-F]{2})/.test(text)) return null;
   return text.replace(/\+([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
+
+/** An address of type utf-8 may come as octets in xtext; its own form, `\x{FC}` (RFC 6533), is passed on as it is. */
+function decodeOrcpt(type: string, text: string): string | null {
+  const decoded = decodeXtext(text);
+  if (decoded === null || type.toLowerCase() !== 'utf-8' || !/^[\u0000-\u00ff]*$/.test(decoded))
+    return decoded;
+  const octets = Buffer.from(decoded, 'latin1');
+  return isUtf8(octets) ? octets.toString('utf8') : decoded;
+}
+
+/** The value of ORCPT. What xtext cannot hold goes in the form of RFC 6533, which every host with DSN can read. */
+export function encodeOrcpt({ type, address }: { readonly type: string; readonly address: string }): string {
+  if (type.toLowerCase() !== 'utf-8' && !NON_ASCII.test(address)) {
+    return `${type};${encodeXtext(address)}`;
+  }
+  const inHex = (c: string) => `\\x{${c.codePointAt(0)!.toString(16).toUpperCase().padStart(2, '0')}}`;
+  return `utf-8;${address.replace(/[^!-~]|[+=]/gu, inHex)}`;
 }
 
 export function encodeXtext(text: string): string {

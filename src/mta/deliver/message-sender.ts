@@ -316,8 +316,12 @@ export class MessageSender {
   }
 }
 
-/** Kept without `rfc822;`, the type that nearly all have. */
+/** Kept without its type, which the address shows: `rfc822` nearly always. */
 function orcptOf(original: string): { type: string; address: string } {
   const typed = /^(utf-8);(.*)$/is.exec(original);
-  return typed ? { type: typed[1]!, address: typed[2]! } : { type: 'rfc822', address: original };
+  if (typed) return { type: typed[1]!, address: typed[2]! };
+  return {
+    type: /[^\u0000-\u007f]|\\x\{[0-9A-F]+\}/i.test(original) ? 'utf-8' : 'rfc822',
+    address: original,
+  };
 }

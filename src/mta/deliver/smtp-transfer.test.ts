@@ -234,6 +234,18 @@ test('DSN parameters go on to a host that offers DSN, unless ignore-dsn', async 
   }
 });
 
+test('ORCPT beyond ASCII goes on as type utf-8', async (t) => {
+  for (const originalRecipient of ['jürgen@b.test', 'j\\x{FC}rgen@b.test']) {
+    const remote = await remoteHost(t, { keywords: ['DSN'] });
+    const mta = await deliveryTo(t, [remote]);
+    const recipients = [{ address: 'kim@a.test', originalRecipient, messageId: '', notify: [] }];
+    await mta.submit(['kim@a.test'], { envelope: { recipients } });
+    await mta.quiet();
+    const rcpt = 'RCPT TO:<kim@a.test> ORCPT=utf-8;j\\x{FC}rgen@b.test';
+    assert.ok(remote.seen.includes(rcpt), remote.seen.join('\n'));
+  }
+});
+
 test('verp-default: MAIL `news@a.example`, RCPT `kim@b.example`: each recipient has a return path of its own', async (t) => {
   const remote = await remoteHost(t);
   const mta = await deliveryTo(t, [remote]);

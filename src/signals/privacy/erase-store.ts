@@ -7,6 +7,8 @@ import { digestOf, digestOfFields, formsOf, scrubFields } from './scrub.ts';
 
 /** Rows that one mutation rewrites; each rewrites the parts that they are in. */
 const ROWS_PER_MUTATION = 500;
+/** The new texts stand in the statement, which the engine takes up to a size (`backgroundSettings`); characters. */
+const TEXT_PER_MUTATION = 4 * 2 ** 20;
 
 interface Found {
   /** `cityHash64` of the text, in decimal digits. */
@@ -65,7 +67,7 @@ async function eraseData(
   const seen = new Set<string>();
   let count = 0;
   for (;;) {
-    const rows = await engine.background.read<
+    const found = await engine.background.read<
       Found & { key: string; reason: string; raw_reason: string; link_name: string; subject: string }
     >(
       `SELECT toString(cityHash64(data)) AS hash, data AS text, ${key} AS key
@@ -76,7 +78,8 @@ async function eraseData(
        LIMIT ${ROWS_PER_MUTATION}`,
       scope,
     );
-    if (rows.length === 0) return count;
+    if (found.length === 0) return count;
+    const rows = beginning(found);
     const data = new Map<string, string>();
     const own: string[] = [];
     for (const { hash, text } of rows) {
@@ -118,6 +121,16 @@ async function eraseData(
   }
 }
 
+/** The first rows, at least one, whose texts are no more than a statement holds. */
+function beginning<Row extends Found>(rows: readonly Row[]): readonly Row[] {
+  let size = 0;
+  const end = rows.findIndex(({ text }, i) => {
+    size += text.length;
+    return i > 0 && size > TEXT_PER_MUTATION;
+  });
+  return end < 0 ? rows : rows.slice(0, end);
+}
+
 /** Those of the texts that an address stands in, by hash, without it. */
 async function hashesOf(
   store: EventStore,
@@ -129,14 +142,12 @@ async function hashesOf(
     const clean = String(scrubFields({ [column]: text }, address, 'mention')[column]);
     return clean === text ? [] : [[text, clean] as const];
   });
-  const rows = await Promise.all(
-    changed.map(([text]) =>
-      store.engine.background.read<{ h: string }>('SELECT toString(cityHash64({text:String})) AS h', {
-        text,
-      }),
-    ),
+  if (changed.length === 0) return new Map();
+  const [row] = await store.engine.background.read<{ hashes: string[] }>(
+    'SELECT arrayMap(text -> toString(cityHash64(text)), {texts:Array(String)}) AS hashes',
+    { texts: changed.map(([text]) => text) },
   );
-  return new Map(rows.map(([row], i) => [row!.h, changed[i]![1]]));
+  return new Map(changed.map(([, clean], i) => [row!.hashes[i]!, clean]));
 }
 
 function withoutText(text: string, part: string): string {

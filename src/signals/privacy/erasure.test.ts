@@ -283,3 +283,28 @@ test('with hashed recipients no address is stored, and events are found by it', 
     await service.stop();
   }
 });
+
+test('somebody with thousands of long events is erased from all of them', async () => {
+  const service = await startTestService({ eventAgeHours: 48 });
+  try {
+    const told = 'a long story '.repeat(120);
+    const events = Array.from({ length: 1200 }, (_, i) =>
+      line(i % 2 === 0 ? 'delivery' : 'inband', {
+        ...ada(i),
+        subject: `${i} ${told}`,
+        bounce_class: '10',
+        reason: `${i} is no ${ADA}`,
+        rcpt_meta: { n: i },
+      }),
+    );
+    assert.equal((await service.ingest(events)).number_succeeded, 1200);
+    const before = await counts(service);
+    await service.signals.erase([ADA]);
+    assert.deepEqual(await counts(service), before);
+    const found = await service.get('/api/v1/events/message?per_page=2000');
+    assert.equal(found.body.total_count, 1200);
+    assert.ok(!hasTrace(found.text) && found.text.includes('a long story'));
+  } finally {
+    await service.stop();
+  }
+});

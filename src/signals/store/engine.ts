@@ -207,6 +207,8 @@ export const backgroundSettings: ClickHouseSettings = {
   max_partitions_per_insert_block: '0',
   async_insert: 0,
   max_memory_usage: String(2 * 2 ** 30),
+  // The texts of events that are taken out stand in the statement.
+  max_query_size: String(64 * 2 ** 20),
   // One, so that readers have another core.
   max_threads: 1,
   max_insert_threads: '1',

@@ -244,6 +244,7 @@ test('a sealing, an erasure and a refresh of scores whose statements get lost co
     eventAgeHours: 24 * 6,
   });
   try {
+    await service.ingest([line('reception', { timestamp: String(NOW - 26 * 3600) })]);
     const before = await stored('lost-insert');
     for (const kind of ['reset', 'lost', 'cut'] as const) {
       for (const statement of ['REPLACE PARTITION', '_fresh|_now', '^DROP TABLE']) {

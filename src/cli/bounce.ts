@@ -30,7 +30,7 @@ export async function run(args: string[]): Promise<number> {
   }
   const loaded = values.config
     ? loadConfig(path.resolve(values.config), { missingFiles: 'warn' })
-    : loadConfig(path.resolve('config'), { mainText: '' });
+    : loadConfig(path.resolve('config'), { replaced: { file: path.resolve('config'), text: '' } });
   if (!loaded.config) {
     for (const d of loaded.diagnostics) {
       if (d.severity === 'error') process.stderr.write(`${formatDiagnostic(d)}\n`);

@@ -1,6 +1,13 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { type Config, effectReport, formatDiagnostic, type Loaded, loadConfig } from '../config/index.ts';
+import {
+  type Config,
+  effectReport,
+  formatDiagnostic,
+  type Loaded,
+  loadConfig,
+  type ReplacedFile,
+} from '../config/index.ts';
 import { startMta } from '../mta/mta.ts';
 import { systemClock } from '../system/clock.ts';
 import { createLog } from '../system/log.ts';
@@ -40,7 +47,7 @@ export async function run(args: string[]): Promise<number> {
   }
   const given = values.config ?? positionals[0] ?? defaultConfigFile();
   const file = path.resolve(given);
-  const readConfig = (mainText?: string) => loadConfig(file, { mainText });
+  const readConfig = (replaced?: ReplacedFile) => loadConfig(file, { replaced });
   const loaded = readConfig();
   const { config, diagnostics } = loaded;
   if (values.check && values.json) {

@@ -143,7 +143,9 @@ test('devices, pipes and folders are no configuration; a pipe from the shell is'
       [pipe, /not a regular file/],
       [folder, /a folder/],
     ] as const) {
-      const { diagnostics } = loadConfig('/main', { mainText: `host-id 1\ninclude ${file}\n` });
+      const { diagnostics } = loadConfig('/main', {
+        replaced: { file: '/main', text: `host-id 1\ninclude ${file}\n` },
+      });
       const [found] = diagnostics.filter(
         ({ severity, message }) => severity === 'error' && why.test(message),
       );

@@ -16,7 +16,7 @@ export type {
   SignalsFilter,
   SmtpPatternList,
 } from './lists.ts';
-export { type Loaded, type LoadOptions, loadConfig, STOCK } from './load.ts';
+export { type Loaded, type LoadOptions, loadConfig, type ReplacedFile, STOCK } from './load.ts';
 export type {
   AcctFile,
   Alias,
@@ -36,6 +36,7 @@ export { printFile, printResolved } from './print.ts';
 export { completionData, coverage, referencePage } from './reference.ts';
 export { actionsFor } from './reply-rules.ts';
 export { startProblems } from './requirements.ts';
+export { withoutSecrets } from './secrets.ts';
 export type { Settings } from './settings.ts';
 export { showValue } from './show.ts';
 export { type SourceTracking, sourceTracking } from './source-tracking.ts';

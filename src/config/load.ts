@@ -11,9 +11,16 @@ import { checkRequirements } from './requirements.ts';
 import type { Tree } from './tree.ts';
 import { findSuspicious } from './warnings.ts';
 
+/** A new text of the main file or of one that it includes, before it is on disk. */
+export interface ReplacedFile {
+  /** As `Config.files` has it. */
+  readonly file: string;
+  readonly text: string;
+}
+
 export interface LoadOptions {
-  /** Stands for the text of the main file; includes come from the disk. */
-  readonly mainText?: string | undefined;
+  /** A text that stands for one file, by its absolute name; all others come from the disk. */
+  readonly replaced?: ReplacedFile | undefined;
   /** A disk of one's own: text of a file, throwing when there is none. */
   readonly readFile?: (file: string) => string;
   /** Other questions to that disk; without them a file exists when it can be read, and folders are empty. */
@@ -40,10 +47,13 @@ export interface Loaded {
 /** Name under which the stock table shows in origins. */
 export const STOCK = 'config-defaults';
 
-function diskOf(main: string, options: LoadOptions): Disk {
-  const { readFile, mainText } = options;
-  if (mainText !== undefined) {
-    return { ...realDisk, readFile: (file) => (file === main ? mainText : realDisk.readFile(file)) };
+function diskOf(options: LoadOptions): Disk {
+  const { readFile, replaced } = options;
+  if (replaced) {
+    return {
+      ...realDisk,
+      readFile: (file) => (file === replaced.file ? replaced.text : realDisk.readFile(file)),
+    };
   }
   if (!readFile) return realDisk;
   return {
@@ -69,7 +79,7 @@ function diskOf(main: string, options: LoadOptions): Disk {
  */
 export function loadConfig(file: string, options: LoadOptions = {}): Loaded {
   const main = path.resolve(file);
-  const disk = diskOf(main, options);
+  const disk = diskOf(options);
   const findings = new Findings();
   const interpreter = new Interpreter(main, disk, findings);
   const besides = path.join(path.dirname(main), STOCK);

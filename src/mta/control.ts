@@ -1,5 +1,5 @@
 /** What an operator's commands do to the running server: the parts of the MTA behind the management interface. */
-import type { Config } from '../config/index.ts';
+import type { Config, ReplacedFile } from '../config/index.ts';
 import type { Resolver } from '../dns/index.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { Clock } from '../system/clock.ts';
@@ -38,7 +38,7 @@ export interface ControlDeps {
   readonly resolver: () => Resolver;
   readonly precached: PrecachedDomains;
   readonly kick: () => void;
-  readonly reload: (newText?: string) => Promise<string[]>;
+  readonly reload: (replaced?: ReplacedFile) => Promise<string[]>;
   readonly rotateLog: () => Promise<void>;
   readonly traces: Traces;
   readonly clock: Clock;
@@ -95,9 +95,9 @@ export function createControl(deps: ControlDeps): Control {
       },
     },
     counters: () => ({ totals: { ...counters.totals }, backlog: records.backlog }),
-    async reload(newText) {
+    async reload(replaced) {
       try {
-        const notes = await deps.reload(newText);
+        const notes = await deps.reload(replaced);
         return { data: '', message: ['Configuration reloaded.', ...notes].join('\n') };
       } catch (error) {
         if (!(error instanceof UserError)) throw error;

@@ -1,12 +1,12 @@
 /** Puts the rooms of the MTA together and runs them until it is told to stop. */
 import { randomBytes } from 'node:crypto';
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { type Config, formatDiagnostic, type Loaded } from '../config/index.ts';
+import { type Config, formatDiagnostic, type Loaded, type ReplacedFile } from '../config/index.ts';
 import { openSpool, type Spool } from '../spool/spool.ts';
 import { spoolIdMaker } from '../spool/spool-id.ts';
 import type { Clock } from '../system/clock.ts';
-import { requireWritableFolder, writeFileDurably } from '../system/durable-file.ts';
+import { reason, requireWritableFolder, writeFileDurably } from '../system/durable-file.ts';
 import { lockFolder } from '../system/folder-lock.ts';
 import type { Log } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
@@ -35,8 +35,8 @@ import { markRunning } from './unclean-end.ts';
 
 export interface MtaOptions {
   readonly config: Config;
-  /** Reads the configuration's files anew, for a reload; `mainText` stands for what is in the main file. */
-  readonly readConfig: (mainText?: string) => Loaded;
+  /** Reads the configuration's files anew, for a reload; `replaced` stands for what is in one of them. */
+  readonly readConfig: (replaced?: ReplacedFile) => Loaded;
   readonly version: string;
   /** When this version was built; default now. */
   readonly builtAt?: number;
@@ -56,9 +56,9 @@ export interface Mta {
   /**
    * Reads the configuration again and brings it into force as a whole. Answers what the operator should know (changes
    * that need a restart, warnings); a configuration that cannot be used changes nothing and throws a UserError.
-   * `newText` replaces the main file, if the whole can be brought into force.
+   * `replaced` takes the place of a file, if the whole can be brought into force.
    */
-  reload(newText?: string): Promise<string[]>;
+  reload(replaced?: ReplacedFile): Promise<string[]>;
   /** Stops taking and sending mail, finishes what is in hand, writes everything out. */
   stop(): Promise<void>;
 }
@@ -153,8 +153,8 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     },
   });
 
-  const reload = async (newText?: string): Promise<string[]> => {
-    const { config: next, diagnostics } = options.readConfig(newText);
+  const reload = async (replaced?: ReplacedFile): Promise<string[]> => {
+    const { config: next, diagnostics } = options.readConfig(replaced);
     if (!next) throw new UserError(diagnostics.map(formatDiagnostic).join('\n'));
     const before = inForce;
     const prepared = await putInForce(next, stateDir, clock, log, content, before);
@@ -162,13 +162,12 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     await waysIn.apply(next);
     try {
       await records.apply(next);
+      if (replaced) await replaceFile(replaced);
     } catch (error) {
       await records.apply(before.config);
       await waysIn.apply(before.config);
       throw error;
     }
-    if (newText !== undefined)
-      await writeFileDurably(next.file, newText, (await stat(next.file)).mode & 0o777);
     inForce = prepared;
     spool.sent.enabled = readsReports(next);
     precached.apply(prepared.resolver, prepared.precache);
@@ -180,8 +179,8 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
   };
   /** One after the other: two operators at once must not mix two configurations. */
   let reloading: Promise<unknown> = Promise.resolve();
-  const reloadInTurn = (newText?: string) => {
-    const turn = reloading.then(() => reload(newText));
+  const reloadInTurn = (replaced?: ReplacedFile) => {
+    const turn = reloading.then(() => reload(replaced));
     reloading = turn.catch(() => {});
     return turn;
   };
@@ -296,4 +295,16 @@ async function within(ms: number, done: Promise<unknown>, clock: Clock): Promise
   });
   await Promise.race([done.catch(() => {}), late]);
   cancel();
+}
+
+/** A link goes on leading to its file, whose mode stays. */
+async function replaceFile({ file, text }: ReplacedFile): Promise<void> {
+  try {
+    const target = await realpath(file);
+    await writeFileDurably(target, text, (await stat(target)).mode & 0o777);
+  } catch (error) {
+    throw new UserError(`${file} cannot be replaced: ${reason(error)}; nothing has changed`, {
+      cause: error,
+    });
+  }
 }

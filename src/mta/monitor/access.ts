@@ -58,23 +58,34 @@ const COOKIE = 'posthorn_csrf';
 
 /**
  * Tokens against forged requests (`http-csrf-protection`): a reading answer sets one as a cookie and names it in the
- * header `X-CSRF-Token`; a changing request must bring both. Another site can make a browser send the cookie, yet it
- * cannot read it, so it cannot make the header.
+ * header `X-CSRF-Token`, or in the forms that it has; a changing request must bring both. Another site can make a browser
+ * send the cookie, yet it cannot read it, so it can make neither the header nor the form.
  */
 export const csrf = {
-  issue(): { readonly token: string; readonly cookie: string } {
+  /** The token that the visitor has already, so that several pages of one browser go on working; else a new one. */
+  issue(request: IncomingMessage): { readonly token: string; readonly cookie: string } {
+    const known = cookieOf(request);
     const nonce = randomBytes(16).toString('hex');
-    const token = `${nonce}.${mark(nonce)}`;
+    const token = known !== undefined && ours(known) ? known : `${nonce}.${mark(nonce)}`;
     return { token, cookie: `${COOKIE}=${token}; Path=/; SameSite=Strict` };
   },
-  valid(request: IncomingMessage): boolean {
-    const named = request.headers['x-csrf-token'];
-    const cookie = /(?:^|; )posthorn_csrf=([0-9a-f.]{1,200})(?:;|$)/.exec(request.headers.cookie ?? '')?.[1];
-    if (typeof named !== 'string' || cookie === undefined || named !== cookie) return false;
-    const [nonce = '', sign = ''] = named.split('.');
-    return sameText(sign, mark(nonce));
+  /** `named`: the token as the request's header has it, or the field of a form that we made. */
+  valid(
+    request: IncomingMessage,
+    named: string | string[] | null | undefined = request.headers['x-csrf-token'],
+  ): boolean {
+    return typeof named === 'string' && named === cookieOf(request) && ours(named);
   },
 };
+
+function cookieOf(request: IncomingMessage): string | undefined {
+  return /(?:^|; )posthorn_csrf=([0-9a-f.]{1,200})(?:;|$)/.exec(request.headers.cookie ?? '')?.[1];
+}
+
+function ours(token: string): boolean {
+  const [nonce = '', sign = ''] = token.split('.');
+  return sameText(sign, mark(nonce));
+}
 
 function mark(nonce: string): string {
   return createHmac('sha256', PROCESS_KEY).update(`csrf ${nonce}`).digest('hex').slice(0, 32);

@@ -92,6 +92,11 @@ export function printFailure(message: string, format: Format): string {
   return `<rsp><fail>${escapeXml(message)}</fail></rsp>\n`;
 }
 
+/** What the web's JSON has under `data`, as plain objects. */
+export function plainData(data: Tree): unknown {
+  return JSON.parse(JSON.stringify(json(data)));
+}
+
 function json(value: Value): unknown {
   if (Array.isArray(value)) return (value as readonly Value[]).map(json);
   if (value instanceof JsonOnly) return value.value;

@@ -1,5 +1,5 @@
 /** What the commands of the management interface work on. */
-import type { Config } from '../../config/index.ts';
+import type { Config, ReplacedFile } from '../../config/index.ts';
 import type { PrecachedDomain } from '../../dns/index.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { TraceOptions } from '../deliver/trace.ts';
@@ -30,8 +30,8 @@ export interface Control {
   };
   /** Domains whose routing data are kept fresh. */
   readonly precached: () => readonly PrecachedDomain[];
-  /** Brings the configuration's files into force, the main file replaced by `newText` when that is given. */
-  readonly reload: (newText?: string) => Promise<CommandResult>;
+  /** Brings the configuration's files into force, one of them replaced for good when that is given. */
+  readonly reload: (replaced?: ReplacedFile) => Promise<CommandResult>;
   /** Forgets what DNS said about a domain; `*` for all. */
   readonly clearDns: (domain: string) => void;
   /** Begins new accounting files, or one; the paths that were rotated. */

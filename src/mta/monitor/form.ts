@@ -4,7 +4,11 @@ import type { IncomingMessage } from 'node:http';
 const LARGEST_FORM = 64 * 1024;
 
 /** Fields of the query and of an `application/x-www-form-urlencoded` body; null when the body is too large. */
-export async function requestFields(request: IncomingMessage, url: URL): Promise<URLSearchParams | null> {
+export async function requestFields(
+  request: IncomingMessage,
+  url: URL,
+  largest = LARGEST_FORM,
+): Promise<URLSearchParams | null> {
   const fields = new URLSearchParams(url.search);
   const isForm = /^application\/x-www-form-urlencoded\b/i.test(request.headers['content-type'] ?? '');
   if (request.method !== 'POST' || !isForm) {
@@ -15,7 +19,7 @@ export async function requestFields(request: IncomingMessage, url: URL): Promise
   const chunks: Buffer[] = [];
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > LARGEST_FORM) return null;
+    if (size > largest) return null;
     chunks.push(chunk);
   }
   for (const [name, value] of new URLSearchParams(Buffer.concat(chunks).toString('utf8')))

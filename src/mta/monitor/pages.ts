@@ -1,4 +1,5 @@
 /** The pages of the web monitor as commands (management guide, section 8.2): each shows what a command shows. */
+import type { Config } from '../../config/index.ts';
 
 interface Page {
   readonly words: readonly string[];
@@ -27,6 +28,10 @@ const DOMAIN_OPTIONS = { maxitems: 'maxitems', sort: 'sort', connected: 'connect
 export interface PageDefaults {
   readonly rows: number;
   readonly order: string;
+}
+
+export function pageDefaults({ global }: Config): PageDefaults {
+  return { rows: global.get('http-default-max-items'), order: global.get('http-default-sort-order') };
 }
 
 const PAGES: ReadonlyMap<string, Page> = new Map<string, Page>([

@@ -4,18 +4,20 @@ import { networkInterfaces } from 'node:os';
 import type { Config } from '../../config/index.ts';
 import type { Clock } from '../../system/clock.ts';
 import { type Log, logTime } from '../../system/log.ts';
-import { type Access, accessOf, atLeast, csrf, type Level, namesUs } from './access.ts';
+import { type Access, accessOf, csrf, namesUs } from './access.ts';
 import { CONTENT_TYPES, type Format, Many, printFailure, type Tree } from './answer.ts';
 import { type Channel, type Channels, openChannels } from './channels.ts';
 import { type CommandResult, printResult, printWebResult } from './command.ts';
-import { parseCommand, splitLine } from './command-line.ts';
-import { COMMANDS } from './commands.ts';
+import { splitLine } from './command-line.ts';
 import { uploadedFile } from './config-upload.ts';
 import type { Control } from './control.ts';
 import { requestFields } from './form.ts';
 import { filesTree, listedFiles, sendFile } from './log-files.ts';
 import { eventLoopLag, METRICS_TYPE, metricsText } from './metrics.ts';
-import { type PageDefaults, pageCommand } from './pages.ts';
+import { pageCommand, pageDefaults } from './pages.ts';
+import { MOST_LOGGED, refusalOf, runWords, type Visitor } from './run.ts';
+import { pageOfBarePath } from './ui/bare-path.ts';
+import { showPage } from './ui/show-page.ts';
 
 export interface MonitorOptions {
   readonly config: () => Config;
@@ -51,16 +53,11 @@ export async function openMonitor(options: MonitorOptions): Promise<Channels> {
   };
 }
 
-/** Characters of a question or an answer that `http-log-data` writes. */
-const MOST_LOGGED = 64 * 1024;
-
 interface Asked {
   readonly path: string;
   readonly fields: URLSearchParams;
   readonly format: Format;
-  readonly access: Access;
-  /** Whether this request may change anything at all: it is no forgery and no GET. */
-  readonly mayChange: boolean;
+  readonly visitor: Visitor;
 }
 
 async function handle(
@@ -84,7 +81,12 @@ async function handle(
     response.setHeader('Strict-Transport-Security', `max-age=${age}`);
   }
   const asked = url.searchParams.get('format');
-  const early: Format = asked === 'xml' || asked === 'dom' || asked === 'text' ? asked : 'json';
+  const inBrowser = path === '/ui' || path.startsWith('/ui/');
+  const early: Format = inBrowser
+    ? 'text'
+    : asked === 'xml' || asked === 'dom' || asked === 'text'
+      ? asked
+      : 'json';
   const key = request.headers['x-api-key'];
   const access: Access =
     channel === 'control'
@@ -105,6 +107,19 @@ async function handle(
     response.setHeader('Allow', 'GET, HEAD, POST');
     return send(response, 405, early, printFailure('only GET and POST are possible here', early));
   }
+  if (inBrowser && channel !== 'control') {
+    return await showPage(deps, { request, response, url, path, client, access });
+  }
+  const toPage = channel === 'control' ? null : pageOfBarePath(request, url, path);
+  if (toPage !== null) {
+    response.writeHead(302, {
+      Location: toPage,
+      'Content-Length': 0,
+      'Cache-Control': 'no-store',
+      Vary: 'Accept',
+    });
+    return void response.end();
+  }
   const protectedFromForgery = global.get('http-csrf-protection');
   const mayChange = protectedFromForgery
     ? request.method === 'POST' && (access.byKey || csrf.valid(request))
@@ -119,22 +134,17 @@ async function handle(
   if (fields === null) return send(response, 413, early, printFailure('the form is too large', early));
   const named = fields.get('format');
   const format: Format = named === 'xml' || named === 'dom' || named === 'text' ? named : 'json';
-  if (request.method !== 'POST' && !access.byKey) issueToken(response);
+  if (request.method !== 'POST' && !access.byKey) issueToken(request, response);
   // Asked without a format it has always been XML.
   if (path === '/getlocalips') {
     const form = named === null ? 'xml' : format;
     return send(response, 200, form, localAddresses(form));
   }
-  await answer(deps, response, { path, fields, format, access, mayChange }, client);
+  await answer(deps, response, { path, fields, format, visitor: { client, access, mayChange } });
 }
 
-async function answer(
-  deps: MonitorDeps,
-  response: ServerResponse,
-  asked: Asked,
-  client: string,
-): Promise<void> {
-  const { path, fields, format } = asked;
+async function answer(deps: MonitorDeps, response: ServerResponse, asked: Asked): Promise<void> {
+  const { path, fields, format, visitor } = asked;
   const web = path === '/command';
   const words =
     web || path === '/pmta'
@@ -142,24 +152,14 @@ async function answer(
       : pageCommand(path, fields, pageDefaults(deps.config()));
   if (words === null) return send(response, 404, format, printFailure(`there is no page ${path}`, format));
   if ('error' in words) return send(response, 400, format, printFailure(words.error, format));
-  const parsed = parseCommand(COMMANDS, words);
-  if ('error' in parsed) return send(response, web ? 200 : 400, format, printFailure(parsed.error, format));
-  const { command } = parsed;
-  const needed: Level = web && command.level === 'monitor' ? 'operator' : command.level;
-  const refusal = refused(asked, needed, command.level === 'admin');
-  if (refusal !== null) {
-    deps.log.warn('management command refused', { client, command: command.words.join(' ') });
-    return send(response, 403, format, printFailure(refusal, format));
-  }
-  if (command.level === 'admin') deps.log.info(`command ${words.join(' ').slice(0, 500)}`, { client });
-  if (deps.config().global.get('http-log-data')) {
-    deps.log.info(`asked ${withoutKeys(words).slice(0, MOST_LOGGED)}`, { client });
-  }
-  const told = await command.run(deps.control, { ...parsed, now: deps.clock.now() });
-  const result = path === '/status' && format === 'xml' ? withWebPart(told) : told;
+  const ran = await runWords(deps, visitor, words, web ? 'operator' : 'monitor');
+  if ('unknown' in ran) return send(response, web ? 200 : 400, format, printFailure(ran.unknown, format));
+  if ('refused' in ran) return send(response, 403, format, printFailure(ran.refused, format));
+  const result = path === '/status' && format === 'xml' ? withWebPart(ran.result) : ran.result;
   const failed = 'failure' in result;
   const body = (web ? printWebResult : printResult)(result, format);
   if (deps.config().global.get('http-log-data')) {
+    const { client } = visitor;
     deps.log.info(`answered ${body.slice(0, MOST_LOGGED)}`, { client, bytes: Buffer.byteLength(body) });
   }
   send(response, failed && !web ? 409 : 200, format, body);
@@ -172,20 +172,6 @@ function withWebPart(result: CommandResult): CommandResult {
   return { ...result, data: { ...data, mta: { ...(data.mta as Tree), webUI: { protocol: 1 } } } };
 }
 
-/** The keys of `digest` are nothing for a log. */
-function withoutKeys(words: readonly string[]): string {
-  return words.map((word) => word.replace(/^(--(?:hex)?key=).*/is, '$1***')).join(' ');
-}
-
-function refused(asked: Asked, needed: Level, changes: boolean): string | null {
-  if (!atLeast(asked.access.level, needed))
-    return `this needs http-access ${needed}; you have ${asked.access.level}`;
-  if (changes && !asked.mayChange) {
-    return 'a change is asked for by POST, with the header X-API-Key or with the X-CSRF-Token that an earlier GET gave';
-  }
-  return null;
-}
-
 async function takeConfigFile(
   deps: MonitorDeps,
   request: IncomingMessage,
@@ -196,7 +182,7 @@ async function takeConfigFile(
 ): Promise<void> {
   const refusal =
     request.method === 'POST'
-      ? refused({ path: '', fields: new URLSearchParams(), format, access, mayChange }, 'admin', true)
+      ? refusalOf(access, mayChange, 'admin', true)
       : 'the configuration is replaced by POST';
   if (refusal !== null) {
     request.resume();
@@ -211,7 +197,10 @@ async function takeConfigFile(
       printFailure('the form has no field "file", or it is too large', format),
     );
   }
-  const result: CommandResult = await deps.control.reload(text);
+  const result: CommandResult = await deps.control.reload({
+    file: deps.config().file,
+    text,
+  });
   send(response, 'failure' in result ? 409 : 200, format, printResult(result, format));
 }
 
@@ -267,10 +256,6 @@ function localAddresses(format: Format): string {
   );
 }
 
-function pageDefaults({ global }: Config): PageDefaults {
-  return { rows: global.get('http-default-max-items'), order: global.get('http-default-sort-order') };
-}
-
 /** `/health`: the process answers. `/ready`: and it takes mail. */
 function health(deps: MonitorDeps, response: ServerResponse, path: string): void {
   const stopping = deps.shuttingDown();
@@ -289,8 +274,8 @@ function redirect(request: IncomingMessage, response: ServerResponse): void {
   response.end();
 }
 
-function issueToken(response: ServerResponse): void {
-  const { token, cookie } = csrf.issue();
+function issueToken(request: IncomingMessage, response: ServerResponse): void {
+  const { token, cookie } = csrf.issue(request);
   response.setHeader('Set-Cookie', cookie);
   response.setHeader('X-CSRF-Token', token);
 }

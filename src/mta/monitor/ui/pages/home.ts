@@ -3,15 +3,14 @@ import type { SummaryData } from '../data.ts';
 import { html } from '../html.ts';
 import { address, fault, fold, kb, link, percent, table } from '../parts.ts';
 import { askPage, type View, type Visit } from '../visit.ts';
-import { connectionsTable, TYPES, trafficTable } from './status.ts';
+import { connectionsTable, trafficTable } from './status.ts';
 
 /** What `/` answers: the last hour, traffic, connections, what waits, the fullest domains. */
 export async function homePage(visit: Visit): Promise<View> {
   const asked = await askPage<SummaryData>(visit, '/', new URLSearchParams());
   if ('fault' in asked) return { code: asked.code, title: 'Home', body: fault(asked.fault) };
   const { status, domains, chart } = asked.data;
-  const { totalRcp } = status.spool;
-  const { maxRcp } = status.spool;
+  const { totalRcp, maxRcp } = status.spool;
   const unlimited = maxRcp === 2 ** 31 - 1;
   const kbytes = Object.values(status.queue).reduce((sum, queue) => sum + queue.kb, 0);
   const body = html`<h2>Last hour</h2>
@@ -30,8 +29,8 @@ ${fold(
     '',
   ),
 )}
-<div class="side">
 ${trafficTable(status, ['total', 'lastHr', 'lastMin'])}
+<div class="side">
 ${connectionsTable(status)}
 ${table(
   'Queues',
@@ -42,7 +41,7 @@ ${table(
     { head: '%Max.', number: true, cell: () => (unlimited ? '–' : percent(totalRcp, maxRcp)) },
     { head: '#KBytes', number: true, cell: () => kb(kbytes) },
   ],
-  [TYPES],
+  [status.spool],
   '',
 )}
 </div>

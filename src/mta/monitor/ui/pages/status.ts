@@ -15,7 +15,7 @@ const WINDOWS: Readonly<Record<WindowName, string>> = {
 };
 
 /** Queue types as people name them; in the order of the data. */
-export const TYPES: Readonly<Record<string, string>> = {
+const TYPES: Readonly<Record<string, string>> = {
   smtp: 'SMTP',
   pipe: 'Pipe',
   discard: 'Discard',

@@ -29,14 +29,15 @@ export interface Shown {
 interface Sums {
   readonly name: string;
   rcp: number;
-  bytes: number;
+  /** Looks at every recipient: for what is sorted by it, or shown. */
+  bytes(): number;
   conn: number;
 }
 
 const BY: Readonly<Record<Sort, (a: Sums, b: Sums) => number>> = {
   name: (a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
   rcpt: (a, b) => b.rcp - a.rcp || BY.name(a, b),
-  size: (a, b) => b.bytes - a.bytes || BY.name(a, b),
+  size: (a, b) => b.bytes() - a.bytes() || BY.name(a, b),
 };
 
 const SORTED_BY: Readonly<Record<Sort, string>> = {
@@ -130,7 +131,7 @@ export function queueList(
     all.push({
       name: queueToUnicode(queue.name),
       rcp: queue.size,
-      bytes: bytesOf(scheduler, queue),
+      bytes: once(() => bytesOf(scheduler, queue)),
       conn: queue.connections,
       queue,
     });
@@ -166,23 +167,24 @@ export function domainList(scheduler: Scheduler, selection: Selection): Tree {
   const domains = new Map<string, Sums & { queues: Queue[] }>();
   for (const queue of scheduler.queues()) {
     if (queue.size === 0 || !selection.matches(queue)) continue;
+    const queues: Queue[] = domains.get(queue.domain)?.queues ?? [];
     const known = domains.get(queue.domain) ?? {
       name: domainToUnicode(queue.domain),
       rcp: 0,
-      bytes: 0,
+      bytes: once(() => bytesOfAll(scheduler, queues)),
       conn: 0,
-      queues: [],
+      queues,
     };
     domains.set(queue.domain, known);
-    add(known, queue, scheduler);
-    known.queues.push(queue);
+    add(known, queue);
+    queues.push(queue);
   }
   const all = [...domains.values()];
   const { items, matching } = chosen(all, selection);
   const trees = items.map(({ name, rcp, bytes, conn, queues }) => ({
     name,
     rcp,
-    kb: new Kb(bytes),
+    kb: new Kb(bytes()),
     conn,
     event: eventsOf(queues, selection.show.errors),
   }));
@@ -191,18 +193,21 @@ export function domainList(scheduler: Scheduler, selection: Selection): Tree {
 
 /** VMTAs with queued mail. */
 export function vmtaList(scheduler: Scheduler, maxItems: number): Tree {
-  const vmtas = new Map<string, Sums & { domains: Set<string> }>();
+  const vmtas = new Map<string, Sums & { domains: Set<string>; queues: Queue[] }>();
   for (const queue of scheduler.queues()) {
     if (queue.size === 0) continue;
+    const queues: Queue[] = vmtas.get(queue.vmta)?.queues ?? [];
     const known = vmtas.get(queue.vmta) ?? {
       name: queue.vmta,
       rcp: 0,
-      bytes: 0,
+      bytes: once(() => bytesOfAll(scheduler, queues)),
       conn: 0,
       domains: new Set(),
+      queues,
     };
     vmtas.set(queue.vmta, known);
-    add(known, queue, scheduler);
+    add(known, queue);
+    queues.push(queue);
     known.domains.add(queue.domain);
   }
   const all = [...vmtas.values()];
@@ -211,7 +216,7 @@ export function vmtaList(scheduler: Scheduler, maxItems: number): Tree {
   const trees = items.map(({ name, rcp, bytes, conn, domains }) => ({
     name,
     rcp,
-    kb: new Kb(bytes),
+    kb: new Kb(bytes()),
     pctOfTotal: Math.round((rcp / total) * 100),
     conn,
     dom: domains.size,
@@ -221,7 +226,10 @@ export function vmtaList(scheduler: Scheduler, maxItems: number): Tree {
 
 /** Jobs with queued mail; looks at every queued recipient once. */
 export function jobList(scheduler: Scheduler, maxItems: number, only: string | null): Tree {
-  const jobs = new Map<string, Sums & { domains: Set<string>; starts: number; queues: Set<Queue> }>();
+  const jobs = new Map<
+    string,
+    Sums & { size: number; domains: Set<string>; starts: number; queues: Set<Queue> }
+  >();
   for (const queue of scheduler.queues()) {
     for (const item of scheduler.items(queue)) {
       if (item.job === '' || (only !== null && item.job !== only)) continue;
@@ -230,7 +238,10 @@ export function jobList(scheduler: Scheduler, maxItems: number, only: string | n
         known = {
           name: item.job,
           rcp: 0,
-          bytes: 0,
+          size: 0,
+          bytes() {
+            return this.size;
+          },
           conn: 0,
           domains: new Set(),
           starts: Number.POSITIVE_INFINITY,
@@ -239,7 +250,7 @@ export function jobList(scheduler: Scheduler, maxItems: number, only: string | n
         jobs.set(item.job, known);
       }
       known.rcp++;
-      known.bytes += item.size;
+      known.size += item.size;
       known.domains.add(queue.domain);
       known.queues.add(queue);
       known.starts = Math.min(known.starts, item.windows?.[0]?.start ?? Number.POSITIVE_INFINITY);
@@ -247,10 +258,10 @@ export function jobList(scheduler: Scheduler, maxItems: number, only: string | n
   }
   const all = [...jobs.values()];
   const { items, matching } = chosen(all, { sort: 'rcpt', maxItems });
-  const trees = items.map(({ name, rcp, bytes, domains, starts, queues }) => ({
+  const trees = items.map(({ name, rcp, size, domains, starts, queues }) => ({
     name,
     rcp,
-    kb: new Kb(bytes),
+    kb: new Kb(size),
     conn: [...queues].reduce((conn, queue) => conn + queue.connections, 0),
     dom: domains.size,
     paused: scheduler.jobPausedBy(name) !== null,
@@ -266,9 +277,21 @@ export function bytesOf(scheduler: Scheduler, queue: Queue): number {
   return bytes;
 }
 
-function add(sums: Sums, queue: Queue, scheduler: Scheduler): void {
+function bytesOfAll(scheduler: Scheduler, queues: readonly Queue[]): number {
+  return queues.reduce((bytes, queue) => bytes + bytesOf(scheduler, queue), 0);
+}
+
+/** A figure that is worked out when it is asked for, and then known. */
+function once(work: () => number): () => number {
+  let known: number | null = null;
+  return () => {
+    known ??= work();
+    return known;
+  };
+}
+
+function add(sums: Sums, queue: Queue): void {
   sums.rcp += queue.size;
-  sums.bytes += bytesOf(scheduler, queue);
   sums.conn += queue.connections;
 }
 

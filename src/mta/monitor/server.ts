@@ -15,9 +15,11 @@ import { requestFields } from './form.ts';
 import { filesTree, listedFiles, sendFile } from './log-files.ts';
 import { eventLoopLag, METRICS_TYPE, metricsText } from './metrics.ts';
 import { pageCommand, pageDefaults } from './pages.ts';
-import { MOST_LOGGED, refusalOf, runWords, type Visitor } from './run.ts';
+import { MOST_LOGGED, type Ran, refusalOf, runWords, type Visitor } from './run.ts';
 import { pageOfBarePath } from './ui/bare-path.ts';
+import { Remembered } from './ui/remembered.ts';
 import { showPage } from './ui/show-page.ts';
+import type { PageDeps } from './ui/visit.ts';
 
 export interface MonitorOptions {
   readonly config: () => Config;
@@ -28,14 +30,15 @@ export interface MonitorOptions {
   readonly log: Log;
 }
 
-interface MonitorDeps extends MonitorOptions {
+interface MonitorDeps extends PageDeps {
   readonly lag: ReturnType<typeof eventLoopLag>;
 }
 
 /** Opens the management port and the control socket. */
 export async function openMonitor(options: MonitorOptions): Promise<Channels> {
   const lag = eventLoopLag();
-  const deps: MonitorDeps = { ...options, lag };
+  const remembered = new Remembered<Ran>(() => performance.now());
+  const deps: MonitorDeps = { ...options, remembered, lag };
   const channels = await openChannels(deps.config(), options, (request, response, channel) => {
     handle(deps, request, response, channel).catch((error: Error) => {
       deps.log.error(`management request failed: ${error.stack}`);

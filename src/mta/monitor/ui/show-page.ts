@@ -4,7 +4,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '../../../config/index.ts';
 import { type Access, atLeast, csrf } from '../access.ts';
 import { requestFields } from '../form.ts';
-import type { MonitorOptions } from '../server.ts';
 import { html } from './html.ts';
 import { page } from './layout.ts';
 import { commandPage } from './pages/command.ts';
@@ -16,7 +15,7 @@ import { logsPage } from './pages/logs.ts';
 import { queueDetailPage } from './pages/queue-detail.ts';
 import { statusPage } from './pages/status.ts';
 import { fault } from './parts.ts';
-import type { View, Visit } from './visit.ts';
+import type { PageDeps, View, Visit } from './visit.ts';
 
 type Page = (visit: Visit) => View | Promise<View>;
 
@@ -66,7 +65,7 @@ export interface PageRequest {
   readonly access: Access;
 }
 
-export async function showPage(deps: MonitorOptions, asked: PageRequest): Promise<void> {
+export async function showPage(deps: PageDeps, asked: PageRequest): Promise<void> {
   const { request, response, url, client, access } = asked;
   const config = deps.config();
   const path = asked.path.slice('/ui'.length) || '/';
@@ -96,6 +95,7 @@ export async function showPage(deps: MonitorOptions, asked: PageRequest): Promis
     visitor: { client, access, mayChange },
     token,
   };
+  if (mayChange) deps.remembered.forget();
   const view = fields === null ? problem(413, 'The form is too large.') : await viewOf(visit);
   if (view.code === 405) response.setHeader('Allow', 'GET, HEAD');
   const body = page(visit, view);

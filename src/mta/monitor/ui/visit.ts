@@ -5,9 +5,14 @@ import { pageCommand, pageDefaults } from '../pages.ts';
 import { type Ran, runWords, type Visitor } from '../run.ts';
 import type { MonitorOptions } from '../server.ts';
 import type { Html } from './html.ts';
+import type { Remembered } from './remembered.ts';
+
+export interface PageDeps extends MonitorOptions {
+  readonly remembered: Remembered<Ran>;
+}
 
 export interface Visit {
-  readonly deps: MonitorOptions;
+  readonly deps: PageDeps;
   readonly config: Config;
   /** Below `/ui`, without an end slash; percent-encoded as it came. */
   readonly path: string;
@@ -37,8 +42,11 @@ export async function askPage<T>(visit: Visit, path: string, fields: URLSearchPa
   return await askWords<T>(visit, words);
 }
 
+/** `words`: a command of level `monitor`. */
 export async function askWords<T>({ deps, visitor }: Visit, words: readonly string[]): Promise<Asked<T>> {
-  return askedOf<T>(await runWords(deps, visitor, words));
+  // What pages show is for every level, so it is the same for all.
+  const ran = await deps.remembered.get(words.join('\0'), () => runWords(deps, visitor, words));
+  return askedOf<T>(ran);
 }
 
 function askedOf<T>(ran: Ran): Asked<T> {

@@ -23,7 +23,7 @@ const browser = await openBrowser();
 before(async () => {
   const dir = temporaryFolder();
   for (const name of ['spool', 'acct', 'state', 'kept']) mkdirSync(path.join(dir, name));
-  const port = await freePorts(3);
+  const port = await freePorts(2);
   main = path.join(dir, 'config');
   included = path.join(dir, 'domains.conf');
   // Where a package manager or a repository keeps it; the server is told of a link.
@@ -54,7 +54,8 @@ smtp-listener 127.0.0.1:${port}
     process-x-job yes
 </source>
 <domain *>
-    smtp-hosts [127.0.0.1]:${port + 2}
+    # Nobody listens there.
+    smtp-hosts [127.0.0.1]:1
     retry-after 1h
     track-recipient-events yes
 </domain>
@@ -256,6 +257,9 @@ test('in a browser: by keyboard alone, from the address of the server to the ans
   await page.keyboard.press('Enter');
   assert.match(await said(page.getByRole('status')), /Queue\(s\) paused\./);
   assert.deepEqual(await findings(page), []);
+  await page.locator('#command').fill('show queues --er');
+  const offered = page.locator('#commands option[value="show queues --errors"]');
+  assert.equal(await offered.count(), 1, 'options are completed too');
   await page.goto(`${url}/ui/queues?paused=yes`);
   assert.match(await said(page.locator('.footer')), /^1 of 1 matching queues\.$/);
   assert.deepEqual(wrong, []);
@@ -275,6 +279,32 @@ test('in a browser without script: forms show and change as they do with it', {
   await page.getByRole('button', { name: 'Save and reload' }).click();
   assert.match(await said(page.getByRole('status')), /Configuration reloaded\./);
   assert.deepEqual([stored(), await inForce()], [domains(4), '4']);
+  assert.deepEqual(wrong, []);
+  await end();
+});
+
+test('in a browser: a page renews itself, and leaves open what somebody has unfolded', {
+  skip: !browser,
+}, async () => {
+  const { page, wrong, end } = await tab({});
+  await page.clock.install();
+  await page.goto(`${url}/ui/queueDetail/second.test/%7Bdefault%7D`);
+  await page.locator('#queue-settings summary').click();
+  await page.locator('#queue-settings').evaluate((fold) => fold.setAttribute('data-old', ''));
+  const given = await fetch(`${url}/command`, {
+    method: 'POST',
+    headers: { 'X-API-Key': KEY },
+    body: new URLSearchParams({ command: 'pause queue second.test' }),
+  });
+  assert.equal(given.status, 200);
+  await page.clock.fastForward(10_000);
+  await page.locator('#queue-settings[open]:not([data-old])').waitFor();
+  await page.getByRole('cell', { name: 'yes', exact: true }).first().waitFor();
+  assert.equal(
+    await page.evaluate(() => document.activeElement?.tagName),
+    'SUMMARY',
+    'the keyboard is where it was',
+  );
   assert.deepEqual(wrong, []);
   await end();
 });

@@ -151,6 +151,21 @@ test('configuration: checked first; a good file is on disk and in force, a broke
   assert.equal(await inForce(), '3');
 });
 
+test('configuration: line ends stay as they were; what a browser would change is not offered to it, and not lost', async () => {
+  writeFileSync(included, domains(6).replaceAll('\n', '\r\n'));
+  const { cookie, csrf, was } = await editor(included);
+  const headers = { Cookie: cookie };
+  const saved = await save({ csrf, was, file: included, text: domains(8) }, headers);
+  assert.equal(saved.code, 200);
+  assert.deepEqual([stored(), await inForce()], [domains(8).replaceAll('\n', '\r\n'), '8']);
+  writeFileSync(included, Buffer.from(`# caf\xe9\n${domains(7)}`, 'latin1'));
+  assert.doesNotMatch((await get(`/ui/config?${new URLSearchParams({ file: included })}`)).text, /<textarea/);
+  const late = await save({ csrf, was, file: included, text: domains(2) }, headers);
+  assert.equal(late.code, 409);
+  assert.match(late.text, /not saved.*max-smtp-out 2/s);
+  writeFileSync(included, domains(7));
+});
+
 test('configuration: no forged form, no file that is not the configuration’s, no secret for operators, nothing for monitors', async () => {
   const { cookie, csrf, was } = await editor(included);
   const before = stored();

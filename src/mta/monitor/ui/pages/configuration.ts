@@ -1,6 +1,6 @@
 /** The configuration's files: to look at for operators, without secrets; to edit for administrators. */
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { constants, open } from 'node:fs/promises';
 import { withoutSecrets } from '../../../../config/index.ts';
 import { reason } from '../../../../system/durable-file.ts';
 import { atLeast } from '../../access.ts';
@@ -34,18 +34,23 @@ export async function configurationPage(visit: Visit): Promise<View> {
   }
   const asked = fields.get('file');
   const file = asked ? config.files.find((name) => name === asked) : config.file;
-  if (file === undefined) {
-    return {
-      code: 404,
-      title: TITLE,
-      body: html`${fault('The configuration in force has no such file.')}${fileList(config.files, '')}`,
-    };
-  }
+  const written = post ? fields.get('text') : null;
+  const unsaved = (code: number, why: string): View => ({
+    code,
+    title: TITLE,
+    body: html`${fileList(config.files, file ?? '')}
+${fault(why)}
+${written === null ? null : viewer('What you wrote; it is not saved', written)}`,
+  });
+  if (file === undefined) return unsaved(404, 'The configuration in force has no such file.');
   const read = await readFile(file);
-  if ('fault' in read) {
-    return { code: 409, title: TITLE, body: html`${fileList(config.files, file)}${fault(read.fault)}` };
-  }
-  const saved = post ? await save(visit, file, read) : { code: 200, note: null, text: read.text, now: read };
+  if ('fault' in read) return unsaved(409, read.fault);
+  if (post && written === null) return unsaved(400, 'Nothing was sent to be saved.');
+  if (written !== null && read.uneditable !== null) return unsaved(409, read.uneditable);
+  const saved =
+    written !== null
+      ? await save(visit, file, read, written)
+      : { code: 200, note: null, text: read.text, now: read };
   const edits = atLeast(level, 'admin') && saved.now.uneditable === null;
   const body = html`${fileList(config.files, file)}
 ${saved.note}
@@ -62,12 +67,8 @@ interface Saved {
   readonly now: Read;
 }
 
-async function save(visit: Visit, file: string, read: Read): Promise<Saved> {
+async function save(visit: Visit, file: string, read: Read, written: string): Promise<Saved> {
   const { deps, fields, visitor } = visit;
-  const written = fields.get('text');
-  if (written === null || read.uneditable !== null) {
-    return { code: 400, note: fault('Nothing was sent to be saved.'), text: read.text, now: read };
-  }
   const plain = written.replace(/\r\n?/g, '\n');
   const failed = (code: number, note: Html): Saved => ({ code, note, text: plain, now: read });
   if (!visitor.mayChange) {
@@ -149,10 +150,11 @@ function viewer(file: string, text: string): Html {
 async function readFile(file: string): Promise<Read | { readonly fault: string }> {
   let bytes: Buffer;
   try {
-    const handle = await open(file, 'r');
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const { size } = await handle.stat();
-      if (size > LARGEST)
+      const facts = await handle.stat();
+      if (!facts.isFile()) return { fault: `${file} is no regular file.` };
+      if (facts.size > LARGEST)
         return { fault: `${file} is larger than ${LARGEST} bytes; edit it on the machine.` };
       bytes = await handle.readFile();
     } finally {

@@ -209,7 +209,8 @@ function parseKeys(file: string, text: string): TrackingKey[] {
     return {
       id,
       secret: createSecretKey(secret),
-      nonceKey,
+      // In memory of its own, so that it can be sent to another thread without its neighbours.
+      nonceKey: Buffer.from(new Uint8Array(nonceKey).buffer),
       created: String(key.created),
       state: key.state,
     };

@@ -142,3 +142,16 @@ test('a thread that runs out of memory takes its jobs with it, says so, and the 
   const after = await work.make(message(1), order('kim@a.test'));
   assert.ok(after.content.includes('click.brand.test'));
 });
+
+test('a message that is a part of a larger piece of memory stays whole, and the caller keeps its own', async (t) => {
+  const { work } = threads(t, 1);
+  const whole = Buffer.alloc(1 << 20, 'x');
+  const mail = message(3);
+  mail.copy(whole, 1000);
+  const part = whole.subarray(1000, 1000 + mail.length);
+  const { content } = await work.make(part, order('kim@a.test', { signatures: [] }));
+  const expected = await new ContentWorkHere().make(mail, order('kim@a.test', { signatures: [] }));
+  assert.ok(content.equals(expected.content));
+  assert.ok(part.equals(mail));
+  assert.equal(whole.length, 1 << 20);
+});

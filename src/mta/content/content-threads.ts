@@ -57,7 +57,7 @@ export class ContentThreads implements ContentWork {
     if (known?.settings === key) return known.planned;
     const thread = this.#thread();
     const id = ++this.#plan;
-    const job: Job = { job: ++this.#job, kind: 'plan', plan: id, content, settings };
+    const job: Job = { job: ++this.#job, kind: 'plan', plan: id, content: copyOf(content), settings };
     return this.#ask(thread, job).then((answer) => {
       const { planned } = answer as Extract<Answer, { kind: 'planned' }>;
       this.#plans.set(content, { id, settings: key, thread, planned });
@@ -71,7 +71,7 @@ export class ContentThreads implements ContentWork {
     const thread = this.#thread(known?.thread);
     // A thread that did not make the plan makes it once and keeps it under the same name.
     const plan = fits ? known.id : ++this.#plan;
-    const job: Job = { job: ++this.#job, kind: 'make', plan, content, order };
+    const job: Job = { job: ++this.#job, kind: 'make', plan, content: copyOf(content), order };
     return this.#ask(thread, job).then((answer) => {
       const made = answer as Extract<Answer, { kind: 'made' }>;
       const copy = made.content
@@ -90,7 +90,7 @@ export class ContentThreads implements ContentWork {
   #ask({ worker, jobs }: Thread, job: Job): Promise<Answer> {
     return new Promise((resolve, reject) => {
       jobs.set(job.job, { done: resolve, failed: reject });
-      worker.postMessage(job);
+      worker.postMessage(job, [job.content.buffer]);
     });
   }
 
@@ -131,4 +131,9 @@ export class ContentThreads implements ContentWork {
     this.#threads.push(thread);
     return thread;
   }
+}
+
+/** To be handed over: sent as it is, a part of a larger piece of memory would take all of that along. */
+function copyOf(content: Buffer): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(content);
 }

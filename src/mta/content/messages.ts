@@ -8,7 +8,7 @@ export type Job =
       readonly kind: 'plan';
       /** A name for the plan, by which orders for copies may find it again. */
       readonly plan: number;
-      readonly content: Uint8Array;
+      readonly content: Uint8Array<ArrayBuffer>;
       readonly settings: TrackingSettings;
     }
   | {
@@ -16,7 +16,7 @@ export type Job =
       readonly kind: 'make';
       /** The plan that was made of the same content with the same settings; 0 when there is none. */
       readonly plan: number;
-      readonly content: Uint8Array;
+      readonly content: Uint8Array<ArrayBuffer>;
       readonly order: CopyOrder;
     };
 

@@ -38,7 +38,9 @@ function answer(job: Job): Answer {
   const { tracking, signatures } = order;
   const plan = tracking && (plans.get(job.plan) ?? keep(job.plan, planTracking(given, tracking.settings)));
   const copy = trackedCopy(given, order, plan);
-  if (signatures.length === 0) return { job: job.job, kind: 'made', fields: '', content: copy, faults: [] };
+  // What is kept for other copies is never handed over.
+  const content = copy === given || copy === plan?.raw ? null : copy;
+  if (signatures.length === 0) return { job: job.job, kind: 'made', fields: '', content, faults: [] };
   const message = new SignableMessage(copy);
   const made = signatures.map((settings) => {
     try {
@@ -47,7 +49,6 @@ function answer(job: Job): Answer {
       return error as Error;
     }
   });
-  const content = copy === given ? null : copy;
   return { job: job.job, kind: 'made', content, ...signatureFields(signatures, made) };
 }
 

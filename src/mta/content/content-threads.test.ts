@@ -155,3 +155,17 @@ test('a message that is a part of a larger piece of memory stays whole, and the 
   assert.ok(part.equals(mail));
   assert.equal(whole.length, 1 << 20);
 });
+
+test('what a thread keeps for other copies is not given away with one that stays as it is', async (t) => {
+  const { work } = threads(t, 1);
+  const mail = message(2);
+  await work.plan(mail, settings);
+  // Without a key no link can be made: the copy goes as the message is.
+  const asked = order('kim@a.test', { signatures: [] });
+  const broken = { ...asked.tracking!, key: { ...key, nonceKey: null as unknown as Buffer } };
+  const unchanged = await work.make(mail, { ...asked, tracking: broken });
+  assert.ok(unchanged.content.equals(mail));
+  const next = await work.make(mail, asked);
+  assert.ok(next.content.includes('https://click.brand.test/f/'));
+  assert.ok(next.content.includes('>1</a>'));
+});

@@ -12,6 +12,9 @@ const MORE_JOBS_FOR_A_PLAN = 4;
 /** Jobs that the threads there are may have in hand before another is started. */
 const BUSY = 2;
 
+/** What a job leaves behind dies at once; more room for it cost a thread a hundred megabytes and saved no time. */
+const SMALL: ResourceLimits = { maxYoungGenerationSizeMb: 8 };
+
 interface Waiting {
   readonly done: (answer: Answer) => void;
   readonly failed: (error: Error) => void;
@@ -45,7 +48,7 @@ export class ContentThreads implements ContentWork {
   #plan = 0;
 
   /** `most` threads, at least one; `limits` are those of each. */
-  constructor(most: number, log: Log, limits: ResourceLimits = {}) {
+  constructor(most: number, log: Log, limits: ResourceLimits = SMALL) {
     this.#most = most;
     this.#log = log;
     this.#limits = limits;

@@ -1,7 +1,7 @@
 /**
  * Events per second from the first POST to the last event queryable, beside the engine's own bulk load of the same
  * lines into the same tables with the same views, in turn, in the same run.
- * `npm run bench -- ingest --events 300000 --repeat 3 --profile FOLDER`.
+ * `npm run bench -- ingest --events 300000 --repeat 3`.
  *
  * Not equal: the engine alone neither validates lines, nor looks for duplicates, nor enriches engagement with its
  * message, nor keeps the batches, nor answers for each; it reads uncompressed files, keeps the sender's line where we
@@ -24,7 +24,6 @@ const { values: given } = parseArgs({
   options: {
     events: { type: 'string', default: '300000' },
     repeat: { type: 'string', default: '3' },
-    profile: { type: 'string' },
   },
 });
 const EVENTS = Number(given.events);
@@ -84,12 +83,10 @@ function sizeOf(dir: string): number {
 }
 
 async function start(dir: string): Promise<{ child: ChildProcess; url: URL }> {
-  const profile = given.profile ? ['--cpu-prof', `--cpu-prof-dir=${given.profile}`] : [];
   const command = path.join(import.meta.dirname, '../bin/posthorn.js');
   const child = spawn(
     process.execPath,
     [
-      ...profile,
       command,
       'signals',
       '--data',

@@ -1,9 +1,11 @@
 // The measurements, one process each so that none has another's memory: "npm run bench", or with names only those.
 // What begins with a dash, and all after it, is for the measurement itself: npm run bench -- relay --messages 5000
+// "--flame FOLDER" is for any of them: a flame graph of each Node process and thread that it starts, and its profile.
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release } from 'node:os';
 import path from 'node:path';
+import { flameGraph } from './harness/flame.ts';
 
 const names = readdirSync(import.meta.dirname)
   .filter((file) => file.endsWith('.ts') && file !== 'main.ts')
@@ -13,6 +15,8 @@ const given = process.argv.slice(2);
 const firstOption = given.findIndex((argument) => argument.startsWith('-'));
 const chosen = firstOption < 0 ? given : given.slice(0, firstOption);
 const options = firstOption < 0 ? [] : given.slice(firstOption);
+const flame = options.indexOf('--flame');
+const folder = flame < 0 ? null : path.resolve(options.splice(flame, 2)[1] ?? 'var/bench/flames');
 const unknown = chosen.filter((name) => !names.includes(name));
 if (unknown.length > 0) {
   process.stderr.write(`there is no benchmark "${unknown[0]}"; there are: ${names.join(', ')}\n`);
@@ -21,14 +25,26 @@ if (unknown.length > 0) {
 process.stdout.write(
   `Node ${process.version}, Linux ${release()}, ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'})\n`,
 );
+const env = { ...process.env };
+if (folder !== null) {
+  mkdirSync(folder, { recursive: true });
+  env.NODE_OPTIONS = `${env.NODE_OPTIONS ?? ''} --cpu-prof --cpu-prof-dir=${folder}`.trim();
+}
 let failed = 0;
 for (const name of chosen.length > 0 ? chosen : names) {
   process.stdout.write(`\n== ${name}\n`);
   const done = spawnSync(
     process.execPath,
     ['--expose-gc', path.join(import.meta.dirname, `${name}.ts`), ...options],
-    { stdio: 'inherit' },
+    { stdio: 'inherit', env },
   );
   if (done.status !== 0) failed++;
+}
+if (folder !== null) {
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'))) {
+    const profile = path.join(folder, file);
+    writeFileSync(`${profile}.svg`, flameGraph(JSON.parse(readFileSync(profile, 'utf8'))));
+  }
+  process.stdout.write(`flame graphs: ${folder}\n`);
 }
 process.exit(failed > 0 ? 1 : 0);

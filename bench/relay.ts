@@ -4,7 +4,7 @@
  * one after the other, in turn for each repetition, so that what else the machine does meets them alike.
  *
  *   node bench/relay.ts [--messages N] [--sessions 20,100] [--repeat 3] [--peers posthorn,postfix,haraka]
- *                       [--size BYTES] [--latency] [--profile FOLDER]
+ *                       [--size BYTES] [--latency]
  */
 import { parseArgs } from 'node:util';
 import { submit } from './harness/paced.ts';
@@ -27,7 +27,6 @@ const { values: given } = parseArgs({
     size: { type: 'string', default: '10240' },
     peers: { type: 'string', default: 'posthorn,postfix,haraka' },
     latency: { type: 'boolean', default: false },
-    profile: { type: 'string' },
   },
 });
 process.setMaxListeners(0);
@@ -43,10 +42,7 @@ const messagesFor = (who: string, kept: boolean) => {
 };
 
 const starters: Readonly<Record<string, (target: RelayTarget) => Promise<MailServer>>> = {
-  posthorn: (target) =>
-    startPosthorn(target, {
-      nodeArgs: given.profile ? ['--cpu-prof', `--cpu-prof-dir=${given.profile}`] : [],
-    }),
+  posthorn: startPosthorn,
   postfix: startPostfixRelay,
   haraka: startHaraka,
 };

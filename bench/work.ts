@@ -3,7 +3,7 @@
  * signature of RSA-2048 and one of Ed25519, accounting, and events that are uploaded. Beside it a Postfix that does
  * none of this with the same messages: no login, no TLS, no signature. Both sync each message before its `250`.
  *
- *   node bench/work.ts [--messages N] [--sessions 20] [--repeat 3] [--threads 0,1,2,4] [--profile FOLDER]
+ *   node bench/work.ts [--messages N] [--sessions 20] [--repeat 3] [--threads 0,1,2,4]
  *
  * `--threads`: content threads, each number in turn; default what the server takes by itself.
  */
@@ -30,7 +30,6 @@ const { values: given } = parseArgs({
     sessions: { type: 'string', default: '20' },
     repeat: { type: 'string', default: '3' },
     threads: { type: 'string' },
-    profile: { type: 'string' },
   },
 });
 const messages = Number(given.messages);
@@ -115,10 +114,10 @@ enable-signals yes
 
 const login = { user: 'sender', password: PASSWORD };
 type Start = (sinkPort: number) => Promise<MailServer>;
-const posthorn = (threads: string): Start => {
-  const nodeArgs = given.profile ? ['--cpu-prof', `--cpu-prof-dir=${given.profile}`] : [];
-  return (sinkPort) => startPosthorn({ sinkPort, sessions }, { config: configWith(threads), nodeArgs });
-};
+const posthorn =
+  (threads: string): Start =>
+  (sinkPort) =>
+    startPosthorn({ sinkPort, sessions }, { config: configWith(threads) });
 /** Who is measured, the first of them against Postfix. */
 const servers = new Map<string, Start>(
   given.threads === undefined

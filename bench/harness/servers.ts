@@ -62,8 +62,6 @@ export function compiledPackage(): string {
 export interface PosthornOptions {
   /** Lines of the configuration; `@DIR@`, `@PORT@`, `@SINK@`, `@SESSIONS@` are filled in. */
   readonly config?: string;
-  /** Further arguments for Node, `--cpu-prof` and the like. */
-  readonly nodeArgs?: readonly string[];
   /** From its sources instead of the compiled package: for profiles that show our lines. */
   readonly fromSource?: boolean;
   readonly env?: Readonly<Record<string, string>>;
@@ -112,7 +110,7 @@ export async function startPosthorn(
     (options.config ?? RELAY_CONFIG).replace(/@(\w+)@/g, (all, name) => places.get(name) ?? all),
   );
   const bin = options.fromSource ? path.join(root, 'bin/posthorn.js') : compiledPackage();
-  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), bin, 'mta', '--config', config], {
+  const child = spawn(process.execPath, [bin, 'mta', '--config', config], {
     env: { ...process.env, NODE_COMPILE_CACHE: path.join(dir, 'compiled'), ...options.env },
     stdio: ['ignore', 'ignore', 'inherit'],
     cwd: dir,

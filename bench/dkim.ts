@@ -1,8 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { availableParallelism } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { readSigningKey, type SigningKey } from '../src/mail/dkim-key.ts';
 import { SignableMessage } from '../src/mail/dkim-sign.ts';
+import { Report } from './harness/report.ts';
 
 /**
  * DKIM signatures per second: reading the header, canonicalizing and hashing header and body, and signing, as the MTA
@@ -34,10 +34,10 @@ const keys = {
   Ed25519: readSigningKey(pem('ed25519')) as SigningKey,
 };
 
-console.log(
-  `node ${process.version}, ${availableParallelism()} cores, ${count} messages of ${raw.length} bytes, relaxed/relaxed, ` +
-    `${atOnce} at once, thread pool of ${process.env.UV_THREADPOOL_SIZE ?? 4}`,
-);
+const report = new Report('dkim', {
+  messages: `${count} of ${raw.length} bytes, relaxed/relaxed`,
+  atOnce: `${atOnce}, thread pool of ${process.env.UV_THREADPOOL_SIZE ?? 4}`,
+});
 
 const settings = (key: SigningKey) => ({ key, domain: 'b.example', selector: 's' });
 const NOW = 1_800_000_000_000;
@@ -75,11 +75,25 @@ for (const [name, keysOf] of [
   ['both, one body hash', [keys['RSA-2048'], keys.Ed25519]],
 ] as const) {
   inLine(keysOf);
-  const line = [1, 2, 3].map(() => inLine(keysOf)).sort((a, b) => a - b)[1]!;
+  report.figure(
+    `${name}, in line`,
+    'posthorn',
+    'messages/s',
+    [1, 2, 3].map(() => inLine(keysOf)),
+  );
   const rounds: [number, number][] = [];
   for (let round = 0; round < 3; round++) rounds.push(await together(keysOf));
-  const [rate, held] = rounds.sort((a, b) => a[0] - b[0])[1]!;
-  console.log(
-    `${name}: in line ${Math.round(line)} messages/s; at once ${Math.round(rate)} messages/s, ${held.toFixed(3)} ms of the event loop each`,
+  report.figure(
+    `${name}, at once`,
+    'posthorn',
+    'messages/s',
+    rounds.map(([rate]) => rate),
+  );
+  report.figure(
+    '  of the event loop, a message',
+    'posthorn',
+    'ms',
+    rounds.map(([, held]) => held),
   );
 }
+report.save('var/bench');

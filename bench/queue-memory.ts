@@ -5,6 +5,7 @@
 import { queuedRecipient } from '../src/mta/queue/queued-recipient.ts';
 import { Scheduler } from '../src/mta/queue/scheduler.ts';
 import { limitSource, silentOwner } from '../src/mta/queue/testing.ts';
+import { Report } from './harness/report.ts';
 
 const RECIPIENTS = 1_000_000;
 const NOW = 1_790_000_000_000;
@@ -29,10 +30,11 @@ function measure(queues: number, held: boolean): void {
   let size = 0;
   for (const queue of scheduler.queues()) size += queue.size;
   if (size !== RECIPIENTS) throw new Error(`${size} recipients are queued`);
-  const where = held ? 'waiting for their time' : 'ready';
-  console.log(
-    `${RECIPIENTS} ${where} in ${queues} queues: ${bytes.toFixed(0)} bytes each, ${micros.toFixed(2)} µs to add one`,
-  );
+  const what = `${held ? 'waiting for their time' : 'ready'}, in ${queues} queues`;
+  report.figure(what, 'posthorn', 'bytes each', [bytes]);
+  report.figure('  to add one', 'posthorn', 'µs', [micros]);
 }
 
+const report = new Report('queue-memory', { recipients: RECIPIENTS });
 for (const queues of [1000, 1]) for (const held of [false, true]) measure(queues, held);
+report.save('var/bench');

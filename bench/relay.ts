@@ -93,7 +93,7 @@ const report = new Report('relay', {
 });
 const rates = new Map<string, number>();
 for (const kept of [true, false]) {
-  for (const sessions of kept ? sessionCounts : sessionCounts.slice(0, 1)) {
+  for (const sessions of sessionCounts) {
     const what = kept ? `relay, ${sessions} kept sessions` : `relay, a connection a message, ${sessions}`;
     const runs = new Map<string, Run[]>(peers.map((who) => [who, []]));
     for (let i = 0; i < repeat; i++) {

@@ -3,13 +3,14 @@
 //
 //   node bench/scores.ts [--mails 1000000] [--days 3]
 import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, tmpdir, totalmem } from 'node:os';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { refresh } from '../src/signals/score/refresh/refresh.ts';
 import { openEmbedded } from '../src/signals/store/engine.ts';
 import { defaultRetention } from '../src/signals/store/retention.ts';
 import { migrate } from '../src/signals/store/schema.ts';
+import { Report } from './harness/report.ts';
 
 const { values } = parseArgs({
   options: { mails: { type: 'string', default: '1000000' }, days: { type: 'string', default: '3' } },
@@ -27,12 +28,15 @@ const watch = setInterval(() => {
   peak = Math.max(peak, resident());
 }, 50);
 
-async function timed<T>(name: string, work: () => Promise<T>): Promise<T> {
+let report: Report;
+
+async function timed<T>(name: string, who: string, work: () => Promise<T>): Promise<T> {
   peak = 0;
   const began = performance.now();
   const result = await work();
   const seconds = (performance.now() - began) / 1000;
-  console.log(`${name.padEnd(58)} ${seconds.toFixed(1).padStart(8)} s   peak ${peak} MB resident`);
+  report.figure(name, who, 's', [seconds]);
+  report.figure('  most memory', who, 'MiB', [peak]);
   return result;
 }
 
@@ -64,16 +68,14 @@ try {
     );
   }
   const [{ n } = { n: 0 }] = await engine.read<{ n: number }>('SELECT count() AS n FROM events');
-  console.log(
-    `${mails} mails a day on ${days} days, ${n} events; ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GB; Node ${process.version}`,
-  );
-  await timed("the engine's copy of all events, all columns", async () => {
+  report = new Report('scores', { mails: `${mails} a day on ${days} days`, events: n });
+  await timed('a copy of all events, all columns', 'clickhouse', async () => {
     await engine.write('CREATE TABLE copied AS events');
     await engine.write('INSERT INTO copied SELECT * FROM events');
     await engine.write('DROP TABLE copied SYNC');
   });
   const place = { engine, retention: defaultRetention };
-  const first = await timed('first refresh: every day', () =>
+  const first = await timed('first refresh: every day', 'posthorn', () =>
     refresh(place, Date.now(), { eventAgeHours: 24 }),
   );
   console.log(`  days: ${first.made.join(' ')}`);
@@ -81,10 +83,11 @@ try {
     `INSERT INTO events (ts, event_id, type, sign, version, message_id, rcpt_to) VALUES (fromUnixTimestamp64Milli({ts:Int64}, 'UTC'), 'one-more', 'open', 1, 1, 'x', 'y@example.net')`,
     { ts: today + 1000 },
   );
-  const next = await timed('a refresh after one more event of today', () =>
+  const next = await timed('a refresh after one more event of today', 'posthorn', () =>
     refresh(place, Date.now(), { eventAgeHours: 24 }),
   );
   console.log(`  days: ${next.made.join(' ')}`);
+  report.save('var/bench');
 } finally {
   clearInterval(watch);
   await engine.close();

@@ -1,7 +1,7 @@
-import { cpus } from 'node:os';
 import { connectSmtp, createSmtpServer, type SmtpExtension, smtpServerOptions } from '../src/smtp/index.ts';
 import { systemClock } from '../src/system/clock.ts';
 import { silentLog } from '../src/system/log.ts';
+import { Report } from './harness/report.ts';
 
 /**
  * The SMTP protocol alone, both sessions in this one thread, over loopback: no disk, no queue, no TLS. What is
@@ -22,23 +22,28 @@ const WAYS: Record<string, SmtpExtension[]> = {
 const content = Buffer.from(
   `Subject: x\r\n\r\n${`${'x'.repeat(74)}\r\n`.repeat(Math.ceil(bytes / 76))}`,
 ).subarray(0, bytes);
-console.log(
-  `node ${process.version}, ${cpus().length} cores, ${messages} messages of ${content.length} bytes over ${sessions} kept sessions, one thread, no TLS, no disk`,
-);
+const report = new Report('smtp-protocol', {
+  messages: `${messages} of ${content.length} bytes`,
+  sessions: `${sessions} kept, both ends in one thread`,
+  tls: 'none',
+  durability: 'no disk',
+});
 
 for (const [name, extensions] of Object.entries(WAYS)) {
+  // The first round warms the compiler up.
+  await run(extensions);
   const rates: number[] = [];
-  let cpu = 0;
-  for (let round = 0; round < 4; round++) {
+  const costs: number[] = [];
+  for (let round = 0; round < 3; round++) {
     const before = process.cpuUsage();
     rates.push(await run(extensions));
     const used = process.cpuUsage(before);
-    cpu = (used.user + used.system) / messages;
+    costs.push((used.user + used.system) / messages);
   }
-  // The first round warms the compiler up.
-  const [, median] = rates.slice(1).sort((a, b) => a - b);
-  console.log(`${name}: ${Math.round(median!)} messages/s, ${cpu.toFixed(0)} µs CPU each`);
+  report.figure(name, 'posthorn', 'messages/s', rates);
+  report.figure('  processor time a message, both ends', 'posthorn', 'µs', costs);
 }
+report.save('var/bench');
 
 async function run(extensions: SmtpExtension[]): Promise<number> {
   const options = smtpServerOptions({ hostName: 'bench.test', extensions: new Set(extensions) });

@@ -1,5 +1,5 @@
 /**
- * A flame graph from a `.cpuprofile` (V8's format, what `--profile` writes): one SVG that any browser shows, each frame
+ * A flame graph from a `.cpuprofile` (V8's format, what `--cpu-prof` of Node writes): one SVG that any browser shows, each frame
  * as wide as its share of the time, callers below what they call; a frame's title tells function, file, line, share.
  *
  *   node bench/harness/flame.ts FILE.cpuprofile [OUT.svg]

@@ -1,6 +1,7 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
-import { type Browser, chromium } from 'playwright-core';
+import { type Browser, chromium, type Page } from 'playwright-core';
 import { installSystemPackages } from '../scripts/system-packages.ts';
 
 const names = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
@@ -57,5 +58,22 @@ export async function openBrowser(): Promise<Browser | null> {
       '--disable-component-update',
       '--disable-sync',
     ],
+  });
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** What axe has to say against a page by the rules of WCAG 2.2 AA and good practice; empty when nothing. */
+export async function axeFindings(page: Page): Promise<string[]> {
+  await page.evaluate(axe);
+  return page.evaluate(async () => {
+    // biome-ignore lint/suspicious/noExplicitAny: axe puts itself on the window.
+    const { violations } = await (globalThis as any).axe.run(document, {
+      runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+    });
+    return violations.map(
+      // biome-ignore lint/suspicious/noExplicitAny: the shape is axe's own.
+      (v: any) => `${v.id}: ${v.help}: ${v.nodes.map((n: any) => n.html.slice(0, 160)).join(' | ')}`,
+    );
   });
 }

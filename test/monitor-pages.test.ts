@@ -2,15 +2,13 @@
 import assert from 'node:assert/strict';
 import { lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { connectSmtp } from '../src/smtp/index.ts';
-import { openBrowser } from './browser.ts';
+import { axeFindings, openBrowser } from './browser.ts';
 import { freePorts, Program, temporaryFolder, until } from './program.ts';
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const SECRET = 'Tr0ub4dor';
 const KEY = 'k'.repeat(32);
 
@@ -188,20 +186,6 @@ test('configuration: no forged form, no file that is not the configuration’s, 
   assert.doesNotMatch(await from('127.0.0.3', '/ui/config'), /host-name/);
 });
 
-async function findings(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  return page.evaluate(async () => {
-    // biome-ignore lint/suspicious/noExplicitAny: axe puts itself on the window.
-    const { violations } = await (globalThis as any).axe.run(document, {
-      runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
-    });
-    return violations.map(
-      // biome-ignore lint/suspicious/noExplicitAny: the shape is axe's own.
-      (v: any) => `${v.id}: ${v.help}: ${v.nodes.map((n: any) => n.html.slice(0, 160)).join(' | ')}`,
-    );
-  });
-}
-
 const PAGES = [
   ...['', 'status', 'queues', 'domains', 'vmtas', 'jobs', 'logs', 'command', 'config', 'enterLak'],
   'queueDetail/first.test/%7Bdefault%7D',
@@ -237,7 +221,7 @@ test('in a browser: wide and light, 360 pixels and dark, every page is sound', {
     for (const at of PAGES) {
       await page.goto(url + at);
       for (const fold of await page.locator('summary').all()) await fold.click();
-      assert.deepEqual(await findings(page), [], `${at} ${options.colorScheme}`);
+      assert.deepEqual(await axeFindings(page), [], `${at} ${options.colorScheme}`);
       const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(over <= 0, `${at} is ${over} pixels too wide`);
     }
@@ -271,7 +255,7 @@ test('in a browser: by keyboard alone, from the address of the server to the ans
   assert.match(await said(page.locator('#usage')), /^pause queue DOMAIN\[\/VMTA\]: /);
   await page.keyboard.press('Enter');
   assert.match(await said(page.getByRole('status')), /Queue\(s\) paused\./);
-  assert.deepEqual(await findings(page), []);
+  assert.deepEqual(await axeFindings(page), []);
   await page.locator('#command').fill('show queues --er');
   const offered = page.locator('#commands option[value="show queues --errors"]');
   assert.equal(await offered.count(), 1, 'options are completed too');

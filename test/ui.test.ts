@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -10,13 +9,12 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { type Signals, startSignals } from '../src/signals/server.ts';
 import { systemClock } from '../src/system/clock.ts';
 import { silentLog } from '../src/system/log.ts';
-import { openBrowser } from './browser.ts';
+import { axeFindings, openBrowser } from './browser.ts';
 import { mailTraffic, type Truth, upload } from './mail-traffic.ts';
 
 const HOUR = 3_600_000;
 const key = 'c0ffee00'.repeat(5);
 const built = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../ui/dist/index.html');
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 const hostile = '<img src=x onerror="document.title=\'owned\'"> \u202etxt.exe\u0007';
 
@@ -98,20 +96,6 @@ async function api(call: string): Promise<Record<string, unknown>> {
   const response = await fetch(`${signals.url}/api/v1/${call}`, { headers: { Authorization: key } });
   assert.equal(response.status, 200, call);
   return (await response.json()) as Record<string, unknown>;
-}
-
-async function axeFindings(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  return page.evaluate(async () => {
-    // biome-ignore lint/suspicious/noExplicitAny: axe puts itself on the window.
-    const { violations } = await (globalThis as any).axe.run(document, {
-      runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
-    });
-    return violations.map(
-      // biome-ignore lint/suspicious/noExplicitAny: the shape is axe's own.
-      (v: any) => `${v.id}: ${v.help}: ${v.nodes.map((n: any) => n.html.slice(0, 160)).join(' | ')}`,
-    );
-  });
 }
 
 function overflow(page: Page): Promise<number> {

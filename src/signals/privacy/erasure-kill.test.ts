@@ -1,6 +1,6 @@
 /**
  * The real service, killed while it erases recipients, seals days, refreshes scores and drops what is past its time:
- * in the end nobody who was to be forgotten is anywhere, and nothing else is lost. POSTHORN_ERASURE_KILLS=N, default 20.
+ * in the end nobody who was to be forgotten is anywhere, and nothing else is lost. POSTHORN_ERASURE_KILLS=N, default 8.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -20,7 +20,7 @@ import { defaultLimits, openEmbedded } from '../store/engine.ts';
 import { eventId, line, TEST_KEY } from '../test-service.ts';
 import { digestOf } from './scrub.ts';
 
-const KILLS = Number(process.env.POSTHORN_ERASURE_KILLS ?? 20);
+const KILLS = Number(process.env.POSTHORN_ERASURE_KILLS ?? 8);
 const OTHERS = 40;
 const server = new URL('../server.ts', import.meta.url).href;
 const HOUR = 3600;

@@ -3,7 +3,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 /**
  * A file that only grows. Text is taken at once and kept in memory until `sync` has put it on disk; where a write
  * fails (full disk) the text stays and the next `sync` writes it again at the same place, so the file never has a
- * hole or a repetition.
+ * hole or a repetition. A file that another program cuts goes on at its new end.
  */
 export class AppendFile {
   readonly path: string;
@@ -53,6 +53,12 @@ export class AppendFile {
     const data = Buffer.from(this.#text.join(''));
     const made = await this.open();
     const handle = this.#handle!;
+    // Somebody has emptied it, as log rotation by copying does: written where it was, it would begin with a hole.
+    const { size } = await handle.stat();
+    if (size < this.#durable) {
+      this.#bytes -= this.#durable - size;
+      this.#durable = size;
+    }
     let done = 0;
     while (done < data.length) {
       const { bytesWritten } = await handle.write(data, done, data.length - done, this.#durable + done);

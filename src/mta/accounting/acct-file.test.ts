@@ -7,6 +7,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -101,6 +102,31 @@ test('accounting 7.1: a restart goes on with the last file of today if the title
     'acct-2031-04-09-0000.csv',
   ]);
   assert.deepEqual(b.jobs(), ['1', '2', '3', '4']);
+});
+
+test('a file that is copied and emptied under us goes on from its beginning, without a hole', async (t) => {
+  const b = await bench(t);
+  const view = b.view();
+  await view.open(null);
+  put(view, '1', '2');
+  await flush(view);
+  const file = path.join(b.dir, 'acct-2031-04-08-0000.csv');
+  const title = readFileSync(file, 'utf8').split('\r\n')[0]!;
+  truncateSync(file, 0);
+  put(view, '3');
+  await flush(view);
+  put(view, '4');
+  const state = await flush(view);
+  const text = readFileSync(file, 'latin1');
+  assert.match(text, /^d,[^\0]*,3,[^\0]*\r\nd,[^\0]*,4,[^\0]*\r\n$/);
+  await view.close();
+  // Without a title it is no file to go on with.
+  const again = b.view();
+  assert.equal(await again.open(state), 0);
+  put(again, '5');
+  await flush(again);
+  assert.deepEqual(b.files(), ['acct-2031-04-08-0000.csv', 'acct-2031-04-08-0001.csv']);
+  assert.ok(readFileSync(path.join(b.dir, 'acct-2031-04-08-0001.csv'), 'utf8').startsWith(title));
 });
 
 test('files and records of another program are never removed', async (t) => {

@@ -128,7 +128,8 @@ export class Renderer {
     const mayAsk = settings.get('dkim-sign') !== 'no';
     const removes = envelope.removeHeaders.length + settings.get('remove-header').length > 0;
     // Most messages go out as they came in, and need not be read once more for that.
-    if (!removes && !mayAsk && !mayAdd(envelope, settings)) return { raw: content, asked: NOTHING_ASKED };
+    if (!removes && !mayAsk && !mayAdd(envelope, settings))
+      return { raw: content, asked: NOTHING_ASKED, header: null };
     const remove = new Set<string>();
     for (const name of envelope.removeHeaders) remove.add(name.toLowerCase());
     for (const name of settings.get('remove-header')) remove.add(name.toLowerCase());
@@ -141,8 +142,8 @@ export class Renderer {
     }
     // Most messages hold none of what may go.
     const goes = header.truncated || header.fields.some(({ key }) => remove.has(key));
-    if (!goes && append.length === 0) return { raw: content, asked };
-    return { raw: editHeaders(content, { remove, append }), asked };
+    if (!goes && append.length === 0) return { raw: content, asked, header };
+    return { raw: editHeaders(content, { remove, append }), asked, header: null };
   }
 
   #make(raw: Buffer, order: Omit<CopyOrder, 'now'>, facts: MessageFacts): MaybeLater<Buffer> {
@@ -162,11 +163,17 @@ export class Renderer {
 interface Edited {
   readonly raw: Buffer;
   readonly asked: DkimRequest;
+  /** Of `raw`; null where it has not been read. */
+  readonly header: Header | null;
 }
 
-function signaturesFor({ raw, asked }: Edited, request: RenderRequest, dkim: DkimSigner): DkimSettings[] {
+function signaturesFor(
+  { raw, asked, header }: Edited,
+  request: RenderRequest,
+  dkim: DkimSigner,
+): DkimSettings[] {
   if (!signs(request)) return [];
-  return dkim.choose(new Header(raw), request.settings, request.queue.vmta, asked);
+  return dkim.choose(header ?? new Header(raw), request.settings, request.queue.vmta, asked);
 }
 
 function signs({ settings }: RenderRequest): boolean {

@@ -18,7 +18,7 @@ import { recordTypes } from './columns.ts';
 import { recordsOf } from './rfc4180.testing.ts';
 import { createSignalsView } from './signals-view.ts';
 
-const TOTAL = 2000;
+const TOTAL = 3000;
 
 /** Every outcome names itself, so that a missing or doubled one can be told. */
 function outcomes(): Outcome[] {
@@ -75,8 +75,10 @@ async function child(dir: string): Promise<void> {
   const found = await acct.open(state.acct);
   if (found > 0) await store({ acctThrough: found, acct: await acct.flush() });
   await signals.open(state.signals);
-  process.send?.('ready');
+  if (found > 0 && state.next > 0) appendFileSync(path.join(dir, 'found.log'), `${found}\n`);
+  // Before 'ready': making them takes longer than a killed program lives.
   const all = outcomes();
+  process.send?.('ready');
   for (let next: number = state.next; next < all.length; ) {
     const end = Math.min(all.length, next + 1 + Math.floor(Math.random() * 50));
     for (; next < end; next++) {
@@ -86,8 +88,9 @@ async function child(dir: string): Promise<void> {
     const intent = acct.intend!();
     if (intent) await store({ acct: intent });
     const [accts, signal] = [await acct.flush(), await signals.flush()];
-    await sleep(Math.random() * 4);
-    await store({ next, acctThrough: next, acct: accts, signals: signal });
+    await sleep(Math.random() * 12);
+    // What an interrupted batch has put into the file may reach further than this one.
+    await store({ next, acctThrough: Math.max(next, state.acctThrough), acct: accts, signals: signal });
     acct.stored!();
   }
   await acct.close();
@@ -106,7 +109,7 @@ if (process.argv[2] === 'child') {
     while (!existsSync(path.join(dir, 'done.flag'))) {
       const writer = fork(import.meta.filename, ['child', dir], { execArgv: [] });
       const exit = once(writer, 'exit');
-      if (kills < 10) {
+      if (kills < 20) {
         await Promise.race([once(writer, 'message'), exit]);
         await sleep(Math.random() * 80);
         if (writer.kill('SIGKILL')) kills++;
@@ -114,6 +117,7 @@ if (process.argv[2] === 'child') {
       await exit;
     }
     assert.ok(kills > 3, `only ${kills} kills`);
+    assert.ok(existsSync(path.join(dir, 'found.log')), 'no kill came between a write and its checkpoint');
     const expected = outcomes().map((o) => (o as Extract<Outcome, { kind: 'received' }>).message.jobId);
 
     const acct = [path.join(dir, 'done'), path.join(dir, 'acct')]

@@ -34,7 +34,7 @@ const words = (path: string): string => path.replaceAll('-', ' ');
 const row = (properties: Readonly<Record<string, JsonSchema>> = {}): JsonSchema => ({
   type: 'object',
   properties,
-  additionalProperties: { type: ['number', 'string'] },
+  additionalProperties: { type: ['number', 'string', 'null'] },
 });
 const rows = (description: string, key: Readonly<Record<string, JsonSchema>>): Good =>
   results(description, arrayOf(row(key)));

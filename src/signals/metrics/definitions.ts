@@ -1,5 +1,7 @@
+import { divided, type Formula, formulas } from './formulas.ts';
+
 /**
- * Every metric as an expression over the columns of a roll-up that has been summed per unit of time (SparkPost API
+ * Every count as an expression over the columns of a roll-up that has been summed per unit of time (SparkPost API
  * documentation, Metrics; definitions in its support articles). The names of the columns are those of `counters` and
  * `uniques` in the store's schema.
  */
@@ -108,9 +110,36 @@ for (const name of links.flatMap((n) => [n, `${n}_approx`])) {
 }
 for (const name of absent) byName.set(name, { name, kind: 'absent', expression: '0' });
 
-/** The metric of this name. */
-export function metric(name: string): Metric | undefined {
-  return byName.get(name);
+/** A metric as it can be asked for: a count, or a formula over counts. */
+export interface Figure {
+  readonly name: string;
+  /** The counts that its value is made of. */
+  readonly needs: readonly Metric[];
+  /** Its value, by the counts that it needs and the length of time that they are of; `null` where it has none. */
+  value(count: (name: string) => number, seconds: number): number | null;
+  /** What rows are sorted by, as SQL over columns named like the counts; `NULL` where there is no value. */
+  readonly sql: string;
 }
 
-export const metricNames: readonly string[] = [...byName.keys()];
+const figures = new Map<string, Figure>();
+for (const [name, counted] of byName) {
+  figures.set(name, { name, needs: [counted], value: (count) => count(name), sql: name });
+}
+for (const [name, formula] of Object.entries<Formula>(formulas)) {
+  const { above, below } = formula;
+  const isPerTime = below === 'seconds';
+  figures.set(name, {
+    name,
+    needs: (isPerTime ? [above] : [above, below]).map((n) => byName.get(n)!),
+    value: (count, seconds) => divided(formula, count(above), isPerTime ? seconds : count(below)),
+    // All rows of an answer are of the same time, and the constants keep the order.
+    sql: isPerTime ? above : `if(${below} > 0, ${above} / ${below}, NULL)`,
+  });
+}
+
+/** The metric of this name, count or formula. */
+export function figure(name: string): Figure | undefined {
+  return figures.get(name);
+}
+
+export const metricNames: readonly string[] = [...figures.keys()];

@@ -2,15 +2,15 @@ import { badParameter, RequestError } from '../request-error.ts';
 import { Conditions } from '../search/conditions.ts';
 import { altered, integerOf, listOf, numbersOf, type Query } from '../search/parameters.ts';
 import type { Dimension } from '../store/tables/dimensions.ts';
-import { type Metric, metric } from './definitions.ts';
+import { type Figure, figure, type Metric } from './definitions.ts';
 import { asStored, filterColumns } from './filter-columns.ts';
 import { rowLimit } from './parameters.ts';
 import { addQueryFilters } from './query-filters.ts';
 import type { MetricsRequest } from './request.ts';
 import { rollupQuery } from './rollup-query.ts';
-import { aggregatePrecisions, bucketsOf, metricsWindow, seriesWindow } from './window.ts';
+import { aggregatePrecisions, bucketsOf, type MetricsWindow, metricsWindow, seriesWindow } from './window.ts';
 
-type Row = Record<string, number | string>;
+type Row = Record<string, number | string | null>;
 
 /** Path segment after `/deliverability/` → the key of its rows and the column it groups by. */
 export const groupings: ReadonlyMap<string, { readonly key: string; readonly column: Dimension }> = new Map([
@@ -28,11 +28,11 @@ export const groupings: ReadonlyMap<string, { readonly key: string; readonly col
   ['mailbox-provider-region', { key: 'mailbox_provider_region', column: 'mailbox_provider_region' }],
 ]);
 
-function metricsOf(query: Query): Metric[] {
+function figuresOf(query: Query): Figure[] {
   const names = listOf(query, 'metrics');
   if (!names) throw new RequestError(400, 'metrics is required', { details: { param: 'metrics' } });
   return [...new Set(names)].map((name) => {
-    const found = metric(name);
+    const found = figure(name);
     if (!found) throw badParameter('metrics', `has a metric that does not exist: ${name.slice(0, 64)}`);
     return found;
   });
@@ -61,53 +61,62 @@ export function addFilters(conditions: Conditions, { query, onlySubaccount }: Me
   if (subaccounts) conditions.numberIn('subaccount_id', subaccounts);
 }
 
-const shown = (metrics: readonly Metric[], of: (metric: Metric, i: number) => unknown): Row =>
-  Object.fromEntries(metrics.map((m, i) => [m.name, Number(of(m, i) ?? 0)]));
+/** The counts that these figures are made of, each once. */
+const countsOf = (figures: readonly Figure[]): Metric[] => [
+  ...new Map(figures.flatMap((f) => f.needs).map((m) => [m.name, m])).values(),
+];
+
+/** The figures asked for; `of` tells the counts, `seconds` the time that they are of. */
+const shown = (figures: readonly Figure[], of: (count: string) => unknown, seconds: number): Row =>
+  Object.fromEntries(figures.map((f) => [f.name, f.value((count) => Number(of(count) ?? 0), seconds)]));
+
+const lengthOf = (window: MetricsWindow) => (window.to - window.from) / 1000;
 
 /** `GET /v1/metrics/deliverability`: one row over the whole window. */
 export async function summary(request: MetricsRequest): Promise<Row> {
-  const metrics = metricsOf(request.query);
+  const figures = figuresOf(request.query);
   const window = metricsWindow(request.query, request.now, aggregatePrecisions);
   const conditions = new Conditions();
   addFilters(conditions, request);
-  const sql = rollupQuery(request.store, window, metrics, null, conditions);
+  const sql = rollupQuery(request.store, window, countsOf(figures), null, conditions);
   const [row] = await request.store.read<Row>(sql, conditions.parameters);
-  return shown(metrics, (m) => row?.[m.name]);
+  return shown(figures, (count) => row?.[count], lengthOf(window));
 }
 
 /** `GET /v1/metrics/deliverability/time-series`: a row per bucket, ascending, none left out. */
 export async function timeSeries(request: MetricsRequest): Promise<Row[]> {
-  const metrics = metricsOf(request.query);
+  const figures = figuresOf(request.query);
+  const counts = countsOf(figures);
   const window = seriesWindow(request.query, request.now);
   const buckets = bucketsOf(window);
   const conditions = new Conditions();
   addFilters(conditions, request);
-  const sql = rollupQuery(request.store, window, metrics, 'unit', conditions);
+  const sql = rollupQuery(request.store, window, counts, 'unit', conditions);
   const rows = await request.store.read<Row>(sql, conditions.parameters);
-  const sums = buckets.map(() => metrics.map(() => 0));
+  const sums = buckets.map((): Record<string, number> => ({}));
   let bucket = 0;
   for (const row of rows) {
     const at = Number(row.unit_start) * 1000;
     while (bucket + 1 < buckets.length && buckets[bucket + 1]! <= at) bucket++;
     const into = sums[bucket];
-    if (into) for (const [i, m] of metrics.entries()) into[i]! += Number(row[m.name]);
+    if (into) for (const { name } of counts) into[name] = (into[name] ?? 0) + Number(row[name]);
   }
   return buckets.map((at, i) => ({
     ts: window.zone.format(at),
-    ...shown(metrics, (_, j) => sums[i]![j]),
+    ...shown(figures, (count) => sums[i]![count], ((buckets[i + 1] ?? window.to) - at) / 1000),
   }));
 }
 
-/** What a grouped report is asked; `metrics` are shown, `all` has the one that rows are sorted by too. */
+/** What a grouped report is asked; `figures` are shown, `counts` has those of what rows are sorted by too. */
 function groupedQuestion({ query, now }: MetricsRequest) {
-  const metrics = metricsOf(query);
+  const figures = figuresOf(query);
   const orderBy = query.get('order_by');
-  const order = orderBy === undefined ? metrics[0]! : metric(orderBy);
+  const order = orderBy === undefined ? figures[0]! : figure(orderBy);
   if (!order) throw badParameter('order_by', 'must be the name of a metric');
   return {
-    metrics,
+    figures,
     order,
-    all: metrics.some((m) => m.name === order.name) ? metrics : [...metrics, order],
+    counts: countsOf([...figures, order]),
     window: metricsWindow(query, now, aggregatePrecisions),
     limit: integerOf(query, 'limit', rowLimit),
   };
@@ -115,18 +124,18 @@ function groupedQuestion({ query, now }: MetricsRequest) {
 
 /** `GET /v1/metrics/deliverability/<grouping>`: a row per value, those without the dimension left out. */
 export async function grouped(request: MetricsRequest, path: string): Promise<Row[]> {
-  const { metrics, order, all, window, limit } = groupedQuestion(request);
+  const { figures, order, counts, window, limit } = groupedQuestion(request);
   const { key, column } = groupings.get(path)!;
   const conditions = new Conditions();
   if (column !== 'subaccount_id') conditions.add(`${column} != ''`);
   if (path === 'watched-domain') conditions.in('recipient_domain', request.watchedDomains);
   addFilters(conditions, request);
-  const sql = rollupQuery(request.store, window, all, column, conditions);
+  const sql = rollupQuery(request.store, window, counts, column, conditions);
   const rows = await request.store.read<Row>(
-    `SELECT * FROM (${sql}) ORDER BY ${order.name} DESC, k ASC LIMIT ${limit}`,
+    `SELECT * FROM (${sql}) ORDER BY ${order.sql} DESC NULLS LAST, k ASC LIMIT ${limit}`,
     conditions.parameters,
   );
-  return rows.map((row) => ({ [key]: row.k!, ...shown(metrics, (m) => row[m.name]) }));
+  return rows.map((row) => ({ [key]: row.k!, ...shown(figures, (count) => row[count], lengthOf(window)) }));
 }
 
 /**

@@ -182,6 +182,35 @@ test('every metric is answered under the name that was asked, 0 where nobody mea
   assert.equal(hours[15].count_accepted, -1);
 });
 
+test('rates are divided sums; where there is nothing to divide by there is no value', async () => {
+  const metrics = 'bounce_rate,open_rate,delivery_rate_per_second,rejected_rate,avg_msg_size';
+  const [row] = await get(`deliverability?${day}&precision=day&metrics=${metrics}`);
+  assert.deepEqual(row, {
+    bounce_rate: 100 / 3,
+    // One message of the two that stayed accepted, however often it was opened.
+    open_rate: 50,
+    delivery_rate_per_second: 3 / 86_400,
+    rejected_rate: 0,
+    avg_msg_size: 0,
+  });
+  const hours = await get(`deliverability/time-series?${day}&precision=hour&metrics=${metrics}`);
+  assert.deepEqual(hours[0], {
+    ts: '2026-10-25T00:00:00+00:00',
+    bounce_rate: null,
+    open_rate: null,
+    delivery_rate_per_second: 0,
+    rejected_rate: null,
+    avg_msg_size: null,
+  });
+  // The late bounce of an hour makes its accepted mail -1: a share of that says nothing.
+  assert.equal(hours[15].open_rate, null);
+  const rows = await get(`deliverability/campaign?${day}&metrics=count_sent&order_by=bounce_rate`);
+  assert.deepEqual(
+    rows.map((r: { campaign_id: string }) => r.campaign_id),
+    ['spring', 'Autumn', 'Winter'],
+  );
+});
+
 test('names of domains are matched in any letter case, others exactly', async () => {
   const count = async (filter: string) =>
     (await get(`deliverability?${day}&metrics=count_injected&${filter}`))[0].count_injected;

@@ -65,6 +65,8 @@ const distinct =
     new Set(facts.filter(which).map((f) => JSON.stringify([unitOf(f), f.subaccount, f.message, more(f)])))
       .size;
 
+const sent = plus(number(delivered), number(inband));
+const accepted = minus(number(delivered), number(outOfBand));
 const rejections = ['policy_rejection', 'generation_failure', 'generation_rejection'];
 
 /** SparkPost's metrics, in the words of its documentation. */
@@ -89,8 +91,8 @@ export const counts: Readonly<Record<string, Count>> = {
   count_block_bounce: number(ofCategory('Block')),
   count_undetermined_bounce: number(ofCategory('Undetermined')),
   count_admin_bounce: number(ofCategory('Admin')),
-  count_sent: plus(number(delivered), number(inband)),
-  count_accepted: minus(number(delivered), number(outOfBand)),
+  count_sent: sent,
+  count_accepted: accepted,
   count_delayed: number(is('delay')),
   count_delayed_first: number((f) => f.type === 'delay' && f.retries === 0),
   count_spam_complaint: number(is('spam_complaint')),
@@ -116,13 +118,56 @@ export const counts: Readonly<Record<string, Count>> = {
   count_nonprefetched_unique_confirmed_opened: distinct(confirmedByPeople),
 };
 
+/** Rates and means, in the words of the catalogue: what is divided, by what; percent unless it says so. */
+const quotients: Readonly<
+  Record<string, readonly [above: Count, below: Count, unit?: (q: number) => number]>
+> = {
+  rejected_rate: [number(is(...rejections)), number(is('injection', ...rejections))],
+  admin_bounce_rate: [number(ofCategory('Admin')), number(is('injection', ...rejections))],
+  accepted_rate: [accepted, sent],
+  bounce_rate: [plus(number(inband), number(outOfBand)), sent],
+  hard_bounce_rate: [number(ofCategory('Hard')), sent],
+  soft_bounce_rate: [number(ofCategory('Soft')), sent],
+  block_bounce_rate: [number(ofCategory('Block')), sent],
+  undetermined_bounce_rate: [number(ofCategory('Undetermined')), sent],
+  delayed_rate: [number((f) => f.type === 'delay' && f.retries === 0), accepted],
+  deferral_rate: [number(is('delay')), plus(sent, number(is('delay')))],
+  first_attempt_rate: [number(first), number(delivered)],
+  expired_rate: [number((f) => f.type === 'bounce' && f.bounceClass === 24), sent],
+  avg_delivery_time_first: [sum(first, (f) => f.queueTime), number(first), (q) => q / 1000],
+  avg_delivery_time_subsequent: [sum(later, (f) => f.queueTime), number(later), (q) => q / 1000],
+  avg_msg_size: [sum(delivered, (f) => f.size), number(delivered), (q) => q],
+  open_rate: [distinct(confirmed), accepted],
+  open_rate_human: [distinct(confirmedByPeople), accepted],
+  machine_open_share: [number((f) => opened(f) && f.prefetched), number(opened)],
+  click_through_rate: [distinct(clicked), accepted],
+  unsubscribe_rate: [number(is('list_unsubscribe', 'link_unsubscribe')), accepted],
+  spam_complaint_rate: [number(is('spam_complaint')), accepted],
+};
+
 /** Nobody measures these here. */
 const withoutData = /^count_(?:inbox|spam)_(?:panel|seed)|^count_moved_to_/;
 
-/** The metric over these facts; `unitOf` names the unit of time in which a message counts once. */
-export function recount(metric: string, facts: readonly Fact[], unitOf: (fact: Fact) => string): number {
+/**
+ * The metric over these facts, which are of so many seconds; `unitOf` names the unit of time in which a message counts
+ * once. `null` where there is nothing to divide by.
+ */
+export function recount(
+  metric: string,
+  facts: readonly Fact[],
+  unitOf: (fact: Fact) => string,
+  seconds: number,
+): number | null {
   if (withoutData.test(metric)) return 0;
-  const count = counts[metric.replace(/_approx$/, '')];
+  if (metric === 'delivery_rate_per_second') return facts.filter(delivered).length / seconds;
+  const exact = metric.replace(/_approx$/, '');
+  const quotient = quotients[exact];
+  if (quotient) {
+    const [above, below, unit = (q: number) => 100 * q] = quotient;
+    const divisor = below(facts, unitOf);
+    return divisor <= 0 ? null : unit(above(facts, unitOf) / divisor);
+  }
+  const count = counts[exact];
   if (!count) throw new Error(`the recount knows no ${metric}`);
   return count(facts, unitOf);
 }

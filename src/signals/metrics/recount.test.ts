@@ -10,6 +10,7 @@ import { startTestService, type TestService } from '../test-service.ts';
 import { type Asked, metricsFilters, searchFor, searchParameters } from './asking-testing.ts';
 import { metricNames } from './definitions.ts';
 import { type Fact, factsOf } from './facts-testing.ts';
+import { formulas } from './formulas.ts';
 import { type History, linesOf, makeHistory, randomOf, seasons } from './history-testing.ts';
 import { type Bucket, bucketsBetween, categoryOf, inside, recount, unitOf } from './recount-testing.ts';
 import { reportRecounts } from './report-recount-testing.ts';
@@ -27,7 +28,7 @@ const zones = [
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-type Row = Record<string, number | string>;
+type Row = Record<string, number | string | null>;
 
 const groupings: readonly (readonly [path: string, key: string, of: (f: Fact) => string | number])[] = [
   ['domain', 'domain', (f) => f.domain],
@@ -111,10 +112,18 @@ for (let seed = first; seed < first + histories; seed++) {
       };
     };
 
-    const compare = (row: Row, own: readonly Fact[], asked: Question, where: string): void => {
+    /** `of`: the buckets that the row is about. */
+    const compare = (
+      row: Row,
+      own: readonly Fact[],
+      asked: Question,
+      of: readonly Bucket[],
+      where: string,
+    ): void => {
       const unit = unitOf(asked.precision, asked.buckets);
+      const seconds = of.reduce((sum, b) => sum + b.minutes.size * 60, 0);
       for (const name of asked.metrics)
-        assert.equal(row[name], recount(name, own, unit), `${name}\n${where}`);
+        assertSame(row[name], recount(name, own, unit, seconds), `${name}\n${where}`);
       if (asked.metrics === metricNames) identities(row, where);
     };
 
@@ -138,7 +147,7 @@ for (let seed = first; seed < first + histories; seed++) {
         const { where, body } = await get('metrics/deliverability', asked.parameters);
         const own = asked.buckets.flatMap((b) => inside(b, facts)).filter(asked.matches);
         assert.equal(body.results.length, 1, where);
-        compare(body.results[0], own, asked, where);
+        compare(body.results[0], own, asked, asked.buckets, where);
       }
     });
 
@@ -153,7 +162,8 @@ for (let seed = first; seed < first + histories; seed++) {
         );
         const rows: Row[] = body.results;
         for (const [i, bucket] of asked.buckets.entries()) {
-          compare(rows[i]!, inside(bucket, facts).filter(asked.matches), asked, `${bucket.ts} ${where}`);
+          const own = inside(bucket, facts).filter(asked.matches);
+          compare(rows[i]!, own, asked, [bucket], `${bucket.ts} ${where}`);
         }
       }
     });
@@ -177,6 +187,7 @@ for (let seed = first; seed < first + histories; seed++) {
             row,
             own.filter((f) => of(f) === row[key]),
             asked,
+            asked.buckets,
             `${key} ${row[key]} ${where}`,
           );
         }
@@ -186,6 +197,31 @@ for (let seed = first; seed < first + histories; seed++) {
           [...order].sort((a, b) => b - a),
           where,
         );
+      }
+    });
+
+    test('rows are sorted by any rate or mean, those without a value last', async () => {
+      for (const name of Object.keys(formulas)) {
+        const [path, key, of] = pick(groupings);
+        const asked = question(['', 'hour', 'day'], [name]);
+        const { where, body } = await get(`metrics/deliverability/${path}`, {
+          ...asked.parameters,
+          metrics: 'count_sent',
+          order_by: name,
+        });
+        const own = asked.buckets.flatMap((b) => inside(b, facts)).filter(asked.matches);
+        const unit = unitOf(asked.precision, asked.buckets);
+        const values = (body.results as Row[]).map((row) =>
+          recount(
+            name,
+            own.filter((f) => of(f) === row[key]),
+            unit,
+            60,
+          ),
+        );
+        const byValue = (a: number | null, b: number | null) =>
+          (b ?? Number.NEGATIVE_INFINITY) - (a ?? Number.NEGATIVE_INFINITY) || 0;
+        assert.deepEqual(values, [...values].sort(byValue), where);
       }
     });
 
@@ -302,6 +338,12 @@ for (let seed = first; seed < first + histories; seed++) {
       assert.deepEqual([...seen].sort(), wanted.map((f) => f.id).sort());
     });
   });
+}
+
+/** Counts to the last digit; of what is divided the last digit of a float may differ by the order of work. */
+function assertSame(found: unknown, expected: number | null, where: string): void {
+  if (expected === null || Number.isInteger(expected)) assert.equal(found, expected, where);
+  else assert.ok(Math.abs(Number(found) / expected - 1) < 1e-12, `${found} is not ${expected}: ${where}`);
 }
 
 function identities(row: Row, where: string): void {

@@ -16,8 +16,8 @@ before(async () => {
     source: `
     allow-mailmerge yes
     process-x-virtual-mta yes
-    smtp-command-timeout 2s
-    smtp-data-timeout 2s
+    smtp-command-timeout 5s
+    smtp-data-timeout 5s
     max-message-size 64M`,
     config: (_, dir) => `
 <virtual-mta __proto__>

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { until as untilOften } from '../src/system/testing.ts';
 
 export const root = path.resolve(import.meta.dirname, '..');
 const program = path.join(root, 'bin', 'posthorn.js');
@@ -75,10 +76,11 @@ export class Program {
   }
 
   /** Resolves when standard output has this text; rejects when the program ends before. */
-  async says(text: string, withinMs = 30_000): Promise<void> {
+  async says(text: string, withinMs?: number): Promise<void> {
     await until(() => {
-      if (this.process.exitCode !== null)
-        throw new Error(`it ended with ${this.process.exitCode}: ${this.stderr}`);
+      const { exitCode, signalCode } = this.process;
+      if (exitCode !== null || signalCode !== null)
+        throw new Error(`it ended with ${exitCode ?? signalCode}: ${this.stderr}`);
       return this.stdout.includes(text);
     }, withinMs);
   }
@@ -94,11 +96,7 @@ export function run(args: readonly string[], env: Record<string, string> = {}): 
   return new Program(args, env).finished;
 }
 
-/** Waits until something holds, looking often; throws when it does not in time. */
-export async function until(holds: () => boolean | Promise<boolean>, withinMs = 30_000): Promise<void> {
-  const deadline = Date.now() + withinMs;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`not within ${withinMs} ms: ${holds}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
+/** As everywhere, but looking less often: what is asked here may cost the program something. */
+export function until(holds: () => boolean | Promise<boolean>, withinMs?: number): Promise<void> {
+  return untilOften(holds, withinMs, 25);
 }

@@ -77,6 +77,7 @@ async function submit(t: TestContext, count: number, domain: string): Promise<vo
 }
 
 test('D5.4 max-msg-rate 10/s: no second of the receiver has more, and a queue beside it is served', async (t) => {
+  const began = performance.now();
   await Promise.all([submit(t, 45, 'ten.next.test'), submit(t, 45, 'free.next.test')]);
   const of = (domain: string) => arrivals.filter(({ recipient }) => recipient.endsWith(`@${domain}`));
   await until(() => of('ten.next.test').length === 45 && of('free.next.test').length === 45);
@@ -87,6 +88,8 @@ test('D5.4 max-msg-rate 10/s: no second of the receiver has more, and a queue be
       `recipient ${i} after ${times[i]! - times[i - 10]!} ms`,
     );
   }
-  // 45 recipients are one burst of ten and 35 more at ten a second.
-  assert.ok(times.at(-1)! - times[0]! >= 3500 - LATE_MS, `all within ${times.at(-1)! - times[0]!} ms`);
+  // One burst of ten, one that had been saved, and the others at ten a second. A slow machine makes none of them early.
+  for (const [i, at] of times.entries()) {
+    assert.ok(at - began >= (i - 11) * 100, `recipient ${i} came ${at - began} ms after the beginning`);
+  }
 });

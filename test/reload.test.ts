@@ -218,7 +218,7 @@ test('C15.4 C15.6: a reload leaves a queue in its wait, a restart begins it anew
     await transport.sendMail({ from: 'a@brand.test', to: 'x@gmail.sink.test', text: 'x' });
     transport.close();
     // No DNS answers here, so the queue fails as a whole and waits.
-    await until(async () => (await failures()) === 1, 60_000);
+    await until(async () => (await failures()) === 1);
     assert.equal((await reload()).status, 200);
     const explained = await fetch(
       `http://127.0.0.1:${lonely.ports.management}/explain?queue=gmail.sink.test/vmta1`,
@@ -232,7 +232,7 @@ test('C15.4 C15.6: a reload leaves a queue in its wait, a restart begins it anew
     await lonely.mta.stop();
     const again = new Program(['mta', '--config', conf]);
     await again.says('listens on');
-    await until(async () => (await failures()) === 2, 60_000);
+    await until(async () => (await failures()) === 2);
     await again.stop();
   } finally {
     await lonely.stop();
@@ -284,7 +284,7 @@ test('reload under load: every recipient has one reception and one outcome, what
   await until(async () => {
     const { queued, backlog } = await counters();
     return queued === 0 && backlog.outcomes === 0;
-  }, 90_000);
+  });
   const rows = await records();
   const received = rows.filter((row) => row.get('type') === 'r');
   const ended = rows.filter((row) => row.get('type') === 'd' || row.get('type') === 'b');

@@ -10,6 +10,7 @@ import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync } from 'node:zlib';
+import { until } from '../system/testing.ts';
 import { openKeyRing } from '../tracking/key-ring.ts';
 import { click, pathTo, request } from '../tracking/tracker-testing.ts';
 import { run } from './tracker.ts';
@@ -78,44 +79,54 @@ function idsOf(text: string): string[] {
     .map((line) => JSON.parse(line).msys.track_event.message_id);
 }
 
-test('killed under load, it has served everybody and lost at most 200 ms of events', async (t) => {
+test('killed under load, it has served everybody and lost only the last events, which no write had reached', async (t) => {
   const dir = await folder(t);
   const { child, port } = await start(t, dir);
   const ring = await openKeyRing(path.join(dir, 'keys.json'));
   const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
   t.after(() => agent.destroy());
 
-  const acknowledged: { id: string; at: number }[] = [];
+  /** In the order of the answers; `after` is how many others had been answered when this one was asked for. */
+  const acknowledged: { id: string; after: number }[] = [];
   let next = 0;
-  let killedAt = Number.POSITIVE_INFINITY;
+  let killed = false;
   const reader = async () => {
     for (;;) {
       const id = `message-${next++}`;
+      const after = acknowledged.length;
       try {
         const answer = await request(agent, port, pathTo(ring, { ...click, messageId: id }));
         assert.equal(answer.status, 302);
-        acknowledged.push({ id, at: performance.now() });
+        acknowledged.push({ id, after });
       } catch (error) {
-        assert.ok(performance.now() >= killedAt, `not served before the kill: ${error}`);
+        assert.ok(killed, `not served before the kill: ${error}`);
         return;
       }
     }
   };
   const readers = Promise.all(Array.from({ length: 16 }, reader));
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const data = path.join(dir, 'data');
+  await until(() => acknowledged.length > 300);
+  // They come to the disk by themselves, while others go on coming.
+  const due = acknowledged.map(({ id }) => id);
+  await until(() => {
+    const kept = new Set(idsIn(data));
+    return due.every((id) => kept.has(id));
+  });
   const exited = once(child, 'exit');
-  killedAt = performance.now();
+  killed = true;
   child.kill('SIGKILL');
   await exited;
   await readers;
 
-  const due = acknowledged.filter(({ at }) => at < killedAt - 200).map(({ id }) => id);
-  assert.ok(due.length > 100, `only ${due.length} events`);
-  const kept = idsIn(path.join(dir, 'data'));
+  const kept = idsIn(data);
   const keptSet = new Set(kept);
   assert.equal(keptSet.size, kept.length, 'no event twice');
+  assert.ok(kept.length >= due.length);
+  // Who was answered before a kept one was even asked for is kept too: only an end may be missing, never a hole.
+  const through = Math.max(...acknowledged.filter(({ id }) => keptSet.has(id)).map(({ after }) => after));
   assert.deepEqual(
-    due.filter((id) => !keptSet.has(id)),
+    acknowledged.slice(0, through).filter(({ id }) => !keptSet.has(id)),
     [],
   );
 });

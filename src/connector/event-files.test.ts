@@ -4,10 +4,9 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../system/clock.ts';
 import { silentLog } from '../system/log.ts';
-import { TestClock } from '../system/testing.ts';
+import { TestClock, until } from '../system/testing.ts';
 import { UserError } from '../system/user-error.ts';
 import { openCheckpointedEventFiles, openEventFiles } from './event-files.ts';
 
@@ -35,25 +34,17 @@ function lines(dir: string, ending = /\.json(\.part)?$/): string[] {
     });
 }
 
-async function until(what: string, condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 500; i++) {
-    if (condition()) return;
-    await sleep(10);
-  }
-  assert.fail(`never: ${what}`);
-}
-
 test('a line is on disk soon, and its file is closed when it is old', async (t) => {
   const dir = await folder(t);
   const clock = new TestClock(1_000_000);
   const files = await openEventFiles({ ...common, clock, dir });
   assert.ok(files.add('{"a":1}'));
   clock.advance(200);
-  await until('synced', () => existsSync(path.join(dir, 'sp1-0000000000000001.json.part')));
+  await until(() => existsSync(path.join(dir, 'sp1-0000000000000001.json.part')));
   await files.sync();
   assert.deepEqual(lines(dir), ['{"a":1}']);
   clock.advance(900);
-  await until('closed', () => existsSync(path.join(dir, 'sp1-0000000000000001.json')));
+  await until(() => existsSync(path.join(dir, 'sp1-0000000000000001.json')));
   files.add('{"b":2}');
   await files.close();
   assert.deepEqual(names(dir), ['sp1-0000000000000001.json', 'sp1-0000000000000002.json']);
@@ -119,7 +110,7 @@ test('a disk that refuses: lines wait in memory up to a bound, then are dropped 
   await assert.rejects(files.sync());
   assert.equal(files.add('{"b":1}'), true);
   assert.equal(files.add('{"c":1}'), false);
-  await until('told', () => told.some((m) => m.includes('kept in memory')));
+  await until(() => told.some((m) => m.includes('kept in memory')));
   assert.ok(told.some((m) => m.includes('dropped')));
   mkdirSync(dir);
   await files.close();
@@ -151,7 +142,7 @@ test('behind a journal, a file is closed only when its checkpoint has been store
   await files.flush();
   assert.equal(names(dir).filter((n) => n.endsWith('.json')).length, 4);
   clock.advance(1000);
-  await until('the last is closed when nothing follows', () => names(dir).every((n) => n.endsWith('.json')));
+  await until(() => names(dir).every((n) => n.endsWith('.json')));
   await files.close();
 });
 

@@ -3,6 +3,7 @@ import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dg
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import dnsPacket, { type Answer, type DecodedPacket, type Packet } from 'dns-packet';
 import { systemClock } from '../system/clock.ts';
 import { createResolver, type ResolverOptions } from './resolver.ts';
@@ -29,7 +30,7 @@ function resolverFor(
   options: Partial<ResolverOptions> = {},
 ) {
   const servers = [port].flat().map((one) => ({ address: HOST, port: one }));
-  const resolver = createResolver({ servers, clock: systemClock, timeoutMs: 100, attempts: 2, ...options });
+  const resolver = createResolver({ servers, clock: systemClock, attempts: 2, ...options });
   t.after(() => resolver.close());
   return resolver;
 }
@@ -268,16 +269,27 @@ test('only so many questions are on their way at a time', async (t) => {
 });
 
 test('a silent or absent server is passed over for the next, and the load is shared', async (t) => {
-  const silent = await startDns(t, () => 'silent');
+  const times = new Set<() => void>();
+  const silent = await startDns(t, () => {
+    // Nobody waits for a server that answers: the time of a question is up only here.
+    for (const over of times) over();
+    return 'silent';
+  });
   const good = await startDns(t, ({ name }) => ok(a(name, '192.0.2.1')));
   const closed = createSocket('udp4').bind(0, HOST);
   await once(closed, 'listening');
   const { port: nobody } = closed.address();
   closed.close();
   let now = 1_000_000;
-  const clock = { now: () => now, after: systemClock.after };
+  const clock = {
+    now: () => now,
+    after(_: number, over: () => void) {
+      times.add(over);
+      return () => times.delete(over);
+    },
+  };
   const servers = [silent.port, good.port, nobody];
-  const resolver = resolverFor(t, servers, { timeoutMs: 50, attempts: 3, clock });
+  const resolver = resolverFor(t, servers, { attempts: 3, clock });
   for (let i = 0; i < 6; i++) assert.equal((await resolver.query(`x${i}.test`, 'A')).kind, 'answer');
   assert.equal(silent.asked.length, 1, 'a dead server is not waited for again at once');
   assert.equal(good.asked.length, 6);
@@ -298,10 +310,10 @@ test('a silent or absent server is passed over for the next, and the load is sha
 });
 
 test('closing ends what is being asked', async (t) => {
-  const { port } = await startDns(t, () => 'silent');
+  const { port, asked } = await startDns(t, () => 'silent');
   const resolver = resolverFor(t, port, { timeoutMs: 60_000 });
   const asking = resolver.query('x.test', 'A');
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  while (asked.length === 0) await turn();
   await resolver.close();
   assert.deepEqual(await asking, { kind: 'failure', reason: 'the resolver was closed' });
 });
@@ -348,7 +360,7 @@ test('an answer with another id, another question, or no answer at all is not ta
     send(cut.subarray(0, cut.length - 2));
     send(answerTo(query, { answers: [a(query.questions![0]!.name, '192.0.2.1')] }));
   });
-  const resolver = resolverFor(t, port, { timeoutMs: 2000 });
+  const resolver = resolverFor(t, port);
   for (let i = 0; i < 8; i++) {
     const found = await resolver.query(`x${i}.test`, 'A');
     assert.deepEqual(found.kind === 'answer' && found.records, ['192.0.2.1']);
@@ -395,7 +407,7 @@ test('a truncated answer whose TCP half fails is a failure', async (t) => {
     udp.bind(port, HOST);
     await once(udp, 'listening');
     t.after(() => udp.close());
-    const found = await resolverFor(t, port, { attempts: 1 }).query('x.test', 'A');
+    const found = await resolverFor(t, port, { attempts: 1, timeoutMs: 100 }).query('x.test', 'A');
     assert.equal(found.kind, 'failure');
   }
 });
@@ -429,7 +441,7 @@ test('of ten thousand MX records those of lowest preference are kept, a bounded 
       data: { preference: 10_000 - i, exchange: `h${i}.test` },
     }));
   const { port } = await startDns(t, ({ name }) => ok(...many(name, name === 'x.test' ? 2000 : 10_000)));
-  const resolver = resolverFor(t, port, { timeoutMs: 2000, attempts: 1 });
+  const resolver = resolverFor(t, port, { attempts: 1 });
   const found = await resolver.query('x.test', 'MX');
   assert.ok(found.kind === 'answer');
   assert.equal(found.records.length, 200);
@@ -522,7 +534,7 @@ test('long answers count as several, so that the cache is bounded in bytes too',
       ? ok({ type, name, ttl: 60, data: Array(30).fill('x'.repeat(250)) })
       : ok(a(name, '192.0.2.1')),
   );
-  const resolver = resolverFor(t, port, { maxCached: 20, timeoutMs: 1000 });
+  const resolver = resolverFor(t, port, { maxCached: 20 });
   for (let i = 0; i < 10; i++) await resolver.query(`t${i}.test`, 'TXT');
   assert.equal(resolver.cached, 2);
   for (let i = 0; i < 30; i++) await resolver.query(`a${i}.test`, 'A');

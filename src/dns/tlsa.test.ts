@@ -59,7 +59,6 @@ async function zone(t: TestContext, text: string): Promise<Resolver> {
   const resolver = createResolver({
     servers: [{ address: '127.0.0.1', port }],
     clock: systemClock,
-    timeoutMs: 1000,
     attempts: 1,
   });
   t.after(async () => {

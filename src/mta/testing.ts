@@ -47,6 +47,8 @@ import { queueDomain } from './route/queue-domain.ts';
 import type { RollupRoutes } from './route/rollup-routes.ts';
 import { createSending } from './sending.ts';
 
+export { until } from '../system/testing.ts';
+
 /** A folder that goes when the test ends. */
 export function folder(t: TestContext): string {
   const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-mta-'));
@@ -64,15 +66,6 @@ export function smallDisk(t: TestContext, size: string): string | null {
   if (spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', dir]).status === 0) return dir;
   t.skip('SKIPPED: mounting a small file system needs root');
   return null;
-}
-
-/** Waits until something holds. */
-export async function until(holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
-  const deadline = Date.now() + withinMs;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`not within ${withinMs} ms: ${holds}`);
-    await wait(2);
-  }
 }
 
 /** A log that keeps its lines. */

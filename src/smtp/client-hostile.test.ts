@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { TestClock } from '../system/testing.ts';
 import type { ConnectOptions, ConnectResult } from './client-types.ts';
 import { connectSmtp } from './connect.ts';
-import { scripted, startPeer } from './test-peer.ts';
+import { scripted, settled, startPeer } from './test-peer.ts';
 
 type Test = Parameters<typeof startPeer>[0];
 
@@ -27,7 +27,6 @@ const MESSAGE = {
   content: Buffer.from('hi\r\n'),
 };
 const EHLO = '250-x\r\n250 PIPELINING\r\n';
-const settled = () => new Promise((resolve) => setTimeout(resolve, 20));
 
 test('a port where nobody listens', async () => {
   const server = createServer().listen(0, '127.0.0.1');
@@ -252,21 +251,27 @@ test('every phase has its time limit, and a reply that drips does not stretch it
   const timeouts = {
     ...{ greeting: 1000, command: 1000, data: 1000, dataEnd: 1000, handshake: 1000, restOfReply: 1000 },
   };
-  const stages: [serve: (socket: Socket) => void, stage: string][] = [
-    [() => {}, 'greeting'],
-    [(socket) => void socket.write('220-slow'), 'greeting'],
-    [scripted('220 x\r\n', []), 'ehlo'],
-    [scripted('220 x\r\n', ['250-x\r\n']), 'ehlo'],
-    [scripted('220 x\r\n', ['250-x\r\n250 STARTTLS\r\n', '220 go\r\n']), 'starttls'],
+  // `pieces`: how many the client has sent when it has come to that stage; its time begins only then.
+  const stages: [serve: (socket: Socket) => void, stage: string, pieces: number][] = [
+    [() => {}, 'greeting', 0],
+    [(socket) => void socket.write('220-slow'), 'greeting', 0],
+    [scripted('220 x\r\n', []), 'ehlo', 1],
+    [scripted('220 x\r\n', ['250-x\r\n']), 'ehlo', 1],
+    [scripted('220 x\r\n', ['250-x\r\n250 STARTTLS\r\n', '220 go\r\n']), 'starttls', 3],
   ];
-  for (const [serve, stage] of stages) {
+  for (const [serve, stage, pieces] of stages) {
     const clock = new TestClock();
-    const port = await startPeer(t, serve);
+    let came = 0;
+    const port = await startPeer(t, (socket) => {
+      socket.on('data', () => came++);
+      serve(socket);
+    });
     const connecting = connect(port, { clock, timeouts, tls: { mode: 'require' } });
     let result: ConnectResult | undefined;
     void connecting.then((r) => {
       result = r;
     });
+    while (came < pieces) await settled();
     while (!result) {
       await settled();
       clock.advance(1000);

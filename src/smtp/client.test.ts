@@ -8,7 +8,7 @@ import { reply } from './reply.ts';
 import { makeSelfSignedCertificate } from './self-signed.ts';
 import { createSmtpSecureContext } from './server.ts';
 import type { SmtpExtension } from './server-types.ts';
-import { startPeer, startServer } from './test-peer.ts';
+import { settled, startPeer, startServer } from './test-peer.ts';
 
 type Test = Parameters<typeof startServer>[0];
 
@@ -303,10 +303,15 @@ test('RSET and NOOP get their replies; the end of the connection is told', async
 });
 
 test('an aborted connection fails where it is', async (t) => {
-  const port = await startPeer(t, () => {});
+  let connected = false;
+  const port = await startPeer(t, () => {
+    connected = true;
+  });
   const abort = new AbortController();
   const connecting = connectSmtp({ host: '127.0.0.1', port, heloName: 'c', signal: abort.signal });
-  setTimeout(() => abort.abort(), 20);
+  while (!connected) await settled();
+  await settled();
+  abort.abort();
   const result = await connecting;
   assert.ok(!result.ok);
   assert.deepEqual([result.stage, result.code], ['greeting', 'EABORTED']);

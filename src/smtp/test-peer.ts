@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import type { Clock } from '../system/clock.ts';
 import { systemClock } from '../system/clock.ts';
@@ -47,6 +47,15 @@ export async function startServer(
     await server.close(0);
   });
   return { port, server, messages };
+}
+
+/**
+ * Long enough for what was written to have arrived at the other end, in this process too. On a machine that stood still
+ * meanwhile the time is up before anything was read, so the sockets are looked at some more times.
+ */
+export async function settled(): Promise<void> {
+  await wait(20);
+  for (let i = 0; i < 5; i++) await turn();
 }
 
 /** A raw client: writes what it is told, reads replies. */

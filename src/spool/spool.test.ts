@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { crc32 } from 'node:zlib';
+import { until } from '../system/testing.ts';
 import { openSpool, SpoolWriteError } from './spool.ts';
 import { spoolIdMaker } from './spool-id.ts';
 import { sample } from './testing.ts';
@@ -169,23 +170,21 @@ test('killed at random moments, nothing acknowledged is missing and no message i
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     let partial = '';
-    let first: () => void = () => {};
-    const started = new Promise<void>((resolve) => {
-      first = resolve;
-    });
+    let count = 0;
     child.stdout.on('data', (chunk) => {
       const lines = (partial + chunk).split('\n');
       partial = lines.pop()!;
       for (const line of lines) acknowledged.add(line);
-      first();
+      count += lines.length;
     });
-    const exited = new Promise((resolve) => child.once('exit', resolve));
-    await started;
-    await new Promise((resolve) => setTimeout(resolve, 20 + round * 17));
+    // What it has said goes on being read after its end.
+    const closed = new Promise((resolve) => child.once('close', resolve));
+    // By what it has done: on a slow machine it does next to nothing in any time that one would wait.
+    await until(() => count > 20 + round * 17, undefined, 1);
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 5));
     child.kill('SIGKILL');
-    await exited;
+    await closed;
   }
-  assert.ok(acknowledged.size > 100, `only ${acknowledged.size} writes were acknowledged`);
   const spool = openSpool(dir);
   const waiting = new Map<string, number>();
   for (const { spoolId } of [...spool.recover()].flat())

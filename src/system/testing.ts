@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Clock } from './clock.ts';
 
 /** A clock that stands still until told otherwise. */
@@ -35,5 +36,21 @@ export class TestClock implements Clock {
       due[1].then();
     }
     this.#now = target;
+  }
+}
+
+/** Only ends a test that hangs; a slow machine with much else to do comes nowhere near it. */
+const HUNG_MS = 120_000;
+
+/** Waits until something holds, looking every so many milliseconds; throws when it never does. */
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  withinMs = HUNG_MS,
+  everyMs = 5,
+): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${holds}`);
+    await wait(everyMs);
   }
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { systemClock } from '../system/clock.ts';
+import { until } from '../system/testing.ts';
 import { type ChildSpec, SUPERVISED, Supervisor } from './supervisor.ts';
 
 /** Says `up`, marks itself ready with a file, and does as its second argument says. */
@@ -16,10 +17,11 @@ if (how === 'dies') { console.error('    at nowhere'); console.error('posthorn x
 else if (how === 'ends') { fs.writeFileSync(mark, ''); console.log('done'); }
 else {
   console.log('hello', process.env.${SUPERVISED}, process.env.EXTRA ?? '');
-  if (how !== 'never') fs.writeFileSync(mark, '');
   say('start ' + name);
   process.on('SIGTERM', () => { say('stop ' + name); if (how !== 'stubborn') process.exit(0); });
   setInterval(() => {}, 1000);
+  // Last: from now on it may be stopped at any moment.
+  if (how !== 'never') fs.writeFileSync(mark, '');
 }
 `;
 
@@ -34,8 +36,8 @@ function set(t: TestContext, more: { readyWithinMs?: number; stopWithinMs?: numb
     command: [program],
     clock: systemClock,
     say: (line) => said.push(line),
-    readyWithinMs: more.readyWithinMs ?? 10_000,
-    stopWithinMs: more.stopWithinMs ?? 10_000,
+    readyWithinMs: more.readyWithinMs ?? 120_000,
+    stopWithinMs: more.stopWithinMs ?? 120_000,
     onPids: (now) => {
       pids = now;
     },
@@ -51,14 +53,6 @@ function set(t: TestContext, more: { readyWithinMs?: number; stopWithinMs?: numb
     ...given,
   });
   return { dir, program, supervisor, said, spec, pids: () => pids };
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!holds()) {
-    if (Date.now() > deadline) throw new Error(`never: ${holds}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 const log = async (dir: string) =>

@@ -16,8 +16,9 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { silentLog } from '../../system/log.ts';
+import { until } from '../../system/testing.ts';
 import { UserError } from '../../system/user-error.ts';
-import { bench, DAY, flush, noon, put, seq, until } from './acct-file.testing.ts';
+import { bench, DAY, flush, noon, put, seq } from './acct-file.testing.ts';
 
 test('accounting 7.1: dated name, one title, records in order, CRLF, mode', async (t) => {
   const b = await bench(t);
@@ -177,7 +178,7 @@ test('accounting 7.1: move-to: files are moved when the spool knows that they ar
   assert.deepEqual(b.files(done).length, 1, 'the spool does not know yet');
   view.stored!();
   b.clock.advance(2000);
-  await until('moved', () => b.files(done).length === 2);
+  await until(() => b.files(done).length === 2);
   assert.ok(b.lines.includes(`Moved acct-2031-04-08-0000.csv to ${done} (2 records)`));
 });
 
@@ -191,7 +192,7 @@ test('accounting 7.1: move-to without traffic, across a restart, and numbers tha
   let checkpoint = await flush(view);
   b.clock.advance(61_000);
   b.clock.advance(2000);
-  await until('moved', () => b.files(done).length === 1);
+  await until(() => b.files(done).length === 1);
   rmSync(path.join(done, 'acct-2031-04-08-0000.csv'));
   await view.close();
 
@@ -206,7 +207,7 @@ test('accounting 7.1: move-to without traffic, across a restart, and numbers tha
   view = b.view(options);
   await view.open(checkpoint);
   b.clock.advance(2000);
-  await until('left over by the stop', () => b.files(done).includes('acct-2031-04-08-0001.csv'));
+  await until(() => b.files(done).includes('acct-2031-04-08-0001.csv'));
 });
 
 test('accounting 7: move-to must be on the same volume', async (t) => {

@@ -1,10 +1,8 @@
 /** Accounting files in a folder of their own, and the journal's part towards them. */
-import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outcome } from '../../events/outcome.ts';
 import { sampleOutcome } from '../../events/testing.ts';
 import type { Log } from '../../system/log.ts';
@@ -90,12 +88,4 @@ export async function flushAndDie(view: AcctFileView): Promise<unknown> {
   await view.flush();
   await view.close();
   return intent;
-}
-
-export async function until(what: string, condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 500; i++) {
-    if (condition()) return;
-    await sleep(5);
-  }
-  assert.fail(`never: ${what}`);
 }

@@ -4,10 +4,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { sampleOutcome } from '../../events/testing.ts';
 import { systemClock } from '../../system/clock.ts';
 import { type Log, silentLog } from '../../system/log.ts';
+import { until } from '../../system/testing.ts';
 import { type AcctPipeOptions, createAcctPipe } from './acct-pipe.ts';
 
 async function bench(t: { after(f: () => Promise<void>): void }, more: Partial<AcctPipeOptions>) {
@@ -33,14 +33,6 @@ async function bench(t: { after(f: () => Promise<void>): void }, more: Partial<A
   return { view, lines, dir, read };
 }
 
-async function until(what: string, condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 600; i++) {
-    if (condition()) return;
-    await sleep(5);
-  }
-  assert.fail(`never: ${what}`);
-}
-
 const row = 'd,Ana@mail.example.net,spring31\n';
 
 test('accounting 7.4: the program gets the title, then the records it wants', async (t) => {
@@ -59,9 +51,9 @@ test('accounting 7.4: a program that ends is told of and started again, with a t
   });
   await view.open(null);
   view.write(1, sampleOutcome('delivered'));
-  await until('ended', () => lines.length > 0);
+  await until(() => lines.length > 0);
   assert.match(lines[0]!, /^Error (?:executing|writing to) "head -n 2 .*": /);
-  await until('a second life', () => {
+  await until(() => {
     view.write(2, sampleOutcome('delivered'));
     return read().split('type,rcpt').length > 2;
   });
@@ -75,11 +67,11 @@ test('accounting 7.4: a program that takes nothing is given up and its records a
     maxBuffered: 100_000,
   });
   await view.open(null);
-  await until('started', () => existsSync(path.join(dir, 'again')));
+  await until(() => existsSync(path.join(dir, 'again')));
   for (let i = 0; i < 20_000; i++) view.write(i, sampleOutcome('delivered'));
   await view.flush();
-  await until('given up', () => lines.some((l) => l.startsWith('Error writing to')));
-  await until('started again', () => read() !== '');
+  await until(() => lines.some((l) => l.startsWith('Error writing to')));
+  await until(() => read() !== '');
   assert.ok(lines.some((l) => /\d+ records were not given to/.test(l)));
   view.write(1, sampleOutcome('delivered'));
   await view.close();
@@ -90,7 +82,7 @@ test('accounting 7.4: a program that takes nothing is given up and its records a
 test('accounting 7.4: a command that does not exist is told of', async (t) => {
   const { view, lines } = await bench(t, { command: '/nonexistent/program', retryIntervalMs: 60_000 });
   await view.open(null);
-  await until('told', () => lines.length > 0);
+  await until(() => lines.length > 0);
   assert.match(lines[0]!, /Error (?:executing|writing to) "\/nonexistent\/program": /);
   view.restart();
 });

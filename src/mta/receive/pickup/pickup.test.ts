@@ -74,7 +74,7 @@ async function start(t: TestContext, { settings = '', takeMessage = (take) => ta
       await until(() => {
         mta.clock.advance(100);
         return holds();
-      }, 30_000);
+      });
     },
   };
 }

@@ -1,7 +1,8 @@
 /**
- * The catalogue of metrics that the pages show: what each is called, what it means, which way is good, and how it is
- * computed from the counts that the API answers with. Everything that prints a figure asks here.
+ * The catalogue of metrics that the pages show: what each is called, what it means, and which way is good. What a rate
+ * divides is the API's own table. Everything that prints a figure asks here.
  */
+import { divided, formulas } from '../../src/signals/metrics/formulas.ts';
 
 /** Counts as the API names them. */
 export type CountKey =
@@ -15,23 +16,24 @@ export type CountKey =
   | 'count_delayed'
   | 'count_rendered'
   | 'count_initial_rendered'
-  | 'count_unique_confirmed_opened_approx'
+  | 'count_unique_confirmed_opened'
   | 'count_clicked'
-  | 'count_unique_clicked_approx'
+  | 'count_unique_clicked'
   | 'count_spam_complaint'
   | 'count_unsubscribe';
 
 /** A row of the API: counts by their key. A missing key counts as nothing asked, not as zero. */
 export type Counts = Readonly<Partial<Record<CountKey, number>>>;
 
-export type MetricKey =
-  | CountKey
+export type RateKey =
   | 'accepted_rate'
   | 'bounce_rate'
   | 'open_rate'
   | 'click_through_rate'
   | 'spam_complaint_rate'
   | 'unsubscribe_rate';
+
+export type MetricKey = CountKey | RateKey;
 
 interface Base {
   readonly key: MetricKey;
@@ -52,6 +54,7 @@ export interface CountMetric extends Base {
 }
 
 export interface RateMetric extends Base {
+  readonly key: RateKey;
   readonly unit: 'percent';
   readonly kind: 'ratio';
   readonly numerator: CountKey;
@@ -168,7 +171,7 @@ const all: readonly Metric[] = [
     events: ['initial_open', 'amp_initial_open'],
   },
   {
-    key: 'count_unique_confirmed_opened_approx',
+    key: 'count_unique_confirmed_opened',
     label: 'Unique confirmed opens',
     definition: 'Messages that were opened or had a link followed, each counted once per bucket of time.',
     formula: 'distinct messages among opens, initial opens and clicks',
@@ -188,7 +191,7 @@ const all: readonly Metric[] = [
     events: ['click', 'amp_click'],
   },
   {
-    key: 'count_unique_clicked_approx',
+    key: 'count_unique_clicked',
     label: 'Unique clicks',
     definition: 'Messages with at least one tracked link followed, each counted once per bucket of time.',
     formula: 'distinct messages among clicks',
@@ -217,38 +220,36 @@ const all: readonly Metric[] = [
     kind: 'sum',
     events: ['list_unsubscribe', 'link_unsubscribe'],
   },
-  rate('accepted_rate', 'Accepted rate', 'count_accepted', 'count_sent', 'up', {
+  rate('accepted_rate', 'Accepted rate', 'up', {
     definition: 'Share of sent mail that was accepted and stayed accepted.',
     formula: 'accepted ÷ sent',
   }),
-  rate('bounce_rate', 'Bounce rate', 'count_bounce', 'count_sent', 'down', {
+  rate('bounce_rate', 'Bounce rate', 'down', {
     definition: 'Share of sent mail that bounced.',
     formula: 'bounces ÷ sent',
   }),
-  rate('open_rate', 'Open rate', 'count_unique_confirmed_opened_approx', 'count_accepted', 'up', {
+  rate('open_rate', 'Open rate', 'up', {
     definition: 'Share of accepted mail opened or clicked at least once, machines included.',
     formula: 'unique confirmed opens ÷ accepted',
   }),
-  rate('click_through_rate', 'Click-through rate', 'count_unique_clicked_approx', 'count_accepted', 'up', {
+  rate('click_through_rate', 'Click-through rate', 'up', {
     definition: 'Share of accepted mail with at least one link followed.',
     formula: 'unique clicks ÷ accepted',
   }),
-  rate('spam_complaint_rate', 'Complaint rate', 'count_spam_complaint', 'count_accepted', 'down', {
+  rate('spam_complaint_rate', 'Complaint rate', 'down', {
     definition:
       'Share of accepted mail that drew a complaint. Providers count on mail in the inbox, so their figure is higher.',
     formula: 'spam complaints ÷ accepted',
   }),
-  rate('unsubscribe_rate', 'Unsubscribe rate', 'count_unsubscribe', 'count_accepted', 'down', {
+  rate('unsubscribe_rate', 'Unsubscribe rate', 'down', {
     definition: 'Share of accepted mail that led to an unsubscribe.',
     formula: 'unsubscribes ÷ accepted',
   }),
 ];
 
 function rate(
-  key: MetricKey,
+  key: RateKey,
   label: string,
-  numerator: CountKey,
-  denominator: CountKey,
   better: 'up' | 'down',
   text: { definition: string; formula: string },
 ): RateMetric {
@@ -257,8 +258,8 @@ function rate(
     label,
     unit: 'percent',
     kind: 'ratio',
-    numerator,
-    denominator,
+    numerator: formulas[key].above,
+    denominator: formulas[key].below,
     better,
     minVolume: 100,
     ...text,
@@ -276,7 +277,7 @@ export function metricValue(m: Metric, row: Counts): number | null {
   if (m.unit === 'count') return row[m.key] ?? null;
   const above = row[m.numerator];
   const below = row[m.denominator];
-  return above === undefined || below === undefined || below <= 0 ? null : (100 * above) / below;
+  return above === undefined || below === undefined ? null : divided(formulas[m.key], above, below);
 }
 
 /** The counts to ask for, so that each of `keys` can be computed. */

@@ -160,6 +160,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       maxAgeMs: (options.eventAgeHours ?? 24) * HOUR,
       traps,
       providers,
+      labelOf: async (key) => (await accounts.getKey(key))?.label ?? '',
     });
     closers.push(() => processor.close());
     closers.push(every(clock, HOUR, () => files.expire(), log));

@@ -74,12 +74,12 @@ export const ingestEndpoints: readonly Endpoint[] = [
         refuse(reply, 503, 'Too many batches wait to be processed; try again later');
       }
     },
-    async handle({ services: { ingest, files, processor, receiving, log }, request, reply }) {
+    async handle({ services: { ingest, files, processor, receiving, log }, request, reply, caller }) {
       receiving.now++;
       try {
         const chunks = await receive(request.body as Readable | undefined, ingest.body, reply);
         request.bytesIn = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-        const batch = await files.accept(chunks).catch((error) => {
+        const batch = await files.accept(chunks, caller.kind === 'key' ? caller.name : '').catch((error) => {
           log.error('a batch could not be stored; its sender was told to send it again', {
             request: request.id,
             because: printable(reason(error)),

@@ -1,8 +1,15 @@
 import { bySubject, grouped, groupings, inboxRates, summary, timeSeries } from '../metrics/deliverability.ts';
+import {
+  ingestGrouped,
+  ingestGroupings,
+  ingestSummary,
+  ingestTimeSeries,
+} from '../metrics/ingest-metrics.ts';
 import { lists, listValues } from '../metrics/lists.ts';
 import {
   benchmarkParameters,
   groupedParameters,
+  ingestParameters,
   listParameters,
   summaryParameters,
   timeSeriesParameters,
@@ -65,6 +72,9 @@ function report(
   });
 }
 
+const ofBatches =
+  'A batch counts when it was processed, as `/api/v1/events/ingest` tells it. Batches are remembered ten days unless the service is told otherwise.';
+
 const withLinks = (good: Good): Good => ({
   ...good,
   schema: objectSchema({ ...(good.schema!.properties as Record<string, JsonSchema>), links }),
@@ -78,6 +88,7 @@ export const metricsEndpoints: readonly Endpoint[] = [
       link('', ''),
       ...[...lists.keys()].map((path) => link(path, path)),
       link('deliverability', 'deliverability'),
+      link('ingest', 'ingest'),
     ],
   })),
   report(
@@ -140,6 +151,32 @@ export const metricsEndpoints: readonly Endpoint[] = [
       async (call) => ({
         results: await run(asked(call)),
       }),
+    ),
+  ),
+  report(
+    'ingest',
+    'Metrics of ingest batches over a window',
+    ingestParameters('summary'),
+    rows('One row.', {}),
+    async (call) => ({ results: [await ingestSummary(asked(call))] }),
+    ofBatches,
+  ),
+  report(
+    'ingest/time-series',
+    'Metrics of ingest batches by time',
+    ingestParameters('time-series'),
+    rows('A row for each bucket of the window, ascending.', { ts: { type: 'string' } }),
+    async (call) => ({ results: await ingestTimeSeries(asked(call)) }),
+    ofBatches,
+  ),
+  ...[...ingestGroupings].map(([path, { key }]) =>
+    report(
+      `ingest/${path}`,
+      `Metrics of ingest batches by ${path}`,
+      ingestParameters('grouping'),
+      rows(`A row for each ${path} with batches.`, { [key]: { type: ['string', 'integer'] } }),
+      async (call) => ({ results: await ingestGrouped(asked(call), path) }),
+      ofBatches,
     ),
   ),
   ...[...lists.keys()].map((list) =>

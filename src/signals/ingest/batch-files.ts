@@ -13,6 +13,8 @@ export interface PendingBatch {
   readonly size: number;
   /** Milliseconds since the epoch; the age of events is measured at arrival, however late they are processed. */
   readonly arrivedAt: number;
+  /** Id of the key that it was sent with; '' where an earlier program did not note it. */
+  readonly key: string;
   /** It was there when the program started, so an earlier run may have stored part of it. */
   readonly doubtful: boolean;
 }
@@ -89,18 +91,19 @@ export class BatchFiles {
       const id = name.slice(-39, -3);
       if (name.endsWith('.gz') && uuid.test(id)) {
         const { size } = await stat(file);
-        left.push({ id, file, size, arrivedAt: Number(name.slice(0, 14)), doubtful: true });
+        const [arrivedAt, key] = [Number(name.slice(0, 14)), name.slice(25, -40)];
+        left.push({ id, file, size, arrivedAt, key, doubtful: true });
       } else if (name.endsWith('.tmp')) await rm(file, { force: true });
     }
     return { files, left };
   }
 
-  /** Keeps a batch; when this resolves, it survives a crash of the machine. */
-  async accept(chunks: readonly Uint8Array[]): Promise<PendingBatch> {
+  /** Keeps a batch that was sent with this key; when this resolves, it survives a crash of the machine. */
+  async accept(chunks: readonly Uint8Array[], key: string): Promise<PendingBatch> {
     const id = randomUUID();
     const arrivedAt = this.#now();
     const order = `${String(arrivedAt).padStart(14, '0')}-${String(this.#sequence++).padStart(9, '0')}`;
-    const file = path.join(this.#pending, `${order}-${id}.gz`);
+    const file = path.join(this.#pending, `${order}-${key === '' ? '' : `${key}-`}${id}.gz`);
     const temporary = `${file}.tmp`;
     const bytes = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
     const size = bytes.length;
@@ -121,7 +124,7 @@ export class BatchFiles {
       throw error;
     }
     await this.#sync.sync();
-    return { id, file, size, arrivedAt, doubtful: false };
+    return { id, file, size, arrivedAt, key, doubtful: false };
   }
 
   /** Where the failures of a batch are being gathered; taken over by `finish`. */

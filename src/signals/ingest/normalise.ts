@@ -38,6 +38,16 @@ function textOf(value: unknown): string | undefined {
   return value.slice(0, LONGEST_TEXT).toWellFormed();
 }
 
+/** The node that an ingest line, right or wrong, says it is from; '' if it says none. */
+export function nodeOf(line: unknown): string {
+  const wrapped = isObject(line) && isObject(line.msys) ? Object.values(line.msys)[0] : undefined;
+  return isObject(wrapped) ? (nameOf(wrapped.node_name) ?? '') : '';
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
 function nameOf(value: unknown): string | undefined {
   return textOf(value)?.slice(0, LONGEST_NAME).toWellFormed();
 }

@@ -9,7 +9,13 @@ export interface BatchOutcome {
   readonly batchId: string;
   /** When it was processed, milliseconds since the epoch. */
   readonly at: number;
-  /** Days from then that the batch and its failures can be fetched. */
+  /** When it came, the same. */
+  readonly arrivedAt: number;
+  /** The node that sent it: by its events, else the label of the key. */
+  readonly node: string;
+  /** How late its events came: tenths of a second → events. */
+  readonly lags: readonly (readonly [lag: number, events: number])[];
+  /** Days from `at` that the batch and its failures can be fetched. */
   readonly keptDays: number;
   readonly succeeded: number;
   readonly failed: number;
@@ -71,7 +77,13 @@ const columns = [
   'number_failed',
   'number_duplicates',
   'data',
+  'received',
+  'node',
+  'lags',
+  'lag_counts',
 ];
+
+const timeText = (ms: number) => new Date(ms).toISOString().replace('T', ' ').slice(0, 23);
 
 /** Records the outcomes of batches. */
 export async function storeOutcomes(
@@ -84,7 +96,7 @@ export async function storeOutcomes(
     return JSON.stringify([
       outcome.batchId,
       shown.event_id,
-      new Date(outcome.at).toISOString().replace('T', ' ').slice(0, 23),
+      timeText(outcome.at),
       shown.type,
       outcome.errorType ?? '',
       outcome.errorType === 'system' ? 1 : 0,
@@ -92,6 +104,10 @@ export async function storeOutcomes(
       outcome.failed,
       outcome.duplicates,
       JSON.stringify(shown),
+      timeText(outcome.arrivedAt),
+      outcome.node,
+      outcome.lags.map(([lag]) => lag),
+      outcome.lags.map(([, events]) => events),
     ]);
   });
   await engine.insert('ingest_events', columns, lines, token);

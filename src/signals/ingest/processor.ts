@@ -9,7 +9,8 @@ import type { EventStore } from '../store/event-store.ts';
 import type { BatchFiles, PendingBatch } from './batch-files.ts';
 import { type BatchLimits, type BatchLine, openBatch, UnreadableBatch } from './batch-reader.ts';
 import { FailuresFile } from './failures-file.ts';
-import { normalise } from './normalise.ts';
+import { Lags } from './lags.ts';
+import { nodeOf, normalise } from './normalise.ts';
 import { type BatchOutcome, type ErrorType, outcomeOf, storeOutcomes } from './outcome.ts';
 import type { Providers } from './providers/providers.ts';
 import { storeRound, type WaitingEvent } from './round.ts';
@@ -26,6 +27,8 @@ export interface ProcessorOptions {
   readonly maxAgeMs: number;
   readonly traps: Traps;
   readonly providers: Providers;
+  /** The label of a key, by which the batches of a node go that does not name itself. */
+  readonly labelOf: (key: string) => Promise<string>;
 }
 
 /** A batch in hand: read, perhaps with events that wait to be stored. */
@@ -35,6 +38,9 @@ interface Work {
   succeeded: number;
   failed: number;
   duplicates: number;
+  /** What the first of its lines that names a node calls it; '' if none does. */
+  node: string;
+  readonly lags: Lags;
   /** Set when the batch as a whole is lost. */
   error: ErrorType | null;
 }
@@ -192,6 +198,8 @@ export class Processor {
       succeeded: 0,
       failed: 0,
       duplicates: 0,
+      node: '',
+      lags: new Lags(),
       error: null,
     };
   }
@@ -225,6 +233,7 @@ export class Processor {
     const { limits, maxAgeMs, traps } = this.#options;
     const { batch } = work;
     const { value, isJson } = line.tooLong ? { value: undefined, isJson: false } : parseLine(line.text);
+    if (work.node === '') work.node = nodeOf(value);
     const checked = line.tooLong
       ? { ok: false as const, message: `The line is longer than ${limits.line} bytes` }
       : isJson
@@ -271,18 +280,28 @@ export class Processor {
     const { store, log, providers } = this.#options;
     const doubt = [...works.values()].some((work) => work.batch.doubtful);
     const result = await storeRound(store, waiting, doubt, providers, (message) => log.warn(message));
-    for (const [id, n] of result.succeeded) works.get(id)!.succeeded += n;
+    for (const [id, times] of result.succeeded) {
+      const work = works.get(id)!;
+      work.succeeded += times.length;
+      for (const at of times) work.lags.add(work.batch.arrivedAt - at);
+    }
     for (const [id, n] of result.duplicates) works.get(id)!.duplicates += n;
   }
 
   async #finish(works: readonly Work[]): Promise<void> {
-    const { store, files, clock } = this.#options;
-    for (const work of works) await work.failures.close();
+    const { store, files, clock, labelOf } = this.#options;
+    for (const work of works) {
+      await work.failures.close();
+      if (work.node === '' && work.batch.key !== '') work.node = await labelOf(work.batch.key);
+    }
     const outcomes = works.map((work): BatchOutcome => {
       const { succeeded, failed, duplicates } = work;
       return {
         batchId: work.batch.id,
         at: clock.now(),
+        arrivedAt: work.batch.arrivedAt,
+        node: work.node,
+        lags: work.lags.counts,
         keptDays: files.keepDays,
         succeeded,
         failed,

@@ -8,9 +8,11 @@ export interface WaitingEvent {
   readonly event: NormalEvent;
 }
 
-/** What became of the events of each batch: event counts by batch id. */
+/** What became of the events of each batch, by its id. */
 export interface RoundResult {
-  readonly succeeded: Map<string, number>;
+  /** Times of the events that are stored, milliseconds since the epoch. */
+  readonly succeeded: Map<string, number[]>;
+  /** How many were known. */
   readonly duplicates: Map<string, number>;
 }
 
@@ -61,7 +63,9 @@ export async function storeRound(
       continue;
     }
     taken.add(eventId);
-    count(result.succeeded, one.batchId);
+    const times = result.succeeded.get(one.batchId);
+    if (times) times.push(one.event.at);
+    else result.succeeded.set(one.batchId, [one.event.at]);
     (holder === undefined ? fresh : already).push(one);
   }
   const rows = await enrichedRows(store, fresh, providers);

@@ -1,4 +1,4 @@
-import { divided, type Formula, formulas } from './formulas.ts';
+import { divided, type Formula, formulas, ingestFormulas } from './formulas.ts';
 
 /**
  * Every count as an expression over the columns of a roll-up that has been summed per unit of time (SparkPost API
@@ -143,3 +143,19 @@ export function figure(name: string): Figure | undefined {
 }
 
 export const metricNames: readonly string[] = [...figures.keys()];
+
+/** Metrics of ingest: what is counted of the outcomes of batches, over the columns of `ingest_events`. */
+export const ingestSums: Readonly<Record<string, string>> = {
+  ingest_batches: 'count()',
+  ingest_batches_failed: `countIf(type = 'error')`,
+  ingest_events_accepted: 'sum(number_succeeded)',
+  ingest_events_rejected: 'sum(number_failed)',
+  ingest_events_duplicate: 'sum(number_duplicates)',
+};
+
+export const ingestMetricNames: readonly string[] = [
+  ...Object.keys(ingestSums),
+  ...Object.keys(ingestFormulas),
+  'ingest_lag',
+  'ingest_silence',
+];

@@ -64,6 +64,11 @@ export const formulas = {
   spam_complaint_rate: percent('count_spam_complaint', 'count_accepted'),
 } as const satisfies Readonly<Record<string, Formula>>;
 
+/** The same over the metrics of batches (`ingest-metrics.ts`). */
+export const ingestFormulas = {
+  ingest_error_rate: percent('ingest_batches_failed', 'ingest_batches'),
+} as const satisfies Readonly<Record<string, Formula>>;
+
 export type FormulaName = keyof typeof formulas;
 
 /**

@@ -9,7 +9,8 @@ import {
   text,
   type WholeNumber,
 } from '../parameter.ts';
-import { metricNames } from './definitions.ts';
+import { outcomeErrors } from '../search/search-parameters.ts';
+import { ingestMetricNames, metricNames } from './definitions.ts';
 import { aggregatePrecisions, precisions } from './window.ts';
 
 /** Rows of a grouped report or a list of names. */
@@ -90,6 +91,35 @@ export function reportParameters(metricsOfReport: readonly string[], limited: bo
     ...(metricsOfReport.length > 0 ? [choices('metrics', 'Metrics to answer.', metricsOfReport)] : []),
     ...(limited ? [limit] : []),
     ...filters,
+  ];
+}
+
+/** `GET /v1/metrics/ingest…`. */
+export function ingestParameters(shape: 'summary' | 'time-series' | 'grouping'): readonly Parameter[] {
+  const isSeries = shape === 'time-series';
+  return [
+    ...window,
+    choices('metrics', 'Metrics to answer.', ingestMetricNames, 'ingest_batches,ingest_lag', {
+      required: true,
+    }),
+    choice(
+      'precision',
+      'Rounds the window and, in a time series, says how long a bucket is. Longest window: 24 hours for 1min and 5min, 48 hours for 15min, 31 days for hour.',
+      isSeries ? precisions : aggregatePrecisions,
+    ),
+    list('nodes', 'Nodes that sent the batches.', 'mta1.brand.example'),
+    numbers('subaccounts', 'Ids of subaccounts; 0 is the primary account.', '0,12'),
+    choices('statuses', 'What the batches came to.', ['success', ...outcomeErrors], 'success,validation'),
+    ...(shape === 'grouping'
+      ? [
+          limit,
+          text(
+            'order_by',
+            'Metric that the rows are sorted by, descending. Default: the first.',
+            'ingest_lag',
+          ),
+        ]
+      : []),
   ];
 }
 

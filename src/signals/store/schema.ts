@@ -40,7 +40,7 @@ export interface Schema {
 
 /** Version 1 was never published. */
 export const schema: Schema = {
-  version: 3,
+  version: 4,
   oldest: 2,
   tables: [
     eventsTable,
@@ -51,8 +51,27 @@ export const schema: Schema = {
     ...scoreTables,
   ],
   views: [...lookupViews, ...rollupViews],
-  steps: [{ version: 3, statements: fasterQuestions }],
+  steps: [
+    { version: 3, statements: fasterQuestions },
+    { version: 4, statements: figuresOfBatches },
+  ],
 };
+
+/** From where a batch came, when, and how late its events were. */
+function figuresOfBatches(_: Retention, cluster: Cluster): string[] {
+  const columns = {
+    received: "DateTime64(3, 'UTC') DEFAULT ts",
+    node: 'LowCardinality(String)',
+    lags: 'Array(UInt32)',
+    lag_counts: 'Array(UInt32)',
+  };
+  const add = (table: string, name: string, type: string) =>
+    `ALTER TABLE ${table}${onCluster(cluster)} ADD COLUMN IF NOT EXISTS ${name} ${type}`;
+  return Object.entries(columns).flatMap(([name, type]) => {
+    const local = add(localName('ingest_events', cluster), name, type);
+    return cluster === null ? [local] : [local, add('ingest_events', name, type)];
+  });
+}
 
 /** Search by indexes; sums of sealed days without the subaccount: days are sealed again, from their roll-ups. */
 function fasterQuestions(retention: Retention, cluster: Cluster): string[] {

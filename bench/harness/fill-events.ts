@@ -51,7 +51,7 @@ function head(pick: 0 | 2 | 3, otherwise: string): string {
 const columns = `ts, event_id, type, batch_id, sign, version, orphan, subaccount_id, campaign_id, template_id, recipient_domain,
     sending_domain, sending_ip, ip_pool, mailbox_provider, mailbox_provider_region, message_id, transmission_id, rcpt_to,
     raw_rcpt_to, rcpt_hash, routing_domain, friendly_from, subject, ab_test_id, ab_test_version, bounce_class,
-    bounce_category, reason, raw_reason, link_name, num_retries, queue_time, msg_size, prefetched`;
+    bounce_category, reason, raw_reason, link_name, num_retries, queue_time, msg_size, prefetched, outbound_tls`;
 
 /** Rows of `events` of `{count:UInt64}` messages from number `{first:UInt64}` on, spread over a day from `{day:Int64}` (ms). */
 function rows(): string {
@@ -97,7 +97,8 @@ FROM (
     if(type = 'click', concat('https://brand.example/offer/', toString(campaign), '/', toString(intDiv(h, 19) % 12)), '') AS link_name,
     if(type = 'delivery' AND h % 20 = 0, 1 + h % 3, 0) AS num_retries,
     if(type = 'delivery', 200 + h % 9000, 0) AS queue_time, 20000 + h % 60000 AS msg_size,
-    toUInt8(type IN ('open', 'initial_open') AND h % 3 = 0) AS prefetched
+    toUInt8(type IN ('open', 'initial_open', 'click') AND h % 3 = 0) AS prefetched,
+    toUInt8(type = 'delivery' AND h % 50 > 0) AS outbound_tls
   FROM (SELECT {first:UInt64} + number AS n, number, {day_number:UInt64} AS day_number, cityHash64(n) AS h0 FROM numbers({count:UInt64}))
   ARRAY JOIN arrayFilter(x -> x.4, [
     ('injection', toUInt64(0), 0, toUInt8(1)),

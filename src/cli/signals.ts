@@ -39,6 +39,8 @@ Usage: posthorn signals --data DIR [--listen HOST:PORT] [--clickhouse URL]
   --hash-recipients     stores recipients as SHA-1 and domain only; batches are removed once processed
   --accounts URL        a database for accounts; not supported yet, they are in DIR/accounts.db
   --event-age HOURS     events older than this are refused (default 24)
+  --due-after HOURS     injected mail should have a delivery or a bounce after so long: bounce-after and an hour
+                        (default 109)
   --providers FILE      more rules for mailbox providers; they win over those that come with the program
   --dns HOST:PORT       the name server that is asked whose mail host a recipient's domain has; default: the system's
   --no-mx-lookup        no name server is asked; domains of one's own at a large provider are then not recognised
@@ -99,6 +101,7 @@ export async function run(args: string[]): Promise<number> {
       'hash-recipients': { type: 'boolean', default: false },
       accounts: { type: 'string' },
       'event-age': { type: 'string', default: '24' },
+      'due-after': { type: 'string', default: '109' },
       providers: { type: 'string' },
       dns: { type: 'string' },
       'no-mx-lookup': { type: 'boolean', default: false },
@@ -140,6 +143,7 @@ export async function run(args: string[]): Promise<number> {
     hashRecipients: values['hash-recipients'],
     adminKey: process.env.POSTHORN_ADMIN_KEY,
     eventAgeHours: hours,
+    dueAfterHours: wholeNumber('--due-after', values['due-after'], 1, 24 * 3650),
     resolver,
     providersFile: values.providers,
     trapsFile: values.traps,

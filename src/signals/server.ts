@@ -32,10 +32,10 @@ import type { Refreshed } from './score/refresh/refresh.ts';
 import { Scores } from './score/scores.ts';
 import { Traps, watchTraps } from './score/traps/traps.ts';
 import { type Engine, openEmbedded } from './store/engine.ts';
-import { EventStore } from './store/event-store.ts';
+import { DUE_HOURS, EventStore } from './store/event-store.ts';
 import { dropLeftovers } from './store/partitions.ts';
 import { defaultRetention, type Retention } from './store/retention.ts';
-import { dropExpired, migrate } from './store/schema.ts';
+import { dropExpired, migrate, schema } from './store/schema.ts';
 import { openServer } from './store/server-engine.ts';
 
 export interface SignalsOptions {
@@ -66,6 +66,8 @@ export interface SignalsOptions {
   readonly trapsFile?: string | undefined;
   /** The model of the health score in place of the one that comes with the program (`docs/health-score.md`). */
   readonly scoreModelFile?: string | undefined;
+  /** Hours after which injected mail must have a delivery or a bounce; 109 by default. */
+  readonly dueAfterHours?: number | undefined;
   /** The domains of the `watched-domain` report, in place of the list that comes with the program. */
   readonly watchedDomainsFile?: string | undefined;
   /** Milliseconds between the end of a refresh of the daily figures and the next; a minute by default. */
@@ -93,6 +95,8 @@ export interface Signals {
   idle(): Promise<void>;
   /** Stores the sums of all days that have ended, now and not when they have been quiet for a while; how many days. */
   sealDays(): Promise<number>;
+  /** Looks now for mail that is due and has no final event; it is done every hour without this. How many days. */
+  refreshCompleteness(): Promise<number>;
   /** Erases recipients in all subaccounts; resolves when that is done. */
   erase(addresses: readonly string[]): Promise<void>;
   /** Resolves when no recipient waits to be erased. */
@@ -129,15 +133,22 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       : await openEmbedded(path.join(dataDir, 'clickhouse'), undefined, (message) => log.error(message));
     closers.push(() => engine.close());
     const retention: Retention = { ...defaultRetention, ...options.retention };
-    await migrate(engine, retention);
+    await migrate(engine, retention, schema, log);
     await dropLeftovers(engine);
     await dropExpired(engine, retention);
     closers.push(every(clock, 6 * HOUR, () => dropExpired(engine, retention), log));
-    const store = await EventStore.open(engine, { kept: retention, now: clock.now });
+    const store = await EventStore.open(engine, {
+      kept: retention,
+      now: clock.now,
+      eventAgeHours: options.eventAgeHours ?? 24,
+      dueAfterHours: options.dueAfterHours ?? DUE_HOURS,
+    });
     const recipients = new RecipientsAtRest(options.hashRecipients ?? false);
     store.beforeInsert = (rows) => recipients.apply(rows);
     closers.push(() => store.seals.settled());
     closers.push(every(clock, SEAL_MS, () => store.seals.sealQuietDays(log), log));
+    closers.push(() => store.completeness.close());
+    closers.push(every(clock, SEAL_MS, () => store.completeness.refresh(log), log));
 
     const providers = openProviders(options);
     closers.push(() => providers.close());
@@ -225,6 +236,7 @@ export async function startSignals(options: SignalsOptions): Promise<Signals> {
       adminKeyFile: first.file,
       idle: () => processor.idle(),
       reload: async () => certificate?.reload(),
+      refreshCompleteness: () => store.completeness.refresh(log, true),
       sealDays: () => store.seals.sealQuietDays(log, 0),
       erase: async (addresses) => {
         await erasure.request(addresses, null);

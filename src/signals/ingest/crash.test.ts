@@ -86,13 +86,19 @@ async function send(url: string, client: number, ledger: Ledger, random: () => n
 
 /** A roll-up's sums as it keeps them, and as they follow from its source. */
 async function sums(engine: Engine, rollup: Rollup): Promise<[kept: unknown[], made: unknown[]]> {
-  const numbers = Object.entries(rollup.table.columns)
-    .filter(([, type]) => type.startsWith('SimpleAggregateFunction(sum'))
-    .map(([name]) => name);
+  const numbers = Object.entries(rollup.table.columns).flatMap(([name, type]) => {
+    const [, sum] = /^SimpleAggregateFunction\((sum\w*),/.exec(type) ?? [];
+    if (!sum) return [];
+    return [
+      sum === 'sum'
+        ? `sum(${name}) AS s_${name}`
+        : `arraySort(${sum}(${name})::Array(Tuple(UInt16, Int64))) AS s_${name}`,
+    ];
+  });
   const of = (source: string) =>
     engine.read(
       `SELECT toUnixTimestamp(t) AS at, campaign_id, ip_pool, recipient_domain,
-         ${numbers.map((name) => `sum(${name}) AS s_${name}`).join(', ')}
+         ${numbers.join(', ')}
        FROM ${source} GROUP BY at, campaign_id, ip_pool, recipient_domain
        HAVING s_row_count != 0 ORDER BY at, campaign_id, ip_pool, recipient_domain`,
     );

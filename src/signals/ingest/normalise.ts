@@ -398,5 +398,6 @@ export function rowOf(
     prefetched: isPrefetched(shown) ? 1 : 0,
     marks: event.marks ?? 0,
     data: JSON.stringify(shown),
+    outbound_tls: shown.outbound_tls === '1' ? 1 : 0,
   };
 }

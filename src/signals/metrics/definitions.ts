@@ -40,6 +40,10 @@ const additive: Readonly<Record<string, string>> = {
   // Ours: attempts that drew an answer, and opens by machines.
   count_attempts: 'delivered_first + delivered_subsequent + inband_bounce + delayed',
   count_machine_rendered: 'rendered - nonprefetched_rendered',
+  count_delivered_tls: 'delivered_tls',
+  count_list_unsubscribe: 'list_unsubscribe',
+  count_link_unsubscribe: 'link_unsubscribe',
+  signals_injections: 'injected',
 };
 
 const unique: Readonly<Record<string, string>> = {
@@ -50,6 +54,21 @@ const unique: Readonly<Record<string, string>> = {
   count_nonprefetched_unique_rendered: 'nonprefetched_unique_rendered',
   count_nonprefetched_unique_initial_rendered: 'nonprefetched_unique_initial_rendered',
   count_nonprefetched_unique_confirmed_opened: 'nonprefetched_unique_confirmed_opened',
+  count_nonprefetched_unique_clicked: 'nonprefetched_unique_clicked',
+};
+
+/** Ours: the time, in seconds, within which so many of a hundred deliveries were made. */
+const quantile: Readonly<Record<string, string>> = {
+  p50_delivery_time: '50',
+  p95_delivery_time: '95',
+  p99_delivery_time: '99',
+};
+
+/** Ours: over injections that are due and what was found out about them (`store/completeness.ts`). */
+const due: Readonly<Record<string, string>> = {
+  count_injected_due: 'injected - repeated',
+  count_unresolved: 'unresolved',
+  count_resolved: 'injected - repeated - unresolved',
 };
 
 /** Ours, by a condition on the roll-up of reasons: mail given up because it stayed undelivered for too long. */
@@ -87,8 +106,11 @@ const absent = [
 
 export interface Metric {
   readonly name: string;
-  readonly kind: 'additive' | 'unique' | 'links' | 'reasons' | 'absent';
-  /** Over columns of the roll-up; of a unique metric its column's name, of 'reasons' a condition, else 0. */
+  readonly kind: 'additive' | 'unique' | 'quantile' | 'due' | 'links' | 'reasons' | 'absent';
+  /**
+   * Over columns of the roll-up; of a unique metric its column's name, of 'reasons' a condition, of a quantile its share
+   * per cent, else 0.
+   */
   readonly expression: string;
 }
 
@@ -99,6 +121,10 @@ for (const [name, expression] of Object.entries(additive)) {
 for (const [name, expression] of Object.entries(unique)) {
   byName.set(name, { name, kind: 'unique', expression });
 }
+for (const [name, expression] of Object.entries(quantile)) {
+  byName.set(name, { name, kind: 'quantile', expression });
+}
+for (const [name, expression] of Object.entries(due)) byName.set(name, { name, kind: 'due', expression });
 for (const name of approximate) {
   byName.set(`${name}_approx`, { name: `${name}_approx`, kind: 'unique', expression: unique[name]! });
 }
@@ -115,15 +141,16 @@ export interface Figure {
   readonly name: string;
   /** The counts that its value is made of. */
   readonly needs: readonly Metric[];
-  /** Its value, by the counts that it needs and the length of time that they are of; `null` where it has none. */
-  value(count: (name: string) => number, seconds: number): number | null;
+  /** Its value, by what it needs and the length of time that this is of; `null` where it has none. */
+  value(count: (name: string) => number | null, seconds: number): number | null;
   /** What rows are sorted by, as SQL over columns named like the counts; `NULL` where there is no value. */
   readonly sql: string;
 }
 
 const figures = new Map<string, Figure>();
 for (const [name, counted] of byName) {
-  figures.set(name, { name, needs: [counted], value: (count) => count(name), sql: name });
+  const nothing = counted.kind === 'quantile' ? null : 0;
+  figures.set(name, { name, needs: [counted], value: (count) => count(name) ?? nothing, sql: name });
 }
 for (const [name, formula] of Object.entries<Formula>(formulas)) {
   const { above, below } = formula;
@@ -131,7 +158,7 @@ for (const [name, formula] of Object.entries<Formula>(formulas)) {
   figures.set(name, {
     name,
     needs: (isPerTime ? [above] : [above, below]).map((n) => byName.get(n)!),
-    value: (count, seconds) => divided(formula, count(above), isPerTime ? seconds : count(below)),
+    value: (count, seconds) => divided(formula, count(above) ?? 0, isPerTime ? seconds : (count(below) ?? 0)),
     // All rows of an answer are of the same time, and the constants keep the order.
     sql: isPerTime ? above : `if(${below} > 0, ${above} / ${below}, NULL)`,
   });

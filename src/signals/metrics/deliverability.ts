@@ -66,9 +66,14 @@ const countsOf = (figures: readonly Figure[]): Metric[] => [
   ...new Map(figures.flatMap((f) => f.needs).map((m) => [m.name, m])).values(),
 ];
 
-/** The figures asked for; `of` tells the counts, `seconds` the time that they are of. */
-const shown = (figures: readonly Figure[], of: (count: string) => unknown, seconds: number): Row =>
-  Object.fromEntries(figures.map((f) => [f.name, f.value((count) => Number(of(count) ?? 0), seconds)]));
+/** The figures asked for, by a row of what they need, which is of so many seconds. */
+function shown(figures: readonly Figure[], row: Row | undefined, seconds: number): Row {
+  const count = (name: string) => {
+    const value = row?.[name] ?? null;
+    return value === null ? null : Number(value);
+  };
+  return Object.fromEntries(figures.map((f) => [f.name, f.value(count, seconds)]));
+}
 
 const lengthOf = (window: MetricsWindow) => (window.to - window.from) / 1000;
 
@@ -80,30 +85,22 @@ export async function summary(request: MetricsRequest): Promise<Row> {
   addFilters(conditions, request);
   const sql = rollupQuery(request.store, window, countsOf(figures), null, conditions);
   const [row] = await request.store.read<Row>(sql, conditions.parameters);
-  return shown(figures, (count) => row?.[count], lengthOf(window));
+  return shown(figures, row, lengthOf(window));
 }
 
 /** `GET /v1/metrics/deliverability/time-series`: a row per bucket, ascending, none left out. */
 export async function timeSeries(request: MetricsRequest): Promise<Row[]> {
   const figures = figuresOf(request.query);
-  const counts = countsOf(figures);
   const window = seriesWindow(request.query, request.now);
   const buckets = bucketsOf(window);
   const conditions = new Conditions();
   addFilters(conditions, request);
-  const sql = rollupQuery(request.store, window, counts, 'unit', conditions);
+  const sql = rollupQuery(request.store, window, countsOf(figures), { buckets }, conditions);
   const rows = await request.store.read<Row>(sql, conditions.parameters);
-  const sums = buckets.map((): Record<string, number> => ({}));
-  let bucket = 0;
-  for (const row of rows) {
-    const at = Number(row.unit_start) * 1000;
-    while (bucket + 1 < buckets.length && buckets[bucket + 1]! <= at) bucket++;
-    const into = sums[bucket];
-    if (into) for (const { name } of counts) into[name] = (into[name] ?? 0) + Number(row[name]);
-  }
+  const byStart = new Map(rows.map((row) => [Number(row.bucket) * 1000, row]));
   return buckets.map((at, i) => ({
     ts: window.zone.format(at),
-    ...shown(figures, (count) => sums[i]![count], ((buckets[i + 1] ?? window.to) - at) / 1000),
+    ...shown(figures, byStart.get(at), ((buckets[i + 1] ?? window.to) - at) / 1000),
   }));
 }
 
@@ -135,7 +132,7 @@ export async function grouped(request: MetricsRequest, path: string): Promise<Ro
     `SELECT * FROM (${sql}) ORDER BY ${order.sql} DESC NULLS LAST, k ASC LIMIT ${limit}`,
     conditions.parameters,
   );
-  return rows.map((row) => ({ [key]: row.k!, ...shown(figures, (count) => row[count], lengthOf(window)) }));
+  return rows.map((row) => ({ [key]: row.k!, ...shown(figures, row, lengthOf(window)) }));
 }
 
 /**

@@ -45,6 +45,8 @@ export interface Fact {
   readonly size: number;
   readonly prefetched: boolean;
   readonly tls: boolean;
+  /** Of an injection that is due and was not told twice on its day: whether its end is known. */
+  end?: 'known' | 'unknown';
 }
 
 const publicNames: Record<string, string> = {
@@ -154,6 +156,30 @@ function enrich(fact: Fact, message: Fact): void {
   fact.domain ||= message.domain;
 }
 
+const DAY = 24 * 3_600_000;
+
+/** Mail that is older than 4 days and 13 hours, in whole hours, is due: a delivery or a bounce of it should be known. */
+function tellEnds(facts: readonly Fact[], now: number): void {
+  const mailOf = (f: Fact) => JSON.stringify([f.message, f.subaccount, f.hash || hashOf(f.to)]);
+  const limit = Math.floor((now - 109 * 3_600_000) / 3_600_000) * 3_600_000;
+  const dayOf = (f: Fact) => Math.floor(f.at / DAY);
+  const mails = new Map<string, Fact[]>();
+  for (const fact of facts) {
+    if (!/^(injection|delivery|bounce)$/.test(fact.type)) continue;
+    mails.set(mailOf(fact), [...(mails.get(mailOf(fact)) ?? []), fact]);
+  }
+  for (const mail of mails.values()) {
+    const injections = mail
+      .filter((f) => f.type === 'injection')
+      .sort((a, b) => a.at - b.at || (a.id < b.id ? -1 : 1));
+    for (const fact of injections) {
+      if (fact.at >= limit || injections.find((f) => dayOf(f) === dayOf(fact)) !== fact) continue;
+      const isKnown = mail.some((f) => f.type !== 'injection' && dayOf(f) >= dayOf(fact));
+      fact.end = isKnown ? 'known' : 'unknown';
+    }
+  }
+}
+
 /** The events of a history that count, each once, as they are known in the end; in no order. */
 export function factsOf(history: History): Fact[] {
   const facts = new Map<string, Fact>();
@@ -179,6 +205,7 @@ export function factsOf(history: History): Fact[] {
     fact.provider = provider.name;
     fact.region = provider.region;
   }
+  tellEnds(all, history.now);
   return all;
 }
 

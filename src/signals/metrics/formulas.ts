@@ -32,6 +32,8 @@ export const formulas = {
   deferral_rate: percent('count_delayed', 'count_attempts'),
   first_attempt_rate: percent('count_delivered_first', 'count_delivered'),
   expired_rate: percent('count_expired', 'count_sent'),
+  tls_delivery_rate: percent('count_delivered_tls', 'count_delivered'),
+  event_completeness: percent('count_resolved', 'count_injected_due'),
   avg_delivery_time_first: {
     above: 'total_delivery_time_first',
     below: 'count_delivered_first',
@@ -60,6 +62,11 @@ export const formulas = {
   machine_open_share: percent('count_machine_rendered', 'count_rendered'),
   click_through_rate: percent('count_unique_clicked', 'count_accepted'),
   click_through_rate_approx: percent('count_unique_clicked', 'count_accepted'),
+  click_through_rate_human: percent('count_nonprefetched_unique_clicked', 'count_accepted'),
+  click_to_open_rate: percent(
+    'count_nonprefetched_unique_clicked',
+    'count_nonprefetched_unique_confirmed_opened',
+  ),
   unsubscribe_rate: percent('count_unsubscribe', 'count_accepted'),
   spam_complaint_rate: percent('count_spam_complaint', 'count_accepted'),
 } as const satisfies Readonly<Record<string, Formula>>;

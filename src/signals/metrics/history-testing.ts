@@ -209,8 +209,14 @@ export function makeHistory(seed: number, messages = 180): History {
       const size = { msg_size: number(below(50_000)) };
       // Of some messages nothing but engagement arrives; of some, the injection never.
       const unknown = chance(0.08);
-      if (!unknown && chance(0.9))
-        say('message_event', 'reception', start, { ...mail, ...size, recv_method: 'esmtp' });
+      if (!unknown && chance(0.9)) {
+        const injection = { ...mail, ...size, recv_method: 'esmtp' };
+        say('message_event', 'reception', start, injection);
+        // Some are told again, as another event, on the same day or the next.
+        if (chance(0.08)) say('message_event', 'reception', start + below(30 * HOUR), injection);
+      }
+      // Of some no end is ever told.
+      if (chance(0.06)) continue;
       const delays = chance(0.75) ? 0 : 1 + below(3);
       let at = start;
       const attempt = (retries: number) => ({

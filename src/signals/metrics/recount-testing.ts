@@ -67,6 +67,8 @@ const distinct =
 
 const sent = plus(number(delivered), number(inband));
 const accepted = minus(number(delivered), number(outOfBand));
+const clickedByPeople = distinct(human(clicked));
+const deliveredByTls = number((f) => delivered(f) && f.tls);
 const rejections = ['policy_rejection', 'generation_failure', 'generation_rejection'];
 
 /** SparkPost's metrics, in the words of its documentation. */
@@ -116,6 +118,14 @@ export const counts: Readonly<Record<string, Count>> = {
   count_nonprefetched_unique_rendered: distinct(human(opened)),
   count_nonprefetched_unique_initial_rendered: distinct(human(initial)),
   count_nonprefetched_unique_confirmed_opened: distinct(confirmedByPeople),
+  count_nonprefetched_unique_clicked: clickedByPeople,
+  count_delivered_tls: deliveredByTls,
+  count_list_unsubscribe: number(is('list_unsubscribe')),
+  count_link_unsubscribe: number(is('link_unsubscribe')),
+  signals_injections: number(is('injection')),
+  count_injected_due: number((f) => f.end !== undefined),
+  count_unresolved: number((f) => f.end === 'unknown'),
+  count_resolved: number((f) => f.end === 'known'),
 };
 
 /** Rates and means, in the words of the catalogue: what is divided, by what; percent unless it says so. */
@@ -141,9 +151,33 @@ const quotients: Readonly<
   open_rate_human: [distinct(confirmedByPeople), accepted],
   machine_open_share: [number((f) => opened(f) && f.prefetched), number(opened)],
   click_through_rate: [distinct(clicked), accepted],
+  click_through_rate_human: [clickedByPeople, accepted],
+  click_to_open_rate: [clickedByPeople, distinct(confirmedByPeople)],
+  tls_delivery_rate: [deliveredByTls, number(delivered)],
+  event_completeness: [number((f) => f.end === 'known'), number((f) => f.end !== undefined)],
   unsubscribe_rate: [number(is('list_unsubscribe', 'link_unsubscribe')), accepted],
   spam_complaint_rate: [number(is('spam_complaint')), accepted],
 };
+
+/** The time, in seconds, that so many of a hundred deliveries took at most; `null` without one. */
+const deliveryTimes: Readonly<Record<string, number>> = {
+  p50_delivery_time: 50,
+  p95_delivery_time: 95,
+  p99_delivery_time: 99,
+};
+function deliveryTime(percent: number, facts: readonly Fact[]): number | null {
+  const times = facts
+    .filter(delivered)
+    .map((f) => f.queueTime)
+    .sort((a, b) => a - b);
+  const time = times[Math.ceil((percent * times.length) / 100) - 1];
+  return time === undefined ? null : time / 1000;
+}
+
+/** How far, relatively, an answer may be off; all others are exact. */
+export function tolerance(metric: string): number {
+  return metric in deliveryTimes ? 1 / 128 : 1e-12;
+}
 
 /** Nobody measures these here. */
 const withoutData = /^count_(?:inbox|spam)_(?:panel|seed)|^count_moved_to_/;
@@ -160,6 +194,8 @@ export function recount(
 ): number | null {
   if (withoutData.test(metric)) return 0;
   if (metric === 'delivery_rate_per_second') return facts.filter(delivered).length / seconds;
+  const percent = deliveryTimes[metric];
+  if (percent !== undefined) return deliveryTime(percent, facts);
   const exact = metric.replace(/_approx$/, '');
   const quotient = quotients[exact];
   if (quotient) {

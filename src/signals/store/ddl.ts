@@ -84,6 +84,24 @@ export function dropPartition(table: Table, id: string, cluster: Cluster): strin
   return `ALTER TABLE ${localName(table.name, cluster)}${onCluster(cluster)} DROP PARTITION ID ${quoted(id)}`;
 }
 
+/** The statements that give an older table columns of its description, in their places, unless it has them. */
+export function addColumns(table: Table, names: readonly string[], cluster: Cluster): string[] {
+  const all = Object.keys(table.columns);
+  return names.flatMap((name) => {
+    const type = table.columns[name]!;
+    const place = ` AFTER ${all[all.indexOf(name) - 1]}`;
+    const alter = (to: string, form: string) =>
+      `ALTER TABLE ${to}${onCluster(cluster)} ADD COLUMN IF NOT EXISTS ${name} ${form}${place}`;
+    const local = alter(localName(table.name, cluster), type);
+    return cluster === null ? [local] : [local, alter(table.name, type.replace(CODEC, ''))];
+  });
+}
+
+/** The statements after which a view is as described here, whatever it was. Nothing may be inserted meanwhile. */
+export function renewView(view: View, cluster: Cluster): string[] {
+  return [`DROP VIEW IF EXISTS ${view.name}${onCluster(cluster)} SYNC`, createView(view, cluster)];
+}
+
 /** The statements that remove a table and its rows, if it is there. */
 export function dropTable(table: Table, cluster: Cluster): string[] {
   const names = cluster === null ? [table.name] : [table.name, localName(table.name, cluster)];
@@ -115,9 +133,11 @@ export function replacePartition(
   return `ALTER TABLE ${localName(table.name, cluster)}${onCluster(cluster)} REPLACE PARTITION ${partition} FROM ${localName(from.name, cluster)}${settings}`;
 }
 
+const CODEC = /\s+CODEC\(.*\)$/;
+
 function columnList(table: Table, isLocal: boolean): string {
   const columns = Object.entries(table.columns).map(
-    ([name, type]) => `${name} ${isLocal ? type : type.replace(/\s+CODEC\(.*\)$/, '')}`,
+    ([name, type]) => `${name} ${isLocal ? type : type.replace(CODEC, '')}`,
   );
   return [...columns, ...(isLocal ? (table.indexes ?? []) : [])].join(',\n  ');
 }

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { Completeness } from './completeness.ts';
 import type { Table } from './ddl.ts';
 import type { Engine, Parameters } from './engine.ts';
 import { nativeBlock } from './native-block.ts';
@@ -22,6 +23,7 @@ export type EventRow = {
   queue_time: number;
   msg_size: number;
   prefetched: 0 | 1;
+  outbound_tls: 0 | 1;
   /** Bits for the scores (`score/marks.ts`). */
   marks: number;
 } & {
@@ -37,6 +39,7 @@ export type EventRow = {
     | 'queue_time'
     | 'msg_size'
     | 'prefetched'
+    | 'outbound_tls'
     | 'marks'
   >]: string;
 };
@@ -53,6 +56,19 @@ export interface MessageRow {
   readonly data: string;
 }
 
+/** Four days and 13 hours: what mail may stay undelivered by default, and an hour. */
+export const DUE_HOURS = 109;
+
+export interface EventStoreOptions {
+  /** How long the tables keep what is in them. */
+  readonly kept?: Retention;
+  readonly now?: () => number;
+  /** Hours after which events are refused. */
+  readonly eventAgeHours?: number;
+  /** Hours after which injected mail must have a delivery or a bounce. */
+  readonly dueAfterHours?: number;
+}
+
 /** Keys per lookup: as parameters they travel in a request line of bounded length. */
 const KEYS_PER_LOOKUP = 4000;
 
@@ -64,6 +80,7 @@ function* slices<T>(all: readonly T[], size: number): Generator<T[]> {
 export class EventStore {
   readonly engine: Engine;
   readonly seals: Seals;
+  readonly completeness: Completeness;
   #turn: Promise<unknown> = Promise.resolve();
   readonly #eventDays: number;
   /** Whether each day that has events has its sums too. */
@@ -72,20 +89,35 @@ export class EventStore {
   readonly #run = randomUUID();
   #attempt = 0;
 
-  private constructor(engine: Engine, seals: Seals, kept: Pick<Retention, 'events' | 'metrics'>) {
+  private constructor(
+    engine: Engine,
+    seals: Seals,
+    completeness: Completeness,
+    kept: Pick<Retention, 'events' | 'metrics'>,
+  ) {
     this.engine = engine;
     this.seals = seals;
+    this.completeness = completeness;
     this.#eventDays = kept.events;
     this.hasSumsOfAllEvents = kept.metrics > kept.events + 1;
   }
 
-  /** Opens a store whose tables are there. `kept`: how long they keep what is in them. */
-  static async open(
-    engine: Engine,
-    options: { readonly kept?: Retention; readonly now?: () => number } = {},
-  ): Promise<EventStore> {
-    const seals = await Seals.load(engine, options.now ?? Date.now);
-    return new EventStore(engine, seals, options.kept ?? defaultRetention);
+  /** Opens a store whose tables are there. */
+  static async open(engine: Engine, options: EventStoreOptions = {}): Promise<EventStore> {
+    const {
+      kept = defaultRetention,
+      now = Date.now,
+      eventAgeHours = 24,
+      dueAfterHours = DUE_HOURS,
+    } = options;
+    const seals = await Seals.load(engine, now);
+    const completeness = await Completeness.load(engine, {
+      dueMs: dueAfterHours * 3_600_000,
+      eventAgeMs: eventAgeHours * 3_600_000,
+      eventDays: kept.events,
+      now,
+    });
+    return new EventStore(engine, seals, completeness, kept);
   }
 
   /** SELECT for a report. */

@@ -4,7 +4,7 @@
  * rows share is written once. (ClickHouse documentation, Formats, Native; `SerializationLowCardinality`.)
  */
 
-/** Column name → ClickHouse's type; what follows the type (`CODEC …`) is left aside. */
+/** Column name → ClickHouse's type; what follows the type (`CODEC …`, `DEFAULT …`) is left aside. */
 export type BlockColumns = Readonly<Record<string, string>>;
 
 /** A row has text or a number for each column; dates with time are milliseconds since the epoch. */
@@ -151,7 +151,7 @@ export function nativeBlock(columns: BlockColumns, rows: readonly BlockRow[]): B
   out.varint(names.length);
   out.varint(rows.length);
   for (const name of names) {
-    const type = columns[name]!.replace(/ CODEC\(.*$/, '');
+    const type = columns[name]!.replace(/ (?:CODEC\(|DEFAULT ).*$/, '');
     out.text(name);
     out.text(type);
     if (type === 'String') texts(out, rows, name);

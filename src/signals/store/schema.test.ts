@@ -7,11 +7,13 @@ import { setTimeout } from 'node:timers/promises';
 import { silentLog } from '../../system/log.ts';
 import { searchMessages } from '../search/message-search.ts';
 import { changeTtl, createTable, dropTable, replacePartition, syncReplicas, type Table } from './ddl.ts';
-import { type Engine, openEmbedded } from './engine.ts';
+import { type Engine, openEmbedded, type Parameters } from './engine.ts';
 import { EventStore } from './event-store.ts';
+import { dropLeftovers } from './partitions.ts';
 import { defaultRetention } from './retention.ts';
 import { migrate, type Schema, schema, schemaStatements } from './schema.ts';
 import { clusterSettings } from './server-engine.ts';
+import { completenessTables } from './tables/completeness.ts';
 import { laterSealedTables } from './tables/sealed.ts';
 
 let dir: string;
@@ -85,12 +87,39 @@ test('an older store is brought forward to what an empty one gets, with its rows
 const without = (columns: Table['columns'], names: readonly string[]) =>
   Object.fromEntries(Object.entries(columns).filter(([name]) => !names.includes(name)));
 
+const newCounts =
+  /\b(?:outbound_tls|delivered_tls|list_unsubscribe|link_unsubscribe|nonprefetched_clicked|nonprefetched_unique_clicked|delivery_times)\b/;
+
+/** As version 4 had it: without the counts that version 5 added. */
+const version4: Schema = {
+  ...schema,
+  version: 4,
+  tables: schema.tables
+    .filter((table) => !completenessTables.includes(table))
+    .map((table) => ({
+      ...table,
+      columns: Object.fromEntries(Object.entries(table.columns).filter(([name]) => !newCounts.test(name))),
+    })),
+  views: schema.views.map((view) => ({
+    ...view,
+    to: { ...view.to },
+    select: (table) =>
+      view
+        .select(table)
+        .split('\n')
+        .filter((line) => !new RegExp(` AS ${newCounts.source}`).test(line))
+        .join('\n')
+        .replace(/,(?=\nFROM)/, ''),
+  })),
+  steps: [],
+};
+
 /** What version 2 had in other form. */
 const version2: Schema = {
-  ...schema,
+  ...version4,
   version: 2,
-  tables: schema.tables
-    .filter((table) => !laterSealedTables.includes(table))
+  tables: version4.tables
+    .filter((table) => !laterSealedTables.some((later) => later.name === table.name))
     .map((table) =>
       table.name === 'events'
         ? {
@@ -105,14 +134,124 @@ const version2: Schema = {
           ? { ...table, columns: without(table.columns, ['received', 'node', 'lags', 'lag_counts']) }
           : table,
     ),
-  steps: [],
 };
 
-test('a store of version 2 comes forward with all its events; its days are sealed again', async () => {
-  const tables = () =>
-    engine.read<{ name: string; q: string }>(
-      `SELECT name, create_table_query AS q FROM system.tables WHERE database = currentDatabase() ORDER BY name`,
+const tables = () =>
+  engine.read<{ name: string; q: string }>(
+    `SELECT name, create_table_query AS q FROM system.tables WHERE database = currentDatabase() ORDER BY name`,
+  );
+const dropAll = async () => {
+  for (const { name } of await tables()) await engine.write(`DROP TABLE IF EXISTS ${name} SYNC`);
+};
+/** Events of the last five days, of all kinds that counts look at. */
+const fill = (first: number) =>
+  engine.write(
+    `INSERT INTO events (ts, event_id, type, batch_id, sign, version, message_id, campaign_id, rcpt_to, link_name, num_retries, queue_time, prefetched, data)
+     SELECT now64(3, 'UTC') - toIntervalHour(number % 100), toString(number),
+       ['injection', 'delivery', 'delivery', 'click', 'list_unsubscribe', 'link_unsubscribe', 'open'][number % 7 + 1], 'b', 1, 1,
+       concat('m', toString(number % 5000)), concat('c', toString(number % 3)), 'a@b.example', if(number % 7 = 3, 'l', ''), number % 2,
+       cityHash64(number) % 100000, number % 5 = 0, concat('{"outbound_tls":"', toString(number % 3), '"}')
+     FROM numbers(${first}, 20000)`,
+  );
+/** All that follows from events, in one row for each day and table. */
+const allSums = async () => {
+  const sums = async (table: string, columns: string) =>
+    engine.read(
+      `SELECT '${table}' AS name, toYYYYMMDD(t) AS day, ${columns} FROM ${table} GROUP BY day ORDER BY day`,
     );
+  const counted = `sum(events) AS e, sum(delivered_tls) AS tls, sum(list_unsubscribe) AS list, sum(link_unsubscribe) AS link,
+    sum(unsubscribe) AS u, sum(clicked) AS c, toString(arraySort(mapKeys(sumMap(delivery_times)))) AS times,
+    sum(arraySum(mapValues(delivery_times))) AS deliveries`;
+  const engaged = 'sum(clicked) AS c, sum(nonprefetched_clicked) AS by_people, uniq(message) AS m';
+  return [
+    ...(await sums('metrics_minute', counted)),
+    ...(await sums('metrics_hour', counted)),
+    ...(await sums('engagement', engaged)),
+  ];
+};
+
+/** An engine that breaks off at the statement of this number. */
+function breaking(at: number): Engine {
+  let left = at;
+  return new Proxy(engine, {
+    get(target, name) {
+      if (name === 'write') {
+        return (sql: string, parameters?: Parameters) => {
+          if (left-- === 0) throw new Error('killed');
+          return target.write(sql, parameters);
+        };
+      }
+      const value = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
+test('a store of version 4 gets the new counts of what it has, wherever a first try broke off', async () => {
+  try {
+    await migrate(engine, defaultRetention);
+    const today = await tables();
+    await fill(0);
+    const wanted = await allSums();
+    assert.ok(wanted.length >= 12);
+    for (const row of wanted.slice(0, 4) as { tls: number; list: number; link: number; deliveries: number }[])
+      assert.ok(row.tls > 0 && row.list > 0 && row.link > 0 && row.deliveries > row.tls);
+    await dropAll();
+
+    await migrate(engine, defaultRetention, version4);
+    await fill(0);
+    await engine.write('INSERT INTO sealed_days (day, sealed) SELECT toYYYYMMDD(today() - 1), 1');
+    // Day after day, with fewer and fewer that are left to do.
+    const statements = 60;
+    for (const at of [0, 7, 30, statements, statements, statements, statements + 10]) {
+      await assert.rejects(migrate(breaking(at), defaultRetention), /killed/);
+    }
+    await migrate(engine, defaultRetention);
+    await dropLeftovers(engine);
+    assert.deepEqual(await allSums(), wanted);
+    assert.deepEqual(await tables(), today, 'as if it had been made today');
+    const store = await EventStore.open(engine);
+    assert.ok(!store.seals.has(Date.now() - 86_400_000), 'what was sealed without the new counts is open');
+    await fill(20_000);
+    const [row] = await engine.read<{ n: number }>('SELECT sum(delivered_tls) AS n FROM metrics_hour');
+    const [raw] = await engine.read<{ n: number }>('SELECT sum(delivered_tls) AS n FROM metrics_minute');
+    assert.ok(row!.n > 0 && row!.n === raw!.n, 'new events are counted too');
+  } finally {
+    await dropAll();
+  }
+});
+
+test('sums of days whose events are gone in part stay as they are', async () => {
+  try {
+    await migrate(engine, defaultRetention, version4);
+    await fill(0);
+    const counts = () =>
+      engine.read<{ day: number; e: number; tls: number }>(
+        'SELECT toYYYYMMDD(t) AS day, sum(events) AS e, sum(delivered_tls) AS tls FROM metrics_hour GROUP BY day ORDER BY day',
+      );
+    await engine.write(`ALTER TABLE metrics_hour ADD COLUMN delivered_tls Int64`);
+    const before = await counts();
+    await engine.write(`ALTER TABLE metrics_hour DROP COLUMN delivered_tls`);
+    await engine.write(
+      `ALTER TABLE events DELETE WHERE toYYYYMMDD(ts) = ${before[1]!.day} AND event_id LIKE '%1' SETTINGS mutations_sync = 2`,
+    );
+    await engine.write(`ALTER TABLE events DROP PARTITION ${before[2]!.day}`);
+    await migrate(engine, defaultRetention);
+    const after = await counts();
+    assert.deepEqual(
+      after.map(({ day, e }) => ({ day, e })),
+      before.map(({ day, e }) => ({ day, e })),
+    );
+    assert.deepEqual(
+      after.slice(0, 4).map((row) => row.tls > 0),
+      [true, false, false, true],
+    );
+  } finally {
+    await dropAll();
+  }
+});
+
+test('a store of version 2 comes forward with all its events; its days are sealed again', async () => {
   try {
     await migrate(engine, defaultRetention, version2);
     const columns =
@@ -159,11 +298,11 @@ test('a store of version 2 comes forward with all its events; its days are seale
     assert.equal(skipped!.n, 5, 'indexes of rows that were there before');
 
     const forward = await tables();
-    for (const { name } of await tables()) await engine.write(`DROP TABLE ${name} SYNC`);
+    await dropAll();
     await migrate(engine, defaultRetention);
     assert.deepEqual(forward, await tables(), 'as if it had been made today');
   } finally {
-    for (const { name } of await tables()) await engine.write(`DROP TABLE IF EXISTS ${name} SYNC`);
+    await dropAll();
   }
 });
 
@@ -202,6 +341,9 @@ test("every statement for a cluster is one that the engine's parser reads, and s
       assert.ok(text.includes(`'/clickhouse/tables/{shard}/{database}/${name}', '{replica}'`), text);
       assert.ok(!text.includes('non_replicated'), text);
     }
+  }
+  for (const statement of schema.steps.flatMap((step) => step.statements(defaultRetention, cluster))) {
+    assert.ok((await formatted(statement)).includes("ON CLUSTER `it's \\\\ one`"), statement);
   }
   for (const table of schema.tables) {
     const [, over] = createTable(table, defaultRetention, 'c1');

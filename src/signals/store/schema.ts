@@ -1,6 +1,9 @@
+import { type Log, silentLog } from '../../system/log.ts';
 import { UserError } from '../../system/user-error.ts';
 import { scoreTables } from '../score/refresh/tables.ts';
+import { backfillRollups } from './backfill.ts';
 import {
+  addColumns,
   type Cluster,
   changeTtl,
   createTable,
@@ -9,22 +12,25 @@ import {
   keptDays,
   localName,
   onCluster,
+  renewView,
   type Table,
   ttlExpression,
   type View,
 } from './ddl.ts';
 import type { Engine } from './engine.ts';
 import type { Retention } from './retention.ts';
+import { completenessTables } from './tables/completeness.ts';
 import { eventsTable } from './tables/events.ts';
 import { lookupTables, lookupViews } from './tables/lookups.ts';
 import { rollups, rollupViews } from './tables/metrics.ts';
 import { outcomesTable } from './tables/outcomes.ts';
 import { laterSealedTables, sealedTables } from './tables/sealed.ts';
 
-/** Brings tables from one version to the next. Every statement may run twice. */
+/** Brings tables from one version to the next. Every statement may run twice, and so may `fill`, which comes after. */
 export interface Step {
   readonly version: number;
   statements(retention: Retention, cluster: Cluster): readonly string[];
+  fill?(engine: Engine, log: Log): Promise<void>;
 }
 
 export interface Schema {
@@ -40,13 +46,14 @@ export interface Schema {
 
 /** Version 1 was never published. */
 export const schema: Schema = {
-  version: 4,
+  version: 5,
   oldest: 2,
   tables: [
     eventsTable,
     ...lookupTables,
     ...rollups.map((r) => r.table),
     ...sealedTables,
+    ...completenessTables,
     outcomesTable,
     ...scoreTables,
   ],
@@ -54,6 +61,7 @@ export const schema: Schema = {
   steps: [
     { version: 3, statements: fasterQuestions },
     { version: 4, statements: figuresOfBatches },
+    { version: 5, statements: moreCounts, fill: backfillRollups },
   ],
 };
 
@@ -71,6 +79,25 @@ function figuresOfBatches(_: Retention, cluster: Cluster): string[] {
     const local = add(localName('ingest_events', cluster), name, type);
     return cluster === null ? [local] : [local, add('ingest_events', name, type)];
   });
+}
+
+/** Deliveries over TLS and their times, unsubscribes by kind, clicks by people, and which mail has no known end. */
+function moreCounts(retention: Retention, cluster: Cluster): string[] {
+  const counts = ['delivered_tls', 'list_unsubscribe', 'link_unsubscribe'];
+  const added = (table: Table) => {
+    const names = [...counts, 'nonprefetched_clicked', 'nonprefetched_unique_clicked', 'delivery_times'];
+    return addColumns(
+      table,
+      names.filter((name) => name in table.columns),
+      cluster,
+    );
+  };
+  return [
+    ...addColumns(eventsTable, ['outbound_tls'], cluster),
+    ...[...rollups.map((r) => r.table), ...sealedTables].flatMap(added),
+    ...rollupViews.flatMap((view) => renewView(view, cluster)),
+    ...completenessTables.flatMap((table) => createTable(table, retention, cluster)),
+  ];
 }
 
 /** Search by indexes; sums of sealed days without the subaccount: days are sealed again, from their roll-ups. */
@@ -119,7 +146,12 @@ export function schemaStatements(retention: Retention, cluster: Cluster, of: Sch
  * Brings the tables to the version of this program. Every statement may run twice, so a crash between two of them
  * does no harm. Returns the version. Throws `UserError` if the data is of a version that this program cannot read.
  */
-export async function migrate(engine: Engine, retention: Retention, to: Schema = schema): Promise<number> {
+export async function migrate(
+  engine: Engine,
+  retention: Retention,
+  to: Schema = schema,
+  log: Log = silentLog,
+): Promise<number> {
   const { cluster } = engine;
   for (const statement of createTable(versionsTable, retention, cluster)) await engine.write(statement);
   const [row] = await engine.readForWrite<{ v: number }>(`SELECT max(version) AS v FROM schema_versions`);
@@ -141,6 +173,7 @@ export async function migrate(engine: Engine, retention: Retention, to: Schema =
   for (const step of to.steps) {
     if (have === 0 || step.version <= have) continue;
     for (const statement of step.statements(retention, cluster)) await engine.write(statement);
+    await step.fill?.(engine, log);
     await noteVersion(engine, step.version);
   }
   await applyRetention(engine, retention, to.tables);

@@ -1,14 +1,10 @@
+import { recipientNumber } from '../../store/tables/events.ts';
 import { isMarkedSql } from '../marks.ts';
 import { addDays, type Day, startOf } from './days.ts';
 import type { Place } from './place.ts';
 import { inSlice, slicesOf } from './slices.ts';
 import { actsTable, eventSumsTable, refillTable, touchesTable, touchKind } from './tables.ts';
 
-/** The first 64 bits of the SHA-1 of the address; 0 for nobody. */
-const RECIPIENT = `multiIf(
-    rcpt_to != '', reinterpretAsUInt64(substring(SHA1(rcpt_to), 1, 8)),
-    rcpt_hash != '', reinterpretAsUInt64(unhex(substring(rcpt_hash, 1, 16))),
-    toUInt64(0))`;
 const MAIL = 'cityHash64(subaccount_id, message_id)';
 const FACETS = 'campaign_id, ip_pool, mailbox_provider, sending_domain';
 const OPENS = `'open', 'amp_open', 'initial_open', 'amp_initial_open'`;
@@ -31,7 +27,7 @@ export async function gather(place: Place, day: Day): Promise<void> {
   await refillTable(place, touchesTable, day, (into) =>
     background.write(
       `INSERT INTO ${into} (day, r, sid, t, kind, sign, m, campaign_id, ip_pool, mb_provider, sending_domain, marks)
-       SELECT {day:Date}, ${RECIPIENT} AS r, subaccount_id, toUnixTimestamp64Milli(ts),
+       SELECT {day:Date}, ${recipientNumber} AS r, subaccount_id, toUnixTimestamp64Milli(ts),
          if(type = 'injection', ${touchKind.mail}, ${touchKind.engagement}) AS kind, sign, ${MAIL}, ${FACETS}, marks
        FROM events
        WHERE ${OF_DAY} AND (type = 'injection' OR (${ENGAGEMENT} AND (rcpt_to != '' OR rcpt_hash != '')))`,
@@ -41,7 +37,7 @@ export async function gather(place: Place, day: Day): Promise<void> {
   await refillTable(place, actsTable, day, (into) =>
     background.write(
       `INSERT INTO ${into} (day, m, r, t, kind, sign)
-       SELECT {day:Date}, ${MAIL}, ${RECIPIENT}, toUnixTimestamp64Milli(ts),
+       SELECT {day:Date}, ${MAIL}, ${recipientNumber}, toUnixTimestamp64Milli(ts),
          multiIf(type IN (${UNSUBSCRIBES}), 2, type = 'spam_complaint', 3, 1), sign
        FROM events
        WHERE ${OF_DAY} AND message_id != '' AND (type IN (${UNSUBSCRIBES}, 'spam_complaint') OR ${ENGAGEMENT})`,
@@ -71,7 +67,7 @@ export async function gather(place: Place, day: Day): Promise<void> {
     for (const slice of slicesOf(row.n, place.rowsPerSlice)) {
       await background.write(
         `INSERT INTO ${into} (${columns}, delayed)
-         SELECT {day:Date}, subaccount_id, ${FACETS}, uniqExact(${MAIL}, ${RECIPIENT})
+         SELECT {day:Date}, subaccount_id, ${FACETS}, uniqExact(${MAIL}, ${recipientNumber})
          FROM events WHERE ${OF_DAY} AND type = 'delay' AND ${inSlice(MAIL)}
          GROUP BY subaccount_id, ${FACETS}`,
         { ...scope, ...slice },

@@ -31,10 +31,18 @@ const columns = {
   prefetched: 'UInt8',
   marks: 'UInt16',
   data: 'String CODEC(ZSTD(3))',
+  // Rows of before version 5 tell it from their event.
+  outbound_tls: "UInt8 DEFAULT JSONExtractString(data, 'outbound_tls') = '1'",
 } as const;
 
 /** All that a recipient may be searched by; the same text makes the index and the conditions that use it. */
 export const recipientForms = '[rcpt_to, raw_rcpt_to, rcpt_hash]';
+
+/** A recipient, clear or hashed, as a number: the first 64 bits of the SHA-1 of the address; 0 for nobody. */
+export const recipientNumber = `multiIf(
+    rcpt_to != '', reinterpretAsUInt64(substring(SHA1(rcpt_to), 1, 8)),
+    rcpt_hash != '', reinterpretAsUInt64(unhex(substring(rcpt_hash, 1, 16))),
+    toUInt64(0))`;
 
 export type EventColumn = keyof typeof columns;
 /** Column of `events` → type and codec. */

@@ -1,6 +1,6 @@
 import type { Table } from '../ddl.ts';
 import { type Dimension, dimensionColumns, dimensions, lowCardinality } from './dimensions.ts';
-import { counters, engagement, metricsHour, metricsMinute, uniques } from './metrics.ts';
+import { counters, engagement, metricsHour, metricsMinute, timesType, uniques } from './metrics.ts';
 
 /**
  * A day that nothing is added to any more is sealed: its sums, and how many messages were opened and clicked in it, are
@@ -11,6 +11,7 @@ const numbers = Object.fromEntries(
   [...Object.keys(counters), ...Object.keys(uniques)].map((name) => [name, 'Int64']),
 );
 const names = Object.keys(numbers);
+const times = { delivery_times: timesType };
 const time = { t: "DateTime('UTC') CODEC(Delta, ZSTD(1))" };
 const kept = {
   engine: 'MergeTree',
@@ -22,7 +23,7 @@ const kept = {
 const wholeTable = (name: string): Table => ({
   ...kept,
   name,
-  columns: { ...time, ...dimensionColumns, ...numbers },
+  columns: { ...time, ...dimensionColumns, ...numbers, ...times },
   orderBy: ['t', ...dimensions],
   shardingKey: 'cityHash64(t, recipient_domain)',
 });
@@ -41,7 +42,14 @@ export function sliceName(dimension: Dimension | null, bySubaccount: boolean): s
 const sliceTable = (name: string): Table => ({
   ...kept,
   name,
-  columns: { ...time, dimension: lowCardinality, value: lowCardinality, subaccount_id: 'UInt32', ...numbers },
+  columns: {
+    ...time,
+    dimension: lowCardinality,
+    value: lowCardinality,
+    subaccount_id: 'UInt32',
+    ...numbers,
+    ...times,
+  },
   orderBy: ['dimension', 't', 'value', 'subaccount_id'],
   shardingKey: 'cityHash64(value)',
 });
@@ -76,7 +84,10 @@ export interface Sealed {
 
 const ofDay = 'toYYYYMMDD(t) = {day:UInt32}';
 const dimensionList = dimensions.join(', ');
-const sumAll = names.map((name) => `sum(${name}) AS ${name}`).join(', ');
+const sumAll = [
+  ...names.map((name) => `sum(${name}) AS ${name}`),
+  'sumMap(delivery_times) AS delivery_times',
+].join(', ');
 
 /** Units of time that sums are stored by. */
 interface Unit {
@@ -101,13 +112,13 @@ const halfHours: Unit = {
 function whole(unit: Unit, strays: string): string {
   const inUnit = (t: string) => `toDateTime(${unit.start(t)}, 'UTC')`;
   const sums = Object.keys(engagement.table.columns).filter(
-    (name) => name.endsWith('rendered') || name === 'clicked',
+    (name) => name.endsWith('rendered') || name.endsWith('clicked'),
   );
   return `SELECT t, ${dimensionList}, ${sumAll} FROM (
   SELECT ${inUnit('h.t')} AS t, ${dimensionList},
     ${Object.keys(counters).join(', ')}, ${Object.keys(uniques)
       .map((name) => `toInt64(0) AS ${name}`)
-      .join(', ')}
+      .join(', ')}, CAST(delivery_times, '${timesType}') AS delivery_times
   FROM ${unit.from} AS h WHERE toYYYYMMDD(h.t) = {day:UInt32} AND ${unit.which('h.t')}
   UNION ALL
   SELECT u AS t, ${dimensionList}, ${Object.keys(counters)
@@ -115,7 +126,7 @@ function whole(unit: Unit, strays: string): string {
     .join(', ')},
     ${Object.entries(uniques)
       .map(([name, which]) => `toInt64(countIf(${prefixed(which)})) AS ${name}`)
-      .join(', ')}
+      .join(', ')}, CAST(map(), '${timesType}') AS delivery_times
   FROM (
     SELECT ${inUnit('e.t')} AS u, ${dimensionList}, message, ${sums.map((name) => `sum(e.${name}) AS sum_${name}`).join(', ')}
     FROM ${engagement.table.name} AS e

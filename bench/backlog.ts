@@ -1,3 +1,9 @@
+/**
+ * A start with a million queued recipients in a thousand queues: memory for each, how soon new mail is accepted and how
+ * soon old mail is delivered, while the spool is still being read. The next host defers all but a little.
+ *
+ *   node bench/backlog.ts [recipients] [recipients per message] [spool folder, kept]
+ */
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

@@ -1,5 +1,6 @@
 // The measurements, one process each so that none has another's memory: "npm run bench", or with names only those.
 // What begins with a dash, and all after it, is for the measurement itself: npm run bench -- relay --messages 5000
+// "--help" tells what one measures and what it can be given.
 // "--flame FOLDER" is for any of them: a flame graph of each Node process and thread that it starts, and its profile.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -21,6 +22,10 @@ const unknown = chosen.filter((name) => !names.includes(name));
 if (unknown.length > 0) {
   process.stderr.write(`there is no benchmark "${unknown[0]}"; there are: ${names.join(', ')}\n`);
   process.exit(2);
+}
+if (options.includes('--help')) {
+  for (const name of chosen.length > 0 ? chosen : names) process.stdout.write(`== ${name}\n${about(name)}\n`);
+  process.exit(0);
 }
 process.stdout.write(
   `Node ${process.version}, Linux ${release()}, ${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'})\n`,
@@ -48,3 +53,10 @@ if (folder !== null) {
   process.stdout.write(`flame graphs: ${folder}\n`);
 }
 process.exit(failed > 0 ? 1 : 0);
+
+/** The comment at the head of a benchmark, which says what is measured and how it is called. */
+function about(name: string): string {
+  const text = readFileSync(path.join(import.meta.dirname, `${name}.ts`), 'utf8');
+  const block = /\/\*\*?([\s\S]*?)\*\/|^(?:\/\/.*\n)+/m.exec(text);
+  return (block?.[1] ?? block?.[0] ?? '').replace(/^\s*(?:\*|\/\/) ?/gm, '').trim();
+}

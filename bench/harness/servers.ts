@@ -160,6 +160,29 @@ export async function startPostfixRelay({ sinkPort, sessions }: RelayTarget): Pr
   };
 }
 
+/** The floor: see `bare-relay.ts`. */
+export async function startBareRelay({ sinkPort, sessions }: RelayTarget): Promise<MailServer> {
+  const port = await freePorts(1);
+  const script = path.join(import.meta.dirname, 'bare-relay.ts');
+  const child = spawn(
+    process.execPath,
+    [script, `${port}`, `${sinkPort}`, `${sessions}`, temporaryFolder()],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
+  process.once('exit', () => child.kill('SIGKILL'));
+  await untilGreets(port, child);
+  return {
+    name: 'bare',
+    version: 'protocol and sync, nothing else',
+    port,
+    pid: child.pid!,
+    durability: 'message and removal in synced LMDB transactions',
+    stop: () => ended(child),
+  };
+}
+
 /** Where the peer from npm is kept between runs; it is no dependency of ours. */
 const HARAKA = path.join(root, 'var', 'bench', 'haraka');
 const HARAKA_VERSION = '3.3.4';

@@ -15,6 +15,7 @@ const mark = __dirname + '/' + name;
 const say = (line) => fs.appendFileSync(__dirname + '/log', line + '\\n');
 if (how === 'dies') { console.error('    at nowhere'); console.error('posthorn x: the port is taken'); process.exitCode = 3; }
 else if (how === 'ends') { fs.writeFileSync(mark, ''); console.log('done'); }
+else if (how === 'leaves') { require('child_process').spawn('sleep', ['0.5'], { stdio: 'inherit' }).unref(); console.log('done'); }
 else {
   console.log('hello', process.env.${SUPERVISED}, process.env.EXTRA ?? '');
   say('start ' + name);
@@ -118,6 +119,14 @@ test('a program that ends when its work is done is not started again', async (t)
   await supervisor.start(spec('generator', 'ends', { ends: true }));
   await until(() => supervisor.isFinished('generator'));
   assert.equal(supervisor.restarts('generator'), 0);
+  assert.deepEqual(said, ['generator: done']);
+});
+
+test('a program whose work is done before anybody saw it ready has not failed', async (t) => {
+  const { supervisor, said, spec } = set(t);
+  // Something else holds its output for a while, so that it is seen to have ended before its last line was read.
+  await supervisor.start(spec('generator', 'leaves', { ends: true, isReady: async () => false }));
+  assert.ok(supervisor.isFinished('generator'));
   assert.deepEqual(said, ['generator: done']);
 });
 

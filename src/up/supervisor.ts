@@ -187,6 +187,8 @@ export class Supervisor {
       if (child.process !== running || running?.exitCode !== null || running.signalCode !== null) {
         if (child.finished || child.restarts > 0) return;
         await child.exited;
+        // Its work was done before it was asked whether it is ready.
+        if (child.finished) return;
         throw new UserError(`${child.spec.name} did not start: ${lastSentence(child)}`);
       }
       if (await child.spec.isReady()) {

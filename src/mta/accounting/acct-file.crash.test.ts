@@ -88,6 +88,7 @@ async function child(dir: string): Promise<void> {
     const intent = acct.intend!();
     if (intent) await store({ acct: intent });
     const [accts, signal] = [await acct.flush(), await signals.flush()];
+    process.send?.('written');
     await sleep(Math.random() * 12);
     // What an interrupted batch has put into the file may reach further than this one.
     await store({ next, acctThrough: Math.max(next, state.acctThrough), acct: accts, signals: signal });
@@ -106,18 +107,25 @@ if (process.argv[2] === 'child') {
     const dir = await mkdtemp(path.join(tmpdir(), 'acct-crash-'));
     t.after(() => rm(dir, { recursive: true, force: true }));
     let kills = 0;
+    /** A start found records that the journal did not know of yet: what this is about. */
+    const met = () => existsSync(path.join(dir, 'found.log'));
     while (!existsSync(path.join(dir, 'done.flag'))) {
       const writer = fork(import.meta.filename, ['child', dir], { execArgv: [] });
       const exit = once(writer, 'exit');
-      if (kills < 20) {
-        await Promise.race([once(writer, 'message'), exit]);
-        await sleep(Math.random() * 80);
+      if (kills < 10 || !met()) {
+        // By what it has done: at its start, or some batches later, before or while one becomes known to the journal.
+        let still = Math.floor(Math.random() * 4);
+        const reached = new Promise<void>((resolve) => {
+          writer.on('message', () => still-- === 0 && resolve());
+        });
+        await Promise.race([reached, exit]);
+        await sleep(Math.random() * 16);
         if (writer.kill('SIGKILL')) kills++;
       }
       await exit;
     }
     assert.ok(kills > 3, `only ${kills} kills`);
-    assert.ok(existsSync(path.join(dir, 'found.log')), 'no kill came between a write and its checkpoint');
+    assert.ok(met(), 'no kill came between a write and its checkpoint');
     const expected = outcomes().map((o) => (o as Extract<Outcome, { kind: 'received' }>).message.jobId);
 
     const acct = [path.join(dir, 'done'), path.join(dir, 'acct')]

@@ -128,6 +128,9 @@ test('a day with too little tracked mail is a gap, not a zero', async () => {
       {
         sid: 9,
         WoW: null,
+        health_score_average: null,
+        health_score_high: null,
+        health_score_low: null,
         current_health_score: null,
         current_total_injection_count: 300,
         current_weights: [],

@@ -4,7 +4,7 @@ import { addDays, dayOf } from '../score/refresh/days.ts';
 import { explain, modelOf } from '../score/reports/explanation.ts';
 import { healthReport } from '../score/reports/health-report.ts';
 import { askedOf, dayOfQuery, reportParameters } from '../score/reports/parameters.ts';
-import { type SumReport, sumReport, sumReports } from '../score/reports/sum-reports.ts';
+import { entryNames, type SumReport, sumReport, sumReports } from '../score/reports/sum-reports.ts';
 import { type Facet, facets } from '../score/sums.ts';
 import { arrayOf, type Call, type Endpoint, endpoint, type Good, objectSchema, results } from './endpoint.ts';
 import { subaccountHeader } from './register.ts';
@@ -82,7 +82,7 @@ function sumEndpoints(dimension: string, of: SumReport): Endpoint[] {
     dimension,
     summaries[dimension]!,
     ['sid', ...Object.keys(of.orders)],
-    (facet) => page(facet, {}, schemas(of.current.map((name) => `current_${name}`))),
+    (facet) => page(facet, schemas(entryNames(of)), schemas(of.current.map((name) => `current_${name}`))),
     ({ services: { scores, clock }, query, subaccount }, facet) =>
       sumReport(scores.engine, of, facet, subaccount, askedOf(query, facet !== null, clock.now())),
   );
@@ -95,8 +95,21 @@ const healthEndpoints = report(
   (facet) =>
     page(
       facet,
-      { health_score: decimal, total_injection_count: number, weights },
-      { current_health_score: decimal, current_total_injection_count: number, current_weights: weights },
+      {
+        health_score: decimal,
+        health_score_dod: { ...number, description: 'Change against the day before, as a fraction.' },
+        health_score_wow: { ...number, description: 'Change against seven days before, as a fraction.' },
+        total_injection_count: number,
+        weights,
+      },
+      {
+        current_health_score: decimal,
+        current_total_injection_count: number,
+        current_weights: weights,
+        health_score_average: { ...decimal, description: 'Mean of the days that have a score.' },
+        health_score_high: decimal,
+        health_score_low: decimal,
+      },
     ),
   ({ services: { scores, clock }, query, subaccount }, facet) =>
     healthReport(scores.engine, scores.model, facet, subaccount, askedOf(query, facet !== null, clock.now())),

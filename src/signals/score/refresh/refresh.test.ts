@@ -195,13 +195,16 @@ function entryOf(dimension: string, day: Sums): Record<string, number | null> {
       perc_trap_hits_typo: hits > 0 ? day.trap_typo / hits : 0,
       perc_trap_hits_parked: hits > 0 ? day.trap_parked / hits : 0,
       perc_trap_hits_recycled: hits > 0 ? day.trap_recycled / hits : 0,
+      relative_trap_hits_typo: day.trap_typo / day.injections,
+      relative_trap_hits_parked: day.trap_parked / day.injections,
+      relative_trap_hits_recycled: day.trap_recycled / day.injections,
     };
   }
   if (dimension === 'cohort-engagement') {
     return {
       ...Object.fromEntries(Object.entries(mails).map(([cohort, n]) => [`c_${cohort}`, n])),
       c_total: total,
-      relative_c_14d: day.c_14d / total,
+      ...Object.fromEntries(Object.entries(mails).map(([cohort, n]) => [`relative_c_${cohort}`, n / total])),
     };
   }
   const what = dimension.slice(0, dimension.indexOf('-'));
@@ -222,6 +225,8 @@ function entryOf(dimension: string, day: Sums): Record<string, number | null> {
 interface Entry {
   readonly dt: string;
   readonly health_score: string;
+  readonly health_score_dod: number | null;
+  readonly health_score_wow: number | null;
   readonly total_injection_count: number;
   readonly weights: readonly { weight_type: string; weight: string; weight_value: string | null }[];
 }
@@ -319,6 +324,23 @@ function checkScores(
     const sum = entry.weights.reduce((s, { weight }) => s + units(weight), defaultModel.base);
     assert.equal(sum, units(entry.health_score), `${entry.dt} ${JSON.stringify(entry)}`);
     assert.equal(entry.total_injection_count, day.injections);
+    for (const [days, told] of [
+      [1, entry.health_score_dod],
+      [7, entry.health_score_wow],
+    ] as const) {
+      const earlier = addDays(entry.dt, -days);
+      const other = row.history.find(({ dt }) => dt === earlier);
+      if (other) near(told, Number(entry.health_score) / Number(other.health_score) - 1);
+      else if (earlier >= asked.from) assert.equal(told, null);
+    }
+  }
+  const scores = row.history.map((entry) => Number(entry.health_score));
+  if (scores.length === 0) {
+    for (const what of ['average', 'high', 'low']) assert.equal(row[`health_score_${what}`], null);
+  } else {
+    near(Number(row.health_score_average), scores.reduce((a, b) => a + b) / scores.length);
+    near(Number(row.health_score_high), Math.max(...scores));
+    near(Number(row.health_score_low), Math.min(...scores));
   }
   const current = row.history.find(({ dt }) => dt === asked.to);
   const week = row.history.find(({ dt }) => dt === addDays(asked.to, -7));
@@ -327,6 +349,10 @@ function checkScores(
   assert.equal(row.current_total_injection_count, days.get(asked.to)?.injections || null);
   const change = current && week ? Number(current.health_score) / Number(week.health_score) - 1 : null;
   if (change === null) assert.equal(row.WoW, null);
-  else assert.ok(Math.abs((row.WoW as number) - change) < 1e-9);
+  else near(row.WoW as number, change);
   return row.history.length;
+}
+
+function near(found: number | null, expected: number): void {
+  assert.ok(found !== null && Math.abs(found - expected) < 1e-9, `${found} is not ${expected}`);
 }

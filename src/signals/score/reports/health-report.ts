@@ -1,8 +1,8 @@
 import type { Engine } from '../../store/engine.ts';
 import { type HealthScore, healthScore } from '../model/health-score.ts';
 import type { ScoreModel } from '../model/score-model.ts';
-import { ONE, textOf, type Units } from '../model/units.ts';
-import { addDays, type Day, daysFrom, earliest } from '../refresh/days.ts';
+import { nearest, ONE, textOf, type Units } from '../model/units.ts';
+import { addDays, type Day, daysFrom } from '../refresh/days.ts';
 import type { Facet } from '../sums.ts';
 import { change, keysOf, type Report, type Row } from './envelope.ts';
 import {
@@ -103,14 +103,7 @@ export async function healthReport(
     asked.orderBy === 'health_score'
       ? await pageByScore(engine, model, scope, asked, withWhole)
       : await pageBySums(engine, scope, asked, withWhole);
-  const scorer = await scorerOf(
-    engine,
-    model,
-    scope,
-    keys,
-    earliest(asked.from, weekBefore(asked.to)),
-    asked.to,
-  );
+  const scorer = await scorerOf(engine, model, scope, keys, weekBefore(asked.from), asked.to);
   return { total_count: total, data: keys.map((key) => rowOf(key, facet, scorer, asked)) };
 }
 
@@ -182,24 +175,43 @@ async function pageByScore(
 
 function rowOf(key: Key, facet: Facet | null, scorer: Scorer, { from, to }: Asked): Row {
   const current = scorer.score(key, to);
-  const before = scorer.score(key, weekBefore(to));
+  const changeSince = (day: Day, before: Day) =>
+    change(fraction(scorer.score(key, day)), fraction(scorer.score(key, before)));
+  const scores: Units[] = [];
   const history = daysFrom(from, to).flatMap((dt) => {
     const score = scorer.score(key, dt);
     if (score === null) return [];
+    scores.push(score.score);
     return {
       dt,
       health_score: textOf(score.score),
+      health_score_dod: changeSince(dt, addDays(dt, -1)),
+      health_score_wow: changeSince(dt, weekBefore(dt)),
       total_injection_count: scorer.injections(key, dt),
       weights: weightsOf(score),
     };
   });
   return {
     ...keysOf(key, facet),
-    WoW: change(fraction(current), fraction(before)),
+    WoW: changeSince(to, weekBefore(to)),
+    ...overRange(scores),
     current_health_score: current === null ? null : textOf(current.score),
     current_total_injection_count: scorer.injections(key, to),
     current_weights: current === null ? [] : weightsOf(current),
     history,
+  };
+}
+
+/** Mean, highest and lowest of the days that have a score; `null` where none has. */
+function overRange(scores: readonly Units[]): Row {
+  const sorted = [...scores].sort((a, b) => (a < b ? -1 : 1));
+  const [low] = sorted;
+  const high = sorted.at(-1);
+  const sum = scores.reduce((a, b) => a + b, 0n);
+  return {
+    health_score_average: low === undefined ? null : textOf(nearest(sum, BigInt(scores.length))),
+    health_score_high: high === undefined ? null : textOf(high),
+    health_score_low: low === undefined ? null : textOf(low),
   };
 }
 

@@ -6,6 +6,7 @@ import {
   type Facet,
   type Response,
   type Sums,
+  sums,
   totalOfCohorts,
   trapHits,
 } from '../sums.ts';
@@ -48,6 +49,9 @@ const spamHits: SumReport = {
       perc_trap_hits_typo: part(day.trap_typo),
       perc_trap_hits_parked: part(day.trap_parked),
       perc_trap_hits_recycled: part(day.trap_recycled),
+      relative_trap_hits_typo: day.trap_typo / day.injections,
+      relative_trap_hits_parked: day.trap_parked / day.injections,
+      relative_trap_hits_recycled: day.trap_recycled / day.injections,
     };
   },
 };
@@ -57,12 +61,12 @@ const ALL_COHORTS = `(${cohorts.map((c) => `c_${c}`).join(' + ')})`;
 /** `GET /v1/signals/cohort-engagement/…` */
 const cohortEngagement: SumReport = {
   orders: { c_14d: 'c_14d', perc: `if(${ALL_COHORTS} = 0, NULL, c_14d / ${ALL_COHORTS})` },
-  current: [...cohortNames.map((c) => `c_${c}`), 'relative_c_14d'],
+  current: [...cohortNames.map((c) => `c_${c}`), ...cohorts.map((c) => `relative_c_${c}`)],
   mainFigure: 'relative_c_14d',
   entry: (day) => ({
     ...Object.fromEntries(cohorts.map((c) => [`c_${c}`, day[`c_${c}`]])),
     c_total: totalOfCohorts(day),
-    relative_c_14d: share(day.c_14d, totalOfCohorts(day)),
+    ...Object.fromEntries(cohorts.map((c) => [`relative_c_${c}`, share(day[`c_${c}`], totalOfCohorts(day))])),
   }),
 };
 
@@ -88,6 +92,10 @@ function responseReport(response: Response): SumReport {
       ),
   };
 }
+
+/** Names of the figures of a day. */
+export const entryNames = (report: SumReport): string[] =>
+  Object.keys(report.entry(Object.fromEntries(sums.map((name) => [name, 0])) as Sums));
 
 /** By the name of the dimension in the path. */
 export const sumReports: ReadonlyMap<string, SumReport> = new Map([

@@ -25,9 +25,9 @@ const DAY = 24 * HOUR;
 
 /** What the tiles, the curve and the table of our overview are made of. */
 const OVERVIEW =
-  'count_injected,count_accepted,count_sent,count_bounce,count_delayed,count_delivered,count_rendered,count_clicked,count_spam_complaint,count_unique_confirmed_opened_approx,count_unique_clicked_approx';
+  'count_injected,count_accepted,count_sent,count_bounce,count_delayed,count_delivered,count_rendered,count_clicked,count_spam_complaint,count_unique_confirmed_opened,count_unique_clicked';
 const CAMPAIGNS =
-  'count_injected,count_delivered,count_accepted,count_sent,count_bounce,count_delayed,count_rendered,count_unique_confirmed_opened_approx,count_clicked,count_unique_clicked_approx,count_spam_complaint';
+  'count_injected,count_delivered,count_accepted,count_sent,count_bounce,count_delayed,count_rendered,count_unique_confirmed_opened,count_clicked,count_unique_clicked,count_spam_complaint';
 /** What SparkPost's summary report asks for. */
 const SUMMARY =
   'count_targeted,count_injected,count_sent,count_accepted,count_delivered,count_bounce,count_hard_bounce,count_soft_bounce,count_block_bounce,count_rejected,count_delayed,count_spam_complaint,count_unsubscribe,count_unique_confirmed_opened_approx,count_unique_clicked_approx';

@@ -9,7 +9,7 @@ import { aggregatePrecisions, bucketsOf, type MetricsWindow, metricsWindow, seri
 
 type Row = Record<string, number | string | null>;
 
-const sumNames = Object.keys(ingestSums);
+const sums = Object.entries(ingestSums).map(([name, sql]) => `toInt64(${sql}) AS ${name}`);
 const formulaOf = (name: string): Formula | undefined =>
   Object.hasOwn(ingestFormulas, name) ? ingestFormulas[name as keyof typeof ingestFormulas] : undefined;
 
@@ -25,36 +25,25 @@ export const ingestGroupings: ReadonlyMap<string, { readonly key: string; readon
 
 /** What is known of the batches of one row. */
 interface Tally {
-  readonly counts: Record<string, number>;
-  /** Tenths of a second that events came late by → events. */
-  readonly lags: Map<number, number>;
-  /** Arrival of the newest batch until its end, milliseconds; `null` if none is known. */
+  counts: Readonly<Record<string, unknown>>;
+  /** Tenths of a second that the share of all events came within; `null` where there are none. */
+  lag: number | null;
+  /** Arrival of the newest batch, milliseconds; `null` if none is known. */
   newest: number | null;
 }
 
-const emptyTally = (): Tally => ({ counts: {}, lags: new Map(), newest: null });
+const emptyTally = (): Tally => ({ counts: {}, lag: null, newest: null });
 
 /** The share of events that `ingest_lag` tells the lag of. */
 const LAG_SHARE = 0.95;
 
-/** The least lag, in seconds, that the share of all events does not exceed. */
-function lagOfShare(lags: ReadonlyMap<number, number>): number | null {
-  const total = [...lags.values()].reduce((sum, n) => sum + n, 0);
-  let seen = 0;
-  for (const [lag, events] of [...lags].sort(([a], [b]) => a - b)) {
-    seen += events;
-    if (seen >= LAG_SHARE * total) return lag / 10;
-  }
-  return null;
-}
-
 /** The value of a metric at `end`, milliseconds. */
-function measured(name: string, { counts, lags, newest }: Tally, end: number): number | null {
-  if (name === 'ingest_lag') return lagOfShare(lags);
+function measured(name: string, { counts, lag, newest }: Tally, end: number): number | null {
+  const count = (of: string) => Number(counts[of] ?? 0);
+  if (name === 'ingest_lag') return lag === null ? null : lag / 10;
   if (name === 'ingest_silence') return newest === null ? null : Math.max(0, end - newest) / 1000;
   const formula = formulaOf(name);
-  if (formula) return divided(formula, counts[formula.above] ?? 0, counts[formula.below] ?? 0);
-  return counts[name] ?? 0;
+  return formula ? divided(formula, count(formula.above), count(formula.below)) : count(name);
 }
 
 function conditionsOf({ query, onlySubaccount }: MetricsRequest): Conditions {
@@ -80,54 +69,57 @@ function namesOf(query: Query): string[] {
   return [...new Set(names)];
 }
 
-interface Stored extends Record<string, unknown> {
-  readonly k: string | number;
-  readonly newest: number;
-  readonly late: readonly [lags: readonly number[], events: readonly number[]];
-}
+/** Times that the engine's type can hold. */
+const clamped = (ms: number) => Math.min(Math.max(ms, 0), Date.UTC(2200, 0, 1));
 
-/**
- * Batches by `key`, an expression. Those before the window are asked for only where the newest batch counts, and bring
- * nothing but that.
- */
-async function stored(
+type Key = string | number;
+
+/** What the window's batches come to by `key`, an expression; of those before it the newest where `names` ask for it. */
+async function tallied(
   request: MetricsRequest,
   window: MetricsWindow,
   names: readonly string[],
   key: string,
-): Promise<{ readonly k: string | number; readonly tally: Tally; readonly isWithin: boolean }[]> {
-  const read = async (from: number, to: number, isWithin: boolean) => {
+): Promise<{ readonly within: Map<Key, Tally>; readonly before: Map<Key, Tally> }> {
+  const read = async <R extends { k: Key }>(
+    columns: readonly string[],
+    from: number,
+    to: number,
+    join = '',
+  ) => {
     const conditions = conditionsOf(request);
     conditions.within('ts', clamped(from), clamped(to));
-    const columns = isWithin ? sumNames.map((name) => `toInt64(${ingestSums[name]}) AS ${name}`) : [];
-    const late = isWithin && names.includes('ingest_lag') ? 'sumMap(lags, lag_counts)' : '([], [])';
-    const rows = await request.store.read<Stored>(
-      `SELECT ${[`${key} AS k`, 'toUnixTimestamp64Milli(max(received)) AS newest', `${late} AS late`, ...columns].join(', ')}
-       FROM ingest_events FINAL ${conditions.where} GROUP BY k ORDER BY k`,
+    return await request.store.read<R>(
+      `SELECT ${key} AS k, ${columns.join(', ')} FROM ingest_events FINAL ${join} ${conditions.where} GROUP BY k`,
       conditions.parameters,
     );
-    return rows.map((row) => {
-      const [lags, events] = row.late;
-      const tally: Tally = {
-        counts: Object.fromEntries(sumNames.map((name) => [name, Number(row[name] ?? 0)])),
-        lags: new Map(lags.map((lag, i) => [Number(lag), Number(events[i])])),
-        newest: Number(row.newest),
-      };
-      return { k: row.k, tally, isWithin };
-    });
   };
-  const before = names.includes('ingest_silence') ? await read(0, window.from, false) : [];
-  return [...before, ...(await read(window.from, window.to, true))];
+  const newest = 'toUnixTimestamp64Milli(max(received)) AS newest';
+  const tallyOf = (row: Record<string, unknown>): Tally => ({
+    counts: row,
+    lag: null,
+    newest: Number(row.newest),
+  });
+  const rows = await read([newest, ...sums], window.from, window.to);
+  const within = new Map(rows.map((row) => [row.k, tallyOf(row)]));
+  const before = names.includes('ingest_silence') ? await read([newest], 0, window.from) : [];
+  if (names.includes('ingest_lag')) {
+    const lags = await read<{ k: Key; lag: number }>(
+      [`quantileExactWeighted(${LAG_SHARE})(late, events) AS lag`],
+      window.from,
+      window.to,
+      'ARRAY JOIN lags AS late, lag_counts AS events',
+    );
+    for (const { k, lag } of lags) within.get(k)!.lag = Number(lag);
+  }
+  return {
+    within,
+    before: new Map(before.map((row) => [row.k, { ...emptyTally(), newest: tallyOf(row).newest }])),
+  };
 }
 
-/** Times that the engine's type can hold. */
-const clamped = (ms: number) => Math.min(Math.max(ms, 0), Date.UTC(2200, 0, 1));
-
-function add(into: Tally, { counts, lags, newest }: Tally): void {
-  for (const name of sumNames) into.counts[name] = (into.counts[name] ?? 0) + (counts[name] ?? 0);
-  for (const [lag, events] of lags) into.lags.set(lag, (into.lags.get(lag) ?? 0) + events);
-  if (newest !== null) into.newest = Math.max(into.newest ?? newest, newest);
-}
+const later = (a: number | null, b: number | null): number | null =>
+  a === null || b === null ? (a ?? b) : Math.max(a, b);
 
 const shown = (names: readonly string[], tally: Tally, end: number): Row =>
   Object.fromEntries(names.map((name) => [name, measured(name, tally, end)]));
@@ -136,41 +128,27 @@ const shown = (names: readonly string[], tally: Tally, end: number): Row =>
 export async function ingestSummary(request: MetricsRequest): Promise<Row> {
   const names = namesOf(request.query);
   const window = metricsWindow(request.query, request.now, aggregatePrecisions);
-  const all = emptyTally();
-  for (const { tally } of await stored(request, window, names, '1')) add(all, tally);
-  return shown(names, all, Math.min(window.to, request.now));
+  const { within, before } = await tallied(request, window, names, '1');
+  const tally = within.get(1) ?? emptyTally();
+  tally.newest = later(tally.newest, before.get(1)?.newest ?? null);
+  return shown(names, tally, Math.min(window.to, request.now));
 }
-
-/** Buckets begin on whole minutes, those of a quarter of an hour and more on whole quarters, in every zone of today. */
-const unitOf = (window: MetricsWindow) =>
-  window.precision === '1min' || window.precision === '5min' ? 60 : 900;
 
 /** `GET /v1/metrics/ingest/time-series`: a row per bucket, ascending, none left out. */
 export async function ingestTimeSeries(request: MetricsRequest): Promise<Row[]> {
   const names = namesOf(request.query);
   const window = seriesWindow(request.query, request.now);
   const buckets = bucketsOf(window);
-  const tallies = buckets.map(emptyTally);
-  const unit = unitOf(window);
+  // The buckets' beginnings are the program's own numbers; as a parameter they could be too long.
+  const starts = buckets.map((at) => clamped(at) / 1000).join();
+  const bucket = `roundDown(toInt64(toUnixTimestamp(ts)), CAST([${starts}], 'Array(Int64)'))`;
+  const { within, before } = await tallied(request, window, names, bucket);
   let newest: number | null = null;
-  let bucket = 0;
-  for (const { k, tally, isWithin } of await stored(
-    request,
-    window,
-    names,
-    `intDiv(toUnixTimestamp(ts), ${unit}) * ${unit}`,
-  )) {
-    if (!isWithin) {
-      newest = Math.max(newest ?? 0, tally.newest!);
-      continue;
-    }
-    while (bucket + 1 < buckets.length && buckets[bucket + 1]! <= Number(k) * 1000) bucket++;
-    add(tallies[bucket]!, tally);
-  }
+  for (const tally of before.values()) newest = later(newest, tally.newest);
   return buckets.map((at, i) => {
-    const tally = tallies[i]!;
+    const tally = within.get(at / 1000) ?? emptyTally();
     // The newest batch of an earlier bucket is the newest still; a bucket that has not begun has none.
-    if (tally.newest !== null) newest = Math.max(newest ?? 0, tally.newest);
+    newest = later(newest, tally.newest);
     tally.newest = at > request.now ? null : newest;
     const end = Math.min(buckets[i + 1] ?? window.to, request.now);
     return { ts: window.zone.format(at), ...shown(names, tally, end) };
@@ -189,15 +167,15 @@ export async function ingestGrouped(request: MetricsRequest, path: string): Prom
   const window = metricsWindow(query, request.now, aggregatePrecisions);
   const limit = integerOf(query, 'limit', rowLimit);
   const { key, sql } = ingestGroupings.get(path)!;
-  const tallies = new Map<string | number, Tally>();
-  for (const { k, tally } of await stored(request, window, [...names, order], sql)) {
-    if (k === '') continue;
-    const known = tallies.get(k);
-    if (known) add(known, tally);
-    else tallies.set(k, tally);
+  const { within, before } = await tallied(request, window, [...names, order], sql);
+  for (const [k, tally] of before) {
+    const own = within.get(k);
+    if (own) own.newest = later(own.newest, tally.newest);
+    else within.set(k, tally);
   }
+  within.delete('');
   const end = Math.min(window.to, request.now);
-  const ranked = [...tallies].map(([k, tally]) => ({
+  const ranked = [...within].map(([k, tally]) => ({
     k,
     tally,
     rank: measured(order, tally, end) ?? Number.NEGATIVE_INFINITY,

@@ -12,6 +12,7 @@
 import { randomUUID } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
+import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Outcome } from '../events/outcome.ts';
@@ -130,7 +131,11 @@ export class Spool {
   readonly #log: Log;
   readonly #onFailed: (error: SpoolWriteError) => void;
   #failed: SpoolWriteError | null = null;
-  #batchHeard = false;
+  /** Writes of the batch that is open in this turn. */
+  readonly #batch = new Set<Promise<boolean>>();
+  #batchEnds = false;
+  /** The transactions whose result is not known yet. */
+  #underWay: Promise<void> | null = null;
 
   constructor(dir: string, root: RootDatabase, options: SpoolOptions) {
     this.dir = dir;
@@ -221,7 +226,7 @@ export class Spool {
       throw this.#refused(error);
     }
     try {
-      this.#refuseIfFailed();
+      await this.#free();
       const writes: Promise<boolean>[] = [];
       if (claim !== undefined) writes.push(this.#claims.put(claim, envelope.facts.receivedAt));
       if (recipients.length > 0) this.#create({ envelope, content, recipients }, writes);
@@ -241,7 +246,7 @@ export class Spool {
 
   /** What these name is gone for good: they will not be asked about again. */
   async forgetTaken(claims: readonly string[]): Promise<void> {
-    this.#refuseIfFailed();
+    await this.#free();
     await this.#commit(claims.map((claim) => this.#claims.remove(claim)));
   }
 
@@ -259,28 +264,32 @@ export class Spool {
     const done = settlements.filter(({ state }) => state === 'done');
     for (let busy = this.#departures.busy(done); busy; busy = this.#departures.busy(done)) await busy;
     this.#refuseIfFailed();
-    const writes: Promise<boolean>[] = [];
-    for (const { spoolId, state } of settlements) {
-      if (state === 'done') continue;
-      writes.push(this.#putPending(state));
-      // It will wait a while.
-      this.#recent.forget(spoolId);
-    }
-    for (const { spoolId, index } of done) writes.push(this.#pending.remove([spoolId, index]));
+    // From here on they are leaving, though nothing is written yet.
     const departure = this.#departures.begin(done);
-    for (const spoolId of departure.emptied) {
-      this.#decoded.forget(spoolId);
-      writes.push(this.#envelopes.remove(spoolId), this.#contents.remove(spoolId));
-    }
-    for (const message of created) this.#create(message, writes);
-    for (const { notice, next } of told) {
-      const { at, spoolId, index } = notice;
-      writes.push(this.#delays.remove([at, spoolId, index]));
-      if (next !== null) writes.push(this.#delays.put([next, spoolId, index], true));
-    }
-    const written = this.#commit(writes, this.#append(outcomes, writes)).then(() => {
+    const write = async () => {
+      await this.#free();
+      const writes: Promise<boolean>[] = [];
+      for (const { spoolId, state } of settlements) {
+        if (state === 'done') continue;
+        writes.push(this.#putPending(state));
+        // It will wait a while.
+        this.#recent.forget(spoolId);
+      }
+      for (const { spoolId, index } of done) writes.push(this.#pending.remove([spoolId, index]));
+      for (const spoolId of departure.emptied) {
+        this.#decoded.forget(spoolId);
+        writes.push(this.#envelopes.remove(spoolId), this.#contents.remove(spoolId));
+      }
+      for (const message of created) this.#create(message, writes);
+      for (const { notice, next } of told) {
+        const { at, spoolId, index } = notice;
+        writes.push(this.#delays.remove([at, spoolId, index]));
+        if (next !== null) writes.push(this.#delays.put([next, spoolId, index], true));
+      }
+      await this.#commit(writes, this.#append(outcomes, writes));
       for (const { spoolId, index } of done) this.#recent.settled(spoolId, index);
-    });
+    };
+    const written = write();
     departure.settledBy(written);
     await written;
   }
@@ -378,14 +387,14 @@ export class Spool {
 
   /** Gives new views their first checkpoint and forgets those of views that have gone, all or nothing. */
   async succeed(fresh: ReadonlyMap<string, Checkpoint>, gone: readonly string[]): Promise<void> {
-    this.#refuseIfFailed();
+    await this.#free();
     const writes = [...fresh].map(([view, checkpoint]) => this.#checkpoints.put(view, checkpoint));
     await this.#commit([...writes, ...gone.map((view) => this.#checkpoints.remove(view))]);
   }
 
   /** Remembers how far each view has come and drops the outcomes that all of them have on disk. */
   async advance(checkpoints: ReadonlyMap<string, Checkpoint>, dropThrough: number): Promise<void> {
-    this.#refuseIfFailed();
+    await this.#free();
     const writes: Promise<boolean>[] = [];
     for (const [view, checkpoint] of checkpoints) writes.push(this.#checkpoints.put(view, checkpoint));
     this.#journal.drop(dropThrough, writes);
@@ -395,7 +404,7 @@ export class Spool {
 
   /** Forgets mail that was sent before the time of `SentMail.outdated`, a batch at a time; whether there is more. */
   async forgetSent(now: number): Promise<boolean> {
-    this.#refuseIfFailed();
+    await this.#free();
     const { writes, more } = this.#reading(() => this.sent.outdated(now));
     await this.#commit(writes);
     return more;
@@ -403,6 +412,8 @@ export class Spool {
 
   async close(): Promise<void> {
     await this.#aside.ended();
+    // Writes that were asked for before are still to be begun.
+    while (!this.#failed && (this.#underWay || this.#batchEnds)) await (this.#underWay ?? turn());
     // The writing thread of a store that has failed never ends.
     if (!this.#failed) await this.#root.close();
   }
@@ -437,7 +448,8 @@ export class Spool {
   async #commit(writes: readonly Promise<boolean>[], appended: Appended | null = null): Promise<void> {
     const [first] = writes;
     if (!first) return;
-    this.#hearBatch();
+    for (const write of writes) this.#batch.add(write);
+    this.#endBatch();
     try {
       // lmdb has one promise for the writes of a batch, nearly always.
       if (writes.every((write) => write === first)) await first;
@@ -448,28 +460,38 @@ export class Spool {
       }
     } catch (error) {
       this.#journal.ended(appended, false);
-      // lmdb puts the cause into a second promise, which must be awaited or it counts as unhandled.
-      let cause: unknown = error;
-      try {
-        await (error as { commitError?: Promise<unknown> }).commitError;
-      } catch (inner) {
-        cause = inner;
-      }
+      const cause = await causeOf(error);
       throw this.#readable() ? this.#refused(cause) : this.#fail(cause);
     }
     this.#journal.ended(appended, true);
   }
 
   /**
+   * Resolves when writes may be begun, in the turn in which that is so; throws when the store takes no more. One
+   * transaction is on its way at a time, and those who wait for it share the next. lmdb (3.5.6) would take more, but
+   * among three whose end it has not told yet it forgets the second: its writes have the result of the third, so that
+   * what a failed sync undid would pass for stored.
+   */
+  async #free(): Promise<void> {
+    while (this.#underWay && this.#batch.size === 0) await this.#underWay;
+    this.#refuseIfFailed();
+  }
+
+  /**
    * lmdb ends a batch with an instruction of its own, whose promise is to be had only then; when the commit fails it
    * rejects too, and unheard it would end the process.
    */
-  #hearBatch(): void {
-    if (this.#batchHeard) return;
-    this.#batchHeard = true;
+  #endBatch(): void {
+    if (this.#batchEnds) return;
+    this.#batchEnds = true;
     setImmediate(() => {
-      this.#batchHeard = false;
+      this.#batchEnds = false;
       void this.#root.committed.then(ignore, ignore);
+      const underWay = Promise.allSettled([this.#underWay, ...this.#batch]).then(() => {
+        if (this.#underWay === underWay) this.#underWay = null;
+      });
+      this.#batch.clear();
+      this.#underWay = underWay;
     });
   }
 
@@ -509,6 +531,8 @@ export class Spool {
 }
 
 const PAGE = 4096;
+/** It comes at once when it comes. */
+const LONGEST_FOR_CAUSE_MS = 100;
 
 function pagesOf(database: Database): { inUse: number; last: number } {
   const stats = database.getStats() as Record<string, number>;
@@ -519,6 +543,22 @@ function pagesOf(database: Database): { inUse: number; last: number } {
 /** What a message may take in the file at most, the pages that are written anew around it included; bytes. */
 function spaceFor(content: Buffer, recipients: number): number {
   return content.length + 64 * 1024 + recipients * 1024;
+}
+
+/**
+ * Why a commit failed. lmdb puts that into a second promise, which must be heard or it counts as unhandled, and which may
+ * stay open for ever: nobody settles it when the transaction behind the failed one succeeds before lmdb has told of either.
+ */
+async function causeOf(error: unknown): Promise<unknown> {
+  const { commitError } = error as { commitError?: Promise<unknown> };
+  if (!commitError) return error;
+  return await Promise.race([
+    commitError.then(
+      () => error,
+      (cause: unknown) => cause,
+    ),
+    wait(LONGEST_FOR_CAUSE_MS, new Error('the transaction was not written, and lmdb does not say why')),
+  ]);
 }
 
 function ignore(): void {}

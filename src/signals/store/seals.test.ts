@@ -51,6 +51,7 @@ function lines(count: number, from = 4.5 * 24 * HOUR, to = 0): string[] {
       ['track_event', 'initial_open'],
       ['track_event', 'click'],
       ['message_event', 'feedback'],
+      ['unsubscribe_event', 'list'],
     ] as const);
     const isTold = cls === 'message_event' && type !== 'feedback';
     return JSON.stringify({
@@ -62,6 +63,8 @@ function lines(count: number, from = 4.5 * 24 * HOUR, to = 0): string[] {
           event_id: eventId(),
           timestamp: String(Math.floor((NOW - to - random() * (from - to)) / 1000)),
           num_retries: String(pick([0, 1, 5])),
+          queue_time: String(Math.floor(random() ** 4 * 1e7)),
+          outbound_tls: pick(['0', '1']),
           bounce_class: pick(['', '10', '22']),
           reason: pick(['no such user', 'full']),
           target_link_url: pick(['https://a.example/', 'https://b.example/']),
@@ -73,7 +76,7 @@ function lines(count: number, from = 4.5 * 24 * HOUR, to = 0): string[] {
 }
 
 const metrics =
-  'count_injected,count_delivered,count_bounce,count_rendered,count_clicked,count_unique_rendered,count_unique_initial_rendered,count_unique_confirmed_opened_approx,count_unique_clicked,count_nonprefetched_unique_rendered,count_nonprefetched_unique_confirmed_opened';
+  'count_injected,count_delivered,count_bounce,count_rendered,count_clicked,count_unique_rendered,count_unique_initial_rendered,count_unique_confirmed_opened_approx,count_unique_clicked,count_nonprefetched_unique_rendered,count_nonprefetched_unique_confirmed_opened,count_nonprefetched_unique_clicked,count_delivered_tls,count_list_unsubscribe,p50_delivery_time,p99_delivery_time';
 const filters = [
   '',
   '&subaccounts=5',

@@ -62,7 +62,7 @@ const sessions = new Map<string, { session: InstanceType<typeof Session>; last: 
 mkdirSync(path.join(folder, 'user_files'), { recursive: true });
 let files = 0;
 
-async function execute(asked: Asked, stretchMs: number): Promise<Buffer> {
+async function execute(asked: Asked, stretchMs: number, begins = () => {}): Promise<Buffer> {
   const settings = [...asked.settings].sort();
   const key = JSON.stringify(settings);
   let entry = sessions.get(key);
@@ -92,7 +92,9 @@ async function execute(asked: Asked, stretchMs: number): Promise<Buffer> {
       } else sql = `${sql}\n${asked.data.toString('utf8')}`;
     }
     try {
-      return Buffer.from((await session.queryAsync(sql)).bytes());
+      const answer = session.queryAsync(sql);
+      begins();
+      return Buffer.from((await answer).bytes());
     } finally {
       if (file) await rm(file, { force: true });
     }
@@ -182,9 +184,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     const fault = meet(asked.statement);
     if (fault?.kind === 'reset') return void request.socket.destroy();
     if (fault?.kind === 'late') {
-      // The client is gone, and the statement takes its time.
-      request.socket.destroy();
-      await execute(asked, fault.ms ?? 1000).catch(() => {});
+      // The client goes when the statement begins, which takes its time.
+      await execute(asked, fault.ms ?? 1000, () => request.socket.destroy()).catch(() => {});
       return;
     }
     if (fault?.kind === 'gateway') {

@@ -10,7 +10,7 @@ import { missing } from '../scripts/system-packages.ts';
 import { beginService, outcomeAt, postBatch } from '../src/signals/service-process-testing.ts';
 import { line, TEST_KEY } from '../src/signals/test-service.ts';
 import { type Fault, faultLayer } from './fault-layer.ts';
-import { temporaryFolder } from './program.ts';
+import { temporaryFolder, until } from './program.ts';
 
 const EVENTS = 30;
 
@@ -87,9 +87,13 @@ test('a full disk and a failing one', { skip: missing('gcc') }, async () => {
       // In the middle of the work: what is acknowledged stays, and is stored when the disk is well again.
       await Promise.all(Array.from({ length: 12 }, good));
       layer.switch(fault, true);
+      const triedAgain = service.log().split('will be tried again').length;
       const during = batch();
       const waiting = untilTaken(url, during);
-      await sleep(700);
+      // Until it has reached the engine, and not only the door; nothing may be left for the engine to do, though.
+      await until(() => service.log().split('will be tried again').length > triedAgain, 10_000).catch(
+        () => {},
+      );
       layer.switch(fault, false);
       await waiting;
       taken++;

@@ -23,14 +23,37 @@ export function temporaryFolder(): string {
   return dir;
 }
 
-/** The first of `count` neighbouring ports on loopback that are all free right now. */
+const [FIRST_PORT, BLOCK, BLOCKS] = [20_000, 100, 120];
+/** Ports of this process, from `next` on; it has them for itself while it listens on the one before. */
+let block: { next: number; end: number } | undefined;
+
+/**
+ * The first of `count` neighbouring ports on loopback that are all free, and that no other test file takes before the
+ * program of this one listens on them.
+ */
 export async function freePorts(count: number): Promise<number> {
-  for (let tries = 0; tries < 200; tries++) {
-    const base = 20_000 + Math.floor(Math.random() * 12_000);
+  for (let tries = 0; tries < 2 * BLOCKS; tries++) {
+    if (!block || block.next + count > block.end) block = await claimBlock();
+    const base = block.next;
+    block.next += count;
     const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(base + i)));
     if (free.every(Boolean)) return base;
   }
   throw new Error(`no ${count} neighbouring ports are free`);
+}
+
+async function claimBlock(): Promise<{ next: number; end: number }> {
+  const from = Math.floor(Math.random() * BLOCKS);
+  for (let n = 0; n < BLOCKS; n++) {
+    const first = FIRST_PORT + ((from + n) % BLOCKS) * BLOCK;
+    const server = createServer().unref();
+    const mine = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen({ host: '127.0.0.1', port: first }, () => resolve(true));
+    });
+    if (mine) return { next: first + 1, end: first + BLOCK };
+  }
+  throw new Error('every block of ports for tests is taken');
 }
 
 function isFree(port: number): Promise<boolean> {

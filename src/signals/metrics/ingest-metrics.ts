@@ -82,35 +82,41 @@ async function tallied(
   key: string,
 ): Promise<{ readonly within: Map<Key, Tally>; readonly before: Map<Key, Tally> }> {
   const read = async <R extends { k: Key }>(
-    columns: readonly string[],
     from: number,
     to: number,
-    join = '',
-  ) => {
+    sqlOf: (where: string) => string,
+  ): Promise<R[]> => {
     const conditions = conditionsOf(request);
     conditions.within('ts', clamped(from), clamped(to));
-    return await request.store.read<R>(
-      `SELECT ${key} AS k, ${columns.join(', ')} FROM ingest_events FINAL ${join} ${conditions.where} GROUP BY k`,
-      conditions.parameters,
-    );
+    return await request.store.read<R>(sqlOf(conditions.where), conditions.parameters);
   };
+  const of = (columns: readonly string[]) => (where: string) =>
+    `SELECT ${[`${key} AS k`, ...columns].join(', ')} FROM ingest_events FINAL ${where} GROUP BY k`;
   const newest = 'toUnixTimestamp64Milli(max(received)) AS newest';
   const tallyOf = (row: Record<string, unknown>): Tally => ({
     counts: row,
     lag: null,
     newest: Number(row.newest),
   });
-  const rows = await read([newest, ...sums], window.from, window.to);
+  const rows = await read(window.from, window.to, of([newest, ...sums]));
   const within = new Map(rows.map((row) => [row.k, tallyOf(row)]));
-  const before = names.includes('ingest_silence') ? await read([newest], 0, window.from) : [];
+  const before = names.includes('ingest_silence') ? await read(0, window.from, of([newest])) : [];
   if (names.includes('ingest_lag')) {
     const lags = await read<{ k: Key; lag: number }>(
-      [`quantileExactWeighted(${LAG_SHARE})(late, events) AS lag`],
       window.from,
       window.to,
-      'ARRAY JOIN lags AS late, lag_counts AS events',
+      (where) =>
+        `SELECT k, quantileExactWeighted(${LAG_SHARE})(late, n) AS lag FROM (
+           SELECT k, late, sum(events) AS n
+           FROM (SELECT ${key} AS k, lags, lag_counts FROM ingest_events FINAL ${where})
+           ARRAY JOIN lags AS late, lag_counts AS events GROUP BY k, late)
+         GROUP BY k`,
     );
-    for (const { k, lag } of lags) within.get(k)!.lag = Number(lag);
+    for (const { k, lag } of lags) {
+      // A batch may have been processed since the counts were read.
+      const tally = within.get(k);
+      if (tally) tally.lag = Number(lag);
+    }
   }
   return {
     within,

@@ -19,7 +19,8 @@ export interface SetAsideStore {
   /** Whatever of a message is kept in memory. */
   readonly forget: (spoolId: string) => void;
   readonly settle: (spoolId: string, index: number) => Promise<void>;
-  readonly commit: (writes: readonly Promise<boolean>[]) => Promise<void>;
+  /** Begins writes when the store is free for them, in one transaction. */
+  readonly commit: (begin: () => readonly Promise<boolean>[]) => Promise<void>;
 }
 
 export class SetAside {
@@ -47,11 +48,12 @@ export class SetAside {
     const found = { envelope: envelopes.getBinary(spoolId), recipients };
     if (!this.#folder.take({ name: spoolId, fault, found, message: contents.get(spoolId) })) return;
     this.#store.forget(spoolId);
-    this.#takeOut(spoolId, [
+    const taken = this.#store.commit(() => [
       ...recipients.map(({ key }) => pending.remove(key)),
       envelopes.remove(spoolId),
       contents.remove(spoolId),
     ]);
+    this.#takeOut(spoolId, taken);
   }
 
   /** One record of many: the other recipients go on. The address is in the envelope, if that can be read. */
@@ -59,13 +61,16 @@ export class SetAside {
     const address = this.#store.envelope(spoolId)?.recipients[index]?.address;
     const record = { name: `${spoolId}-${index}`, fault, found: { address, record: octets } };
     if (!this.#folder.take({ ...record, message: this.#store.tables.contents.get(spoolId) })) return;
-    this.#takeOut(record.name, [this.#store.settle(spoolId, index).then(() => true)]);
+    this.#takeOut(record.name, this.#store.settle(spoolId, index));
   }
 
   outcome({ key, fault, octets }: ReadRecord<Outcome, number>): void {
     const name = `outcome-${key}`;
     if (!this.#folder.take({ name, fault: `outcome ${key} ${fault}`, found: octets })) return;
-    this.#takeOut(name, [this.#store.outcomes().remove(key)]);
+    this.#takeOut(
+      name,
+      this.#store.commit(() => [this.#store.outcomes().remove(key)]),
+    );
   }
 
   /** Resolves when nothing is leaving the store any more. */
@@ -74,9 +79,8 @@ export class SetAside {
   }
 
   /** When that fails it is found again at the next start. */
-  #takeOut(name: string, writes: readonly Promise<boolean>[]): void {
-    const written = this.#store
-      .commit(writes)
+  #takeOut(name: string, taken: Promise<void>): void {
+    const written = taken
       .catch((error: Error) => this.#log.warn(`${name} was set aside and stays as well: ${error.message}`))
       .finally(() => this.#leaving.delete(name));
     this.#leaving.set(name, written);

@@ -193,7 +193,10 @@ export class Spool {
           this.#recent.forget(spoolId);
         },
         settle: (spoolId, index) => this.settle([{ spoolId, index, state: 'done' }], []),
-        commit: (writes) => this.#commit(writes),
+        commit: async (begin) => {
+          await this.#free();
+          await this.#commit(begin());
+        },
       },
       new CorruptFolder(dir, !options.deleteCorrupted, this.#log),
       this.#log,

@@ -138,6 +138,11 @@ for (let seed = first; seed < first + histories; seed++) {
     test('ingest says of every batch what became of its events', async () => {
       const { body } = await get('ingest/status', {});
       assert.equal(body.results.events_stored, facts.length);
+      for (const end of ['known', 'unknown'])
+        assert.ok(
+          facts.some((f) => f.end === end),
+          end,
+        );
       const answer = await get('events/ingest', { from: '2020-01-01T00:00', per_page: '10000' });
       assert.equal(answer.body.total_count, history.batches.length);
       const total = (name: string) =>

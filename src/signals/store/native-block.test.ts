@@ -25,7 +25,7 @@ function rowsOf(count: number): BlockRow[] {
   return Array.from({ length: count }, (_, i) => {
     const row: Record<string, string | number> = Object.create(null);
     for (const [place, name] of eventColumns.entries()) {
-      const type = eventColumnTypes[name];
+      const type = eventColumnTypes[name].replace(/ DEFAULT .*/, '');
       if (type.includes('String')) row[name] = i % 3 === 0 ? odd[(i + place) % odd.length]! : `${name} ${i}`;
       else if (type.startsWith('DateTime64')) row[name] = 1_790_000_000_123 + i * 1001;
       else if (type === 'Int8') row[name] = i % 2 === 0 ? 1 : -1;

@@ -12,7 +12,6 @@
 import { randomUUID } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
-import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Outcome } from '../events/outcome.ts';
@@ -32,6 +31,7 @@ import { Room } from './room.ts';
 import { type ReportMark, SentMail } from './sent-mail.ts';
 import { SetAside } from './set-aside.ts';
 import type { Envelope, PendingRecipient } from './stored-message.ts';
+import { Transactions } from './transactions.ts';
 
 /** The disk did not take a transaction; nothing of it is stored. The message says where and why. */
 export class SpoolWriteError extends Error {
@@ -131,15 +131,12 @@ export class Spool {
   readonly #log: Log;
   readonly #onFailed: (error: SpoolWriteError) => void;
   #failed: SpoolWriteError | null = null;
-  /** Writes of the batch that is open in this turn. */
-  readonly #batch = new Set<Promise<boolean>>();
-  #batchEnds = false;
-  /** The transactions whose result is not known yet. */
-  #underWay: Promise<void> | null = null;
+  readonly #transactions: Transactions;
 
   constructor(dir: string, root: RootDatabase, options: SpoolOptions) {
     this.dir = dir;
     this.#root = root;
+    this.#transactions = new Transactions(root);
     this.#log = options.log ?? silentLog;
     this.#onFailed = options.onFailed ?? (() => {});
     const state: Database<string | number, string> = root.openDB({ name: 'state' });
@@ -415,8 +412,7 @@ export class Spool {
 
   async close(): Promise<void> {
     await this.#aside.ended();
-    // Writes that were asked for before are still to be begun.
-    while (!this.#failed && (this.#underWay || this.#batchEnds)) await (this.#underWay ?? turn());
+    if (!this.#failed) await this.#transactions.idle();
     // The writing thread of a store that has failed never ends.
     if (!this.#failed) await this.#root.close();
   }
@@ -447,55 +443,20 @@ export class Spool {
     if (this.#failed) throw this.#failed;
   }
 
-  /** Writes begun in one turn of the event loop are one LMDB transaction, so they are all stored or none is. */
   async #commit(writes: readonly Promise<boolean>[], appended: Appended | null = null): Promise<void> {
-    const [first] = writes;
-    if (!first) return;
-    for (const write of writes) this.#batch.add(write);
-    this.#endBatch();
     try {
-      // lmdb has one promise for the writes of a batch, nearly always.
-      if (writes.every((write) => write === first)) await first;
-      else {
-        const results = await Promise.allSettled(new Set(writes));
-        const failed = results.find((result) => result.status === 'rejected');
-        if (failed) throw failed.reason;
-      }
-    } catch (error) {
+      await this.#transactions.stored(writes);
+    } catch (cause) {
       this.#journal.ended(appended, false);
-      const cause = await causeOf(error);
       throw this.#readable() ? this.#refused(cause) : this.#fail(cause);
     }
     this.#journal.ended(appended, true);
   }
 
-  /**
-   * Resolves when writes may be begun, in the turn in which that is so; throws when the store takes no more. One
-   * transaction is on its way at a time, and those who wait for it share the next. lmdb (3.5.6) would take more, but
-   * among three whose end it has not told yet it forgets the second: its writes have the result of the third, so that
-   * what a failed sync undid would pass for stored.
-   */
+  /** Resolves when writes may be begun, in the turn in which that is so; throws when the store takes no more. */
   async #free(): Promise<void> {
-    while (this.#underWay && this.#batch.size === 0) await this.#underWay;
+    await this.#transactions.free();
     this.#refuseIfFailed();
-  }
-
-  /**
-   * lmdb ends a batch with an instruction of its own, whose promise is to be had only then; when the commit fails it
-   * rejects too, and unheard it would end the process.
-   */
-  #endBatch(): void {
-    if (this.#batchEnds) return;
-    this.#batchEnds = true;
-    setImmediate(() => {
-      this.#batchEnds = false;
-      void this.#root.committed.then(ignore, ignore);
-      const underWay = Promise.allSettled([this.#underWay, ...this.#batch]).then(() => {
-        if (this.#underWay === underWay) this.#underWay = null;
-      });
-      this.#batch.clear();
-      this.#underWay = underWay;
-    });
   }
 
   #refused(cause: unknown): SpoolWriteError {
@@ -534,8 +495,6 @@ export class Spool {
 }
 
 const PAGE = 4096;
-/** It comes at once when it comes. */
-const LONGEST_FOR_CAUSE_MS = 100;
 
 function pagesOf(database: Database): { inUse: number; last: number } {
   const stats = database.getStats() as Record<string, number>;
@@ -547,21 +506,3 @@ function pagesOf(database: Database): { inUse: number; last: number } {
 function spaceFor(content: Buffer, recipients: number): number {
   return content.length + 64 * 1024 + recipients * 1024;
 }
-
-/**
- * Why a commit failed. lmdb puts that into a second promise, which must be heard or it counts as unhandled, and which may
- * stay open for ever: nobody settles it when the transaction behind the failed one succeeds before lmdb has told of either.
- */
-async function causeOf(error: unknown): Promise<unknown> {
-  const { commitError } = error as { commitError?: Promise<unknown> };
-  if (!commitError) return error;
-  return await Promise.race([
-    commitError.then(
-      () => error,
-      (cause: unknown) => cause,
-    ),
-    wait(LONGEST_FOR_CAUSE_MS, new Error('the transaction was not written, and lmdb does not say why')),
-  ]);
-}
-
-function ignore(): void {}

@@ -71,7 +71,8 @@ DIR/admin.key. SIGTERM and SIGINT end what is in hand and stop.
 
 ${userHelp}`;
 
-const STOP_MS = 5000;
+/** The engine ends what it is at before it can be closed; that may be the sums of a large day. */
+const STOP_MS = 20_000;
 
 /** Serves until a signal; 0 then. */
 export async function run(args: string[]): Promise<number> {

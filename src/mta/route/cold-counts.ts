@@ -9,6 +9,7 @@ import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { SpoolWriteError } from '../../spool/spool.ts';
+import { Transactions } from '../../spool/transactions.ts';
 import { reason } from '../../system/durable-file.ts';
 import { UserError } from '../../system/user-error.ts';
 
@@ -33,6 +34,7 @@ export class ColdCounts {
   readonly #dir: string;
   readonly #root: RootDatabase;
   readonly #counts: Database<ColdCount, Key>;
+  readonly #transactions: Transactions;
   /** Written and not yet on disk: what the next message must see. */
   readonly #unwritten = new Map<string, ColdCount>();
   #closed = false;
@@ -41,6 +43,7 @@ export class ColdCounts {
     this.#dir = dir;
     this.#root = root;
     this.#counts = root.openDB({ name: 'counts' });
+    this.#transactions = new Transactions(root);
   }
 
   get(cold: string, domain: string): ColdCount | undefined {
@@ -52,7 +55,8 @@ export class ColdCounts {
     const key = `${cold} ${domain}`;
     this.#unwritten.set(key, count);
     try {
-      await this.#commit([this.#counts.put([cold, domain], count)]);
+      await this.#transactions.free();
+      await this.#stored([this.#counts.put([cold, domain], count)]);
     } finally {
       if (this.#unwritten.get(key) === count) this.#unwritten.delete(key);
     }
@@ -61,7 +65,9 @@ export class ColdCounts {
   /** Drops what no plan needs any more; in small steps, it may be called while mail comes in. */
   async purge(today: number): Promise<void> {
     let start: Key | undefined;
-    while (!this.#closed) {
+    for (;;) {
+      await this.#transactions.free();
+      if (this.#closed) return;
       const range = this.#counts.getRange(start ? { start, limit: BATCH } : { limit: BATCH });
       const entries = [...range].map(({ key, value }) => ({ key, value }));
       const removed: Promise<boolean>[] = [];
@@ -71,31 +77,24 @@ export class ColdCounts {
         if (!value.steps || age > FORGOTTEN_AFTER_DAYS) removed.push(this.#counts.remove(key));
       }
       // What could not be removed now is removed another day.
-      await this.#commit(removed).catch(() => {});
+      await this.#stored(removed).catch(() => {});
       const last = entries.at(-1);
       if (!last || entries.length < BATCH) return;
       start = last.key;
     }
   }
 
-  /** Resolves when these are on disk. lmdb keeps two promises beside, whose failure would end the process unheard. */
-  async #commit(writes: readonly Promise<boolean>[]): Promise<void> {
-    if (writes.length === 0) return;
-    setImmediate(() => void this.#root.committed.then(ignore, ignore));
-    const results = await Promise.allSettled(writes);
-    const failed = results.find((result) => result.status === 'rejected');
-    if (!failed) return;
-    let cause: unknown = failed.reason;
+  async #stored(writes: readonly Promise<boolean>[]): Promise<void> {
     try {
-      await (failed.reason as { commitError?: Promise<unknown> }).commitError;
-    } catch (error) {
-      cause = error;
+      await this.#transactions.stored(writes);
+    } catch (cause) {
+      throw new SpoolWriteError(`${this.#dir} refused a write: ${reason(cause)}`, { cause });
     }
-    throw new SpoolWriteError(`${this.#dir} refused a write: ${reason(cause)}`, { cause });
   }
 
   async close(): Promise<void> {
     this.#closed = true;
+    await this.#transactions.idle();
     await this.#root.close();
   }
 }
@@ -114,5 +113,3 @@ export function openColdCounts(stateDir: string): ColdCounts {
   for (const name of ['data.mdb', 'lock.mdb']) chmodSync(path.join(dir, name), 0o600);
   return new ColdCounts(dir, root);
 }
-
-function ignore(): void {}

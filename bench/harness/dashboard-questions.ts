@@ -43,6 +43,8 @@ const groups = [
   'subaccount',
   'sending-ip',
   'ip-pool',
+  'vmta',
+  'node',
   'mailbox-provider',
   'mailbox-provider-region',
 ];

@@ -49,8 +49,8 @@ function head(pick: 0 | 2 | 3, otherwise: string): string {
 
 /** Columns that are filled, but for `data`; others have what the table gives them. */
 const columns = `ts, event_id, type, batch_id, sign, version, orphan, subaccount_id, campaign_id, template_id, recipient_domain,
-    sending_domain, sending_ip, ip_pool, mailbox_provider, mailbox_provider_region, message_id, transmission_id, rcpt_to,
-    raw_rcpt_to, rcpt_hash, routing_domain, friendly_from, subject, ab_test_id, ab_test_version, bounce_class,
+    sending_domain, sending_ip, ip_pool, mailbox_provider, mailbox_provider_region, vmta, node, message_id, transmission_id,
+    rcpt_to, raw_rcpt_to, rcpt_hash, routing_domain, friendly_from, subject, ab_test_id, ab_test_version, bounce_class,
     bounce_category, reason, raw_reason, link_name, num_retries, queue_time, msg_size, prefetched, outbound_tls`;
 
 /** Rows of `events` of `{count:UInt64}` messages from number `{first:UInt64}` on, spread over a day from `{day:Int64}` (ms). */
@@ -84,6 +84,8 @@ FROM (
     concat('mail', toString(subaccount_id), '.brand.example') AS sending_domain,
     concat('192.0.2.', toString(subaccount_id * 2 + intDiv(h, 7) % 2)) AS sending_ip,
     concat('pool-', toString(subaccount_id)) AS ip_pool,
+    concat('vmta-', toString(subaccount_id * 2 + intDiv(h, 7) % 2)) AS vmta,
+    concat('mta', toString((subaccount_id * 2 + intDiv(h, 7) % 2) % 3), '.brand.example') AS node,
     concat('0000', lower(leftPad(hex(bitShiftRight(h, 8)), 16, '0'))) AS message_id,
     toString(6000000000000000 + campaign * 100 + day_number) AS transmission_id,
     concat('user', toString(intDiv(h, 13) % 20000000), '@', recipient_domain) AS rcpt_to, '' AS raw_rcpt_to, '' AS rcpt_hash,

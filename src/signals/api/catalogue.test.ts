@@ -47,7 +47,9 @@ before(async () => {
   const timestamp = String(Date.parse(`${yesterday}T12:00:00Z`) / 1000);
   const mail = { timestamp, message_id: 'm', open_tracking: true, campaign_id: 'spring', num_retries: '0' };
   await service.ingest(
-    ['reception', 'delivery', 'open', 'click'].map((type) => line(type, { ...mail, node_name: 'mta1' })),
+    ['reception', 'delivery', 'open', 'click'].map((type) =>
+      line(type, { ...mail, binding: 'mta-7', node_name: 'mta1' }),
+    ),
   );
   await service.signals.refreshScores();
 });
@@ -68,10 +70,15 @@ test('metrics of injection, delivery and engagement: over a window, by time, by 
     assert.ok(key in row, key);
     const [bucket] = await get(`metrics/deliverability/time-series?${window}&metrics=${key}`);
     assert.ok(key in bucket, key);
-    const by = `metrics/deliverability/campaign?${window}`;
-    const [campaign] = await get(`${by}&metrics=${key}`);
-    assert.deepEqual(Object.keys(campaign), ['campaign_id', key]);
-    await get(`${by}&metrics=count_sent&order_by=${key}`);
+    for (const [grouping, of] of [
+      ['campaign', 'campaign_id'],
+      ['vmta', 'vmta'],
+      ['node', 'node'],
+    ]) {
+      const [first] = await get(`metrics/deliverability/${grouping}?${window}&metrics=${key}`);
+      assert.deepEqual(Object.keys(first), [of, key]);
+    }
+    await get(`metrics/deliverability/node?${window}&metrics=count_sent&order_by=${key}`);
   }
 });
 

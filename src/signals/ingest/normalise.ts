@@ -19,6 +19,9 @@ export interface NormalEvent {
   /** Milliseconds since the epoch. */
   readonly at: number;
   readonly shown: ShownEvent;
+  /** What search does not show and reports go by; '' where it is not known. */
+  readonly vmta: string;
+  readonly node: string;
   /** What the scores must know of it (`score/marks.ts`); events that are enriched have none. */
   readonly marks: number;
 }
@@ -176,8 +179,12 @@ function shownFieldsOf(entry: EventType | null): ReadonlyMap<string, Field> {
   return found;
 }
 
-/** The event in search's words: SparkPost's rules of normalisation that need nothing but the event itself. */
-export function normalise(checked: CheckedEvent, traps: Traps): NormalEvent {
+/**
+ * The event in search's words: SparkPost's rules of normalisation that need nothing but the event itself. `uploader` is
+ * the label of the key that it came with: the node, if the event names none. Not of engagement, which a tracker uploads
+ * and which goes by the node of its message.
+ */
+export function normalise(checked: CheckedEvent, traps: Traps, uploader: string): NormalEvent {
   const { event, eventId, messageId } = checked;
   const shown: ShownEvent = {
     type: checked.publicType,
@@ -218,6 +225,8 @@ export function normalise(checked: CheckedEvent, traps: Traps): NormalEvent {
     type: checked.publicType,
     at: checked.at,
     shown,
+    vmta: nameOf(event.binding) ?? '',
+    node: nameOf(event.node_name) ?? (isEnriched(checked.publicType) ? '' : (nameOf(uploader) ?? '')),
     marks: marksOf(shown, recipientHash(shown.rcpt_hash), traps),
   };
 }
@@ -293,8 +302,20 @@ export function isEnriched(type: string): boolean {
   return enrichedTypes.has(type);
 }
 
-/** Copies what the event lacks from its message's injection or delivery, both as search shows them. */
-export function enrich(shown: ShownEvent, message: ShownEvent): void {
+/** What reports go by and search does not show. */
+type Source = Pick<NormalEvent, 'shown' | 'vmta' | 'node'>;
+
+/**
+ * The event with what it lacks from its message's injection or delivery. The node is that of the message whatever the
+ * event says: who takes in a complaint, or a bounce that came later, is not who sent the mail.
+ */
+export function enriched<Event extends Source>(event: Event, message: Source): Event {
+  const shown = { ...event.shown };
+  enrich(shown, message.shown);
+  return { ...event, shown, vmta: event.vmta || message.vmta, node: message.node };
+}
+
+function enrich(shown: ShownEvent, message: ShownEvent): void {
   const anonymous = shown.rcpt_to === undefined && shown.rcpt_hash !== undefined;
   // A message of several recipients may have one id: what belongs to another of them is not this one's.
   const isAnother =
@@ -344,7 +365,7 @@ function isPrefetched(shown: ShownEvent): boolean {
 
 /** The row of an event after enrichment; applies the rules that may only come then. */
 export function rowOf(
-  event: Pick<NormalEvent, 'at' | 'shown'> & { readonly marks?: number },
+  event: Pick<NormalEvent, 'at'> & Source & { readonly marks?: number },
   batchId: string,
   version: number,
   orphan: boolean,
@@ -377,6 +398,8 @@ export function rowOf(
     ip_pool: columnText(shown.ip_pool),
     mailbox_provider: columnText(shown.mailbox_provider),
     mailbox_provider_region: columnText(shown.mailbox_provider_region),
+    vmta: event.vmta,
+    node: event.node,
     message_id: columnText(shown.message_id),
     transmission_id: columnText(shown.transmission_id),
     rcpt_to: columnText(shown.rcpt_to),

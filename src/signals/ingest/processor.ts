@@ -40,6 +40,8 @@ interface Work {
   duplicates: number;
   /** What the first of its lines that names a node calls it; '' if none does. */
   node: string;
+  /** Label of its key: the node of what names none. */
+  label: string;
   readonly lags: Lags;
   /** Set when the batch as a whole is lost. */
   error: ErrorType | null;
@@ -199,6 +201,7 @@ export class Processor {
       failed: 0,
       duplicates: 0,
       node: '',
+      label: '',
       lags: new Lags(),
       error: null,
     };
@@ -206,8 +209,9 @@ export class Processor {
 
   /** Reads a batch to its end and hands its valid events on. */
   async #read(work: Work, stream: StoreStream): Promise<void> {
-    const { limits, log } = this.#options;
+    const { limits, log, labelOf } = this.#options;
     const { batch } = work;
+    if (batch.key !== '') work.label = await labelOf(batch.key);
     let lines: AsyncGenerator<readonly BatchLine[]>;
     try {
       lines = await openBatch(batch.file, batch.size, limits);
@@ -248,7 +252,7 @@ export class Processor {
       return;
     }
     seen.add(checked.eventId);
-    return stream.add({ batchId: batch.id, event: normalise(checked, traps) });
+    return stream.add({ batchId: batch.id, event: normalise(checked, traps, work.label) });
   }
 
   /** Stores events of several batches and adds to their counts. */
@@ -289,10 +293,9 @@ export class Processor {
   }
 
   async #finish(works: readonly Work[]): Promise<void> {
-    const { store, files, clock, labelOf } = this.#options;
+    const { store, files, clock } = this.#options;
     for (const work of works) {
       await work.failures.close();
-      if (work.node === '' && work.batch.key !== '') work.node = await labelOf(work.batch.key);
     }
     const outcomes = works.map((work): BatchOutcome => {
       const { succeeded, failed, duplicates } = work;
@@ -300,7 +303,7 @@ export class Processor {
         batchId: work.batch.id,
         at: clock.now(),
         arrivedAt: work.batch.arrivedAt,
-        node: work.node,
+        node: work.node || work.label,
         lags: work.lags.counts,
         keptDays: files.keepDays,
         succeeded,

@@ -1,5 +1,5 @@
 import type { EventRow, EventStore, MessageRow } from '../store/event-store.ts';
-import { enrich, isEnriched, type NormalEvent, rowOf, type ShownEvent } from './normalise.ts';
+import { enriched, isEnriched, type NormalEvent, rowOf, type ShownEvent } from './normalise.ts';
 import type { Providers } from './providers/providers.ts';
 
 /** A valid event of a batch that waits to be stored. */
@@ -94,6 +94,8 @@ interface Candidate {
   readonly subaccount: number;
   readonly injection: boolean;
   readonly shown: ShownEvent;
+  readonly vmta: string;
+  readonly node: string;
 }
 
 function subaccountOf(shown: ShownEvent): number {
@@ -106,7 +108,8 @@ function messagesAmong(events: readonly WaitingEvent[]): Map<string, Candidate[]
   for (const { event } of events) {
     if (event.messageId === '' || (event.type !== 'injection' && event.type !== 'delivery')) continue;
     const subaccount = subaccountOf(event.shown);
-    const candidate = { subaccount, injection: event.type === 'injection', shown: event.shown };
+    const { shown, vmta, node } = event;
+    const candidate = { subaccount, injection: event.type === 'injection', shown, vmta, node };
     const others = found.get(event.messageId);
     if (!others) found.set(event.messageId, [candidate]);
     else {
@@ -141,6 +144,8 @@ async function enrichedRows(
         subaccount: row.subaccount_id,
         injection: row.injection === 1,
         shown: parsed(row),
+        vmta: row.vmta,
+        node: row.node,
       });
     }
     for (const candidate of here.get(event.messageId) ?? []) {
@@ -150,9 +155,8 @@ async function enrichedRows(
     }
     const message = choose([...candidates.values()], subaccount);
     if (!message) return rowOf(event, batchId, 1, true, providers);
-    const shown = { ...event.shown };
-    enrich(shown, message.shown);
-    return rowOf({ at: event.at, shown }, batchId, 1, false, providers);
+    const { at, shown, vmta, node } = event;
+    return rowOf(enriched({ at, shown, vmta, node }, message), batchId, 1, false, providers);
   });
 }
 
@@ -169,11 +173,13 @@ async function adopted(
   for (const orphan of orphans) {
     const message = choose(here.get(orphan.message_id) ?? [], orphan.subaccount_id);
     if (!message) continue;
+    const { ts: at, vmta, node } = orphan;
     const shown = JSON.parse(orphan.data) as ShownEvent;
-    enrich(shown, message.shown);
     const batchId = batchOf.get(orphan.message_id)!;
     rows.push({ ...orphan, batch_id: batchId, sign: -1 });
-    rows.push(rowOf({ at: orphan.ts, shown }, batchId, orphan.version + 1, false, providers));
+    rows.push(
+      rowOf(enriched({ at, shown, vmta, node }, message), batchId, orphan.version + 1, false, providers),
+    );
   }
   return rows;
 }

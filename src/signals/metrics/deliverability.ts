@@ -22,6 +22,8 @@ export const groupings: ReadonlyMap<string, { readonly key: string; readonly col
   ['subaccount', { key: 'subaccount_id', column: 'subaccount_id' }],
   ['sending-ip', { key: 'sending_ip', column: 'sending_ip' }],
   ['ip-pool', { key: 'ip_pool', column: 'ip_pool' }],
+  ['vmta', { key: 'vmta', column: 'vmta' }],
+  ['node', { key: 'node', column: 'node' }],
   ['binding', { key: 'binding', column: 'sending_ip' }],
   ['binding-group', { key: 'binding_group', column: 'ip_pool' }],
   ['mailbox-provider', { key: 'mailbox_provider', column: 'mailbox_provider' }],

@@ -24,6 +24,8 @@ export interface Fact {
   sendingDomain: string;
   ip: string;
   pool: string;
+  vmta: string;
+  node: string;
   provider: string;
   region: string;
   transmission: string;
@@ -69,7 +71,7 @@ function hexOf(hash: string): string {
   return hash.length === 28 ? Buffer.from(hash, 'base64').toString('hex') : hash.toLowerCase();
 }
 
-function factOf({ cls, fields }: WireEvent): Fact {
+function factOf({ cls, fields }: WireEvent, uploader: string): Fact {
   const get = (name: string) => text(fields[name]);
   const type = publicNames[get('type')] ?? get('type');
   const to = get('rcpt_to');
@@ -90,6 +92,8 @@ function factOf({ cls, fields }: WireEvent): Fact {
     sendingDomain: get('friendly_from') ? domainOf(get('friendly_from')) : '',
     ip: get('sending_ip') || get('binding'),
     pool: get('ip_pool') || get('binding_group'),
+    vmta: get('binding'),
+    node: get('node_name') || (learns.test(type) ? '' : uploader),
     provider: '',
     region: '',
     transmission: get('transmission_id'),
@@ -142,6 +146,8 @@ function enrich(fact: Fact, message: Fact): void {
   fact.template ||= message.template;
   fact.ip ||= message.ip;
   fact.pool ||= message.pool;
+  fact.vmta ||= message.vmta;
+  fact.node = message.node;
   fact.transmission ||= message.transmission;
   fact.from ||= message.from;
   fact.sendingDomain ||= message.sendingDomain || domainOf(msgFrom.get(message)!);
@@ -180,12 +186,15 @@ function tellEnds(facts: readonly Fact[], now: number): void {
   }
 }
 
-/** The events of a history that count, each once, as they are known in the end; in no order. */
-export function factsOf(history: History): Fact[] {
+/**
+ * The events of a history that count, each once, as they are known in the end; in no order. `uploader`: label of the key
+ * that they come with.
+ */
+export function factsOf(history: History, uploader: string): Fact[] {
   const facts = new Map<string, Fact>();
   for (const batch of history.batches) {
     for (const event of batch) {
-      const fact = factOf(event);
+      const fact = factOf(event, uploader);
       if (history.now - fact.at >= history.ageHours * 3_600_000 || facts.has(fact.id)) continue;
       msgFrom.set(fact, text(event.fields.msg_from));
       facts.set(fact.id, fact);

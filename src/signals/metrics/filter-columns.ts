@@ -7,6 +7,8 @@ export const filterColumns: ReadonlyMap<string, Dimension> = new Map([
   ['templates', 'template_id'],
   ['sending_ips', 'sending_ip'],
   ['ip_pools', 'ip_pool'],
+  ['vmtas', 'vmta'],
+  ['nodes', 'node'],
   ['sending_domains', 'sending_domain'],
   ['mailbox_providers', 'mailbox_provider'],
   ['mailbox_provider_regions', 'mailbox_provider_region'],

@@ -59,6 +59,8 @@ const recipientDomains = [
 ];
 const senders = ['News@Brand.example', 'a@eu.brand.example', 'x@brandexample.org', 'shop@brand.example.org'];
 const sources = ['192.0.2.1', '192.0.2.2', '2001:db8::7', 'mta-3'];
+const vmtas = ['mta-3', 'mta-9', 'Vmta "é"', ''];
+const nodes = ['mta1.brand.example', 'mta2.brand.example', undefined];
 const pools = ['', 'pool-one', 'pool_two', 'Default'];
 const subjects = ['', 'Spring sale - 20% off', 'Re: Your_order 5.4.7', 'été ☀'];
 const bounceClasses = [
@@ -167,6 +169,7 @@ export function makeHistory(seed: number, messages = 180): History {
     const sender = pick(senders);
     const ip = pick(sources);
     const pool = pick(pools);
+    const node = pick(nodes);
     const isTest = chance(0.2);
     const shares = {
       campaign_id: pick(campaigns),
@@ -176,7 +179,8 @@ export function makeHistory(seed: number, messages = 180): History {
       friendly_from: chance(0.9) ? sender : '',
       msg_from: `bounces@${pick(['mail.brand.example', 'brandexample.org'])}`,
       subject: pick(subjects),
-      ...(ip.startsWith('mta') ? { binding: ip } : { sending_ip: ip, binding: 'mta-9' }),
+      ...(ip.startsWith('mta') ? { binding: ip } : { sending_ip: ip, binding: pick(vmtas) }),
+      node_name: node,
       ...(chance(0.5) ? { ip_pool: pool } : { binding_group: pool }),
       subaccount_id: subaccountText(subaccount),
       ...(isTest ? { ab_test_id: pick(['test-1', 'Test_2']), ab_test_version: pick(['1', '2']) } : {}),
@@ -251,6 +255,8 @@ export function makeHistory(seed: number, messages = 180): History {
           : shared || chance(0.5)
             ? subaccountText(subaccount)
             : subaccountText(0),
+        // The node that took the report in, not the one that sent the mail.
+        node_name: pick([undefined, 'tracker.brand.example']),
       });
       const whom = () => (many || hidden || chance(0.5) ? recipient : { rcpt_to: '' });
       const later = () => at + pick([below(MINUTE), below(HOUR), below(30 * HOUR)]);

@@ -16,6 +16,8 @@ export const lists: ReadonlyMap<string, Dimension | null> = new Map([
   ['templates', 'template_id'],
   ['ip-pools', 'ip_pool'],
   ['sending-ips', 'sending_ip'],
+  ['vmtas', 'vmta'],
+  ['nodes', 'node'],
   ['mailbox-providers', 'mailbox_provider'],
   ['mailbox-provider-regions', 'mailbox_provider_region'],
   ['subject-campaigns', null],

@@ -39,6 +39,8 @@ const filters: readonly Parameter[] = [
   list('templates', 'Templates.', 'welcome'),
   list('sending_ips', 'Addresses mail was sent from.', '192.0.2.17'),
   list('ip_pools', 'IP pools.', 'promo'),
+  list('vmtas', 'VirtualMTAs (`binding` of the events).', 'mta-7'),
+  list('nodes', 'Nodes that sent the mail.', 'mta1.brand.example'),
   list('sending_domains', 'Domains of senders.', 'brand.example'),
   list('mailbox_providers', 'Mailbox providers.', 'Gmail'),
   list('mailbox_provider_regions', 'Regions of mailbox providers.', 'Global'),

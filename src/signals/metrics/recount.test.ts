@@ -48,6 +48,8 @@ const groupings: readonly (readonly [path: string, key: string, of: (f: Fact) =>
   ['binding', 'binding', (f) => f.ip],
   ['ip-pool', 'ip_pool', (f) => f.pool],
   ['binding-group', 'binding_group', (f) => f.pool],
+  ['vmta', 'vmta', (f) => f.vmta],
+  ['node', 'node', (f) => f.node],
   ['mailbox-provider', 'mailbox_provider', (f) => f.provider],
   ['mailbox-provider-region', 'mailbox_provider_region', (f) => f.region],
 ];
@@ -59,6 +61,8 @@ const nameLists: readonly (readonly [list: string, of: (f: Fact) => string])[] =
   ['templates', (f) => f.template],
   ['ip-pools', (f) => f.pool],
   ['sending-ips', (f) => f.ip],
+  ['vmtas', (f) => f.vmta],
+  ['nodes', (f) => f.node],
   ['mailbox-providers', (f) => f.provider],
   ['mailbox-provider-regions', (f) => f.region],
 ];
@@ -66,7 +70,7 @@ const nameLists: readonly (readonly [list: string, of: (f: Fact) => string])[] =
 for (let seed = first; seed < first + histories; seed++) {
   describe(`history ${seed}`, () => {
     const history = makeHistory(seed);
-    const facts = factsOf(history);
+    const facts = factsOf(history, 'First key');
     const around = Math.floor(history.now / (24 * HOUR)) * 24 * HOUR;
     const next = randomOf(seed + 1_000_000);
     const pick = <T>(from: readonly T[]): T => from[Math.floor(next() * from.length)]!;

@@ -9,6 +9,8 @@ export interface Table {
   readonly engine: 'MergeTree' | 'AggregatingMergeTree' | `ReplacingMergeTree(${string})`;
   readonly partitionBy?: string;
   readonly orderBy: readonly string[];
+  /** The beginning of `orderBy` that the index has; all of it unless given. */
+  readonly primaryKey?: readonly string[];
   /** Rows go when `from` (a Date or DateTime) is so many days ago, and `more`; a number is the same everywhere. */
   readonly ttl?: { readonly from: string; readonly keep: keyof Retention | number; readonly more?: number };
   readonly settings?: Readonly<Record<string, number>>;
@@ -49,7 +51,7 @@ export function ttlExpression(table: Table, retention: Retention): string | null
 export function createTable(table: Table, retention: Retention, cluster: Cluster): string[] {
   const local = `CREATE TABLE IF NOT EXISTS ${localName(table.name, cluster)}${onCluster(cluster)} (
   ${columnList(table, true)}
-) ENGINE = ${engine(table, cluster)}${table.partitionBy ? `\nPARTITION BY ${table.partitionBy}` : ''}
+) ENGINE = ${engine(table, cluster)}${table.partitionBy ? `\nPARTITION BY ${table.partitionBy}` : ''}${clause('PRIMARY KEY', table.primaryKey ? `(${table.primaryKey.join(', ')})` : null)}
 ORDER BY (${table.orderBy.join(', ')})${clause('TTL', ttlExpression(table, retention))}${clause('SETTINGS', settings(table, cluster))}`;
   if (cluster === null) return [local];
   return [
@@ -95,6 +97,20 @@ export function addColumns(table: Table, names: readonly string[], cluster: Clus
     const local = alter(localName(table.name, cluster), type);
     return cluster === null ? [local] : [local, alter(table.name, type.replace(CODEC, ''))];
   });
+}
+
+/**
+ * The statements that give an older table columns of its description which stand at the end of its sorting key, and that
+ * key. They may run again; a column enters a key only in the statement that adds it.
+ */
+export function addToKey(table: Table, names: readonly string[], cluster: Cluster): string[] {
+  const all = Object.keys(table.columns);
+  const added = names.map(
+    (name) => `ADD COLUMN IF NOT EXISTS ${name} ${table.columns[name]} AFTER ${all[all.indexOf(name) - 1]}`,
+  );
+  const local = `ALTER TABLE ${localName(table.name, cluster)}${onCluster(cluster)} ${added.join(', ')}, MODIFY ORDER BY (${table.orderBy.join(', ')})`;
+  if (cluster === null) return [local];
+  return [local, `ALTER TABLE ${table.name}${onCluster(cluster)} ${added.join(', ')}`];
 }
 
 /** The statements after which a view is as described here, whatever it was. Nothing may be inserted meanwhile. */

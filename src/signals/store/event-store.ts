@@ -52,6 +52,8 @@ export interface MessageRow {
   readonly injection: number;
   /** Milliseconds since the epoch. */
   readonly ts: number;
+  readonly vmta: string;
+  readonly node: string;
   /** The event as search shows it, JSON. */
   readonly data: string;
 }
@@ -165,7 +167,7 @@ export class EventStore {
     const found = new Map<string, MessageRow[]>();
     for (const some of slices(ids, KEYS_PER_LOOKUP)) {
       const rows = await this.engine.readForWrite<MessageRow>(
-        `SELECT message_id, subaccount_id, injection, toUnixTimestamp64Milli(ts) AS ts, data FROM messages
+        `SELECT message_id, subaccount_id, injection, toUnixTimestamp64Milli(ts) AS ts, vmta, node, data FROM messages
          WHERE h IN (SELECT cityHash64(arrayJoin({ids:Array(String)}))) AND message_id IN {ids:Array(String)}
          ORDER BY injection DESC LIMIT 1 BY message_id, subaccount_id`,
         { ids: some },

@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { silentLog } from '../../system/log.ts';
 import { searchMessages } from '../search/message-search.ts';
+import { backfillRollups } from './backfill.ts';
 import { changeTtl, createTable, dropTable, replacePartition, syncReplicas, type Table } from './ddl.ts';
 import { type Engine, openEmbedded, type Parameters } from './engine.ts';
 import { EventStore } from './event-store.ts';
@@ -14,6 +15,7 @@ import { defaultRetention } from './retention.ts';
 import { migrate, type Schema, schema, schemaStatements } from './schema.ts';
 import { clusterSettings } from './server-engine.ts';
 import { completenessTables } from './tables/completeness.ts';
+import { laterDimensions } from './tables/dimensions.ts';
 import { laterSealedTables } from './tables/sealed.ts';
 
 let dir: string;
@@ -90,17 +92,36 @@ const without = (columns: Table['columns'], names: readonly string[]) =>
 const newCounts =
   /\b(?:outbound_tls|delivered_tls|list_unsubscribe|link_unsubscribe|nonprefetched_clicked|nonprefetched_unique_clicked|delivery_times)\b/;
 
+/** As version 5 had it: without VMTA and node. */
+const version5: Schema = {
+  ...schema,
+  version: 5,
+  tables: schema.tables.map(({ primaryKey, ...table }) => ({
+    ...table,
+    columns: without(
+      table.columns,
+      laterDimensions.filter((name) => table.name !== 'ingest_events' || name !== 'node'),
+    ),
+    orderBy: primaryKey ?? table.orderBy,
+  })),
+  views: schema.views.map((view) => ({
+    ...view,
+    select: (table) => view.select(table).replaceAll(/, vmta, node\b/g, ''),
+  })),
+  steps: [],
+};
+
 /** As version 4 had it: without the counts that version 5 added. */
 const version4: Schema = {
-  ...schema,
+  ...version5,
   version: 4,
-  tables: schema.tables
-    .filter((table) => !completenessTables.includes(table))
+  tables: version5.tables
+    .filter((table) => !completenessTables.some((later) => later.name === table.name))
     .map((table) => ({
       ...table,
       columns: Object.fromEntries(Object.entries(table.columns).filter(([name]) => !newCounts.test(name))),
     })),
-  views: schema.views.map((view) => ({
+  views: version5.views.map((view) => ({
     ...view,
     to: { ...view.to },
     select: (table) =>
@@ -111,7 +132,6 @@ const version4: Schema = {
         .join('\n')
         .replace(/,(?=\nFROM)/, ''),
   })),
-  steps: [],
 };
 
 /** What version 2 had in other form. */
@@ -146,11 +166,12 @@ const dropAll = async () => {
 /** Events of the last five days, of all kinds that counts look at. */
 const fill = (first: number) =>
   engine.write(
-    `INSERT INTO events (ts, event_id, type, batch_id, sign, version, message_id, campaign_id, rcpt_to, link_name, num_retries, queue_time, prefetched, data)
+    `INSERT INTO events (ts, event_id, type, batch_id, sign, version, sending_ip, message_id, campaign_id, rcpt_to, link_name, num_retries, queue_time, prefetched, data)
      SELECT now64(3, 'UTC') - toIntervalHour(number % 100), toString(number),
-       ['injection', 'delivery', 'delivery', 'click', 'list_unsubscribe', 'link_unsubscribe', 'open'][number % 7 + 1], 'b', 1, 1,
-       concat('m', toString(number % 5000)), concat('c', toString(number % 3)), 'a@b.example', if(number % 7 = 3, 'l', ''), number % 2,
-       cityHash64(number) % 100000, number % 5 = 0, concat('{"outbound_tls":"', toString(number % 3), '"}')
+       ['injection', 'delivery', 'delivery', 'click', 'list_unsubscribe', 'link_unsubscribe', 'open', 'delay'][number % 8 + 1], 'b', 1, 1,
+       ['192.0.2.1', 'mta-1', '2001:db8::7', 'mta-2', ''][intDiv(number, 100) % 5 + 1] AS ip,
+       concat('m', toString(number % 5000)), concat('c', toString(number % 3)), 'a@b.example', if(number % 8 = 3, 'l', ''), number % 2,
+       cityHash64(number) % 100000, number % 5 = 0, concat('{"outbound_tls":"', toString(number % 3), '","sending_ip":"', ip, '"}')
      FROM numbers(${first}, 20000)`,
   );
 /** All that follows from events, in one row for each day and table. */
@@ -159,25 +180,34 @@ const allSums = async () => {
     engine.read(
       `SELECT '${table}' AS name, toYYYYMMDD(t) AS day, ${columns} FROM ${table} GROUP BY day ORDER BY day`,
     );
+  const split = `sum(row_count * cityHash64(vmta, node)) AS by_vmta, arraySort(groupUniqArray(vmta)) AS vmtas`;
   const counted = `sum(events) AS e, sum(delivered_tls) AS tls, sum(list_unsubscribe) AS list, sum(link_unsubscribe) AS link,
     sum(unsubscribe) AS u, sum(clicked) AS c, toString(arraySort(mapKeys(sumMap(delivery_times)))) AS times,
-    sum(arraySum(mapValues(delivery_times))) AS deliveries`;
-  const engaged = 'sum(clicked) AS c, sum(nonprefetched_clicked) AS by_people, uniq(message) AS m';
+    sum(arraySum(mapValues(delivery_times))) AS deliveries, ${split}`;
+  const engaged = `sum(clicked) AS c, sum(nonprefetched_clicked) AS by_people, uniq(message) AS m, ${split}`;
   return [
     ...(await sums('metrics_minute', counted)),
     ...(await sums('metrics_hour', counted)),
     ...(await sums('engagement', engaged)),
+    ...(await sums('reasons', `sum(events) AS e, ${split}`)),
   ];
 };
 
 /** An engine that breaks off at the statement of this number. */
 function breaking(at: number): Engine {
   let left = at;
+  return watched(() => {
+    if (left-- === 0) throw new Error('killed');
+  });
+}
+
+/** An engine that does something before each statement that writes. */
+function watched(before: () => void): Engine {
   return new Proxy(engine, {
     get(target, name) {
       if (name === 'write') {
         return (sql: string, parameters?: Parameters) => {
-          if (left-- === 0) throw new Error('killed');
+          before();
           return target.write(sql, parameters);
         };
       }
@@ -216,6 +246,81 @@ test('a store of version 4 gets the new counts of what it has, wherever a first 
     const [row] = await engine.read<{ n: number }>('SELECT sum(delivered_tls) AS n FROM metrics_hour');
     const [raw] = await engine.read<{ n: number }>('SELECT sum(delivered_tls) AS n FROM metrics_minute');
     assert.ok(row!.n > 0 && row!.n === raw!.n, 'new events are counted too');
+  } finally {
+    await dropAll();
+  }
+});
+
+test('a store of version 5 gets the VMTAs that its events tell of, wherever a first try broke off', async () => {
+  try {
+    await migrate(engine, defaultRetention);
+    const today = await tables();
+    await fill(0);
+    const wanted = await allSums();
+    for (const row of wanted as { vmtas: string[] }[]) assert.deepEqual(row.vmtas, ['', 'mta-1', 'mta-2']);
+    await dropAll();
+
+    await migrate(engine, defaultRetention, version5);
+    await fill(0);
+    await engine.write('INSERT INTO sealed_days (day, sealed) SELECT toYYYYMMDD(today() - 1), 1');
+    // All mail was looked at, for the last time.
+    await engine.write(
+      `INSERT INTO unresolved (t, campaign_id, unresolved)
+       SELECT toStartOfMinute(ts), campaign_id, 1 FROM events WHERE type = 'injection'`,
+    );
+    await engine.write(
+      `INSERT INTO resolved_days (t, until, made)
+       SELECT DISTINCT toStartOfDay(ts), now(), now64(3) + INTERVAL 30 DAY FROM events`,
+    );
+    const unresolved = () =>
+      engine.read<{ vmta: string; n: number }>(
+        'SELECT vmta, sum(unresolved + repeated) AS n FROM unresolved GROUP BY vmta ORDER BY vmta',
+      );
+    const [before] = await engine.read<{ n: number }>('SELECT sum(unresolved) AS n FROM unresolved');
+    const statements =
+      schema.steps.at(-1)!.statements(defaultRetention, null).length + 2 * schema.views.length;
+    // At each statement that changes a table, then day after day, with fewer and fewer that are left to do.
+    for (let at = 0; at < statements; at++) {
+      await assert.rejects(migrate(breaking(at), defaultRetention), /killed/, String(at));
+    }
+    for (const more of [1, 9, 20, 20, 20, 20, 20]) {
+      await assert.rejects(migrate(breaking(statements + more), defaultRetention), /killed/, String(more));
+    }
+    await migrate(engine, defaultRetention);
+    await dropLeftovers(engine);
+    assert.deepEqual(await allSums(), wanted);
+    assert.deepEqual(await tables(), today, 'as if it had been made today');
+    let written = 0;
+    await backfillRollups(
+      watched(() => written++),
+      silentLog,
+    );
+    assert.equal(written, 0, 'all is done');
+
+    const store = await EventStore.open(engine, { dueAfterHours: 0 });
+    assert.ok(!store.seals.has(Date.now() - 86_400_000), 'what was sealed without them is open');
+    assert.ok((await store.completeness.refresh(silentLog)) >= 4);
+    const made = await unresolved();
+    assert.deepEqual(
+      made.map((row) => row.vmta),
+      ['', 'mta-1', 'mta-2'],
+    );
+    assert.equal(
+      made.reduce((sum, row) => sum + row.n, 0),
+      before!.n,
+    );
+    // What was known of messages tells it of what they draw from now on.
+    const known = await store.messages(['m1', 'm105']);
+    assert.deepEqual(
+      [...known.values()]
+        .flat()
+        .sort((a, b) => (a.message_id < b.message_id ? -1 : 1))
+        .map((row) => [row.message_id, row.vmta, row.node]),
+      [
+        ['m1', '', ''],
+        ['m105', 'mta-1', ''],
+      ],
+    );
   } finally {
     await dropAll();
   }

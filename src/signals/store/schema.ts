@@ -4,6 +4,7 @@ import { scoreTables } from '../score/refresh/tables.ts';
 import { backfillRollups } from './backfill.ts';
 import {
   addColumns,
+  addToKey,
   type Cluster,
   changeTtl,
   createTable,
@@ -19,14 +20,18 @@ import {
 } from './ddl.ts';
 import type { Engine } from './engine.ts';
 import type { Retention } from './retention.ts';
-import { completenessTables } from './tables/completeness.ts';
+import { completenessTables, unresolvedTable } from './tables/completeness.ts';
+import { laterDimensions } from './tables/dimensions.ts';
 import { eventsTable } from './tables/events.ts';
-import { lookupTables, lookupViews } from './tables/lookups.ts';
+import { lookupTables, lookupViews, messagesTable } from './tables/lookups.ts';
 import { rollups, rollupViews } from './tables/metrics.ts';
 import { outcomesTable } from './tables/outcomes.ts';
 import { laterSealedTables, sealedTables } from './tables/sealed.ts';
 
-/** Brings tables from one version to the next. Every statement may run twice, and so may `fill`, which comes after. */
+/**
+ * Brings tables from one version to the next. Every statement may run twice, and so may `fill`, which comes when the tables
+ * are of today's form and the views as well; one that several steps name runs once.
+ */
 export interface Step {
   readonly version: number;
   statements(retention: Retention, cluster: Cluster): readonly string[];
@@ -46,7 +51,7 @@ export interface Schema {
 
 /** Version 1 was never published. */
 export const schema: Schema = {
-  version: 5,
+  version: 6,
   oldest: 2,
   tables: [
     eventsTable,
@@ -62,6 +67,7 @@ export const schema: Schema = {
     { version: 3, statements: fasterQuestions },
     { version: 4, statements: figuresOfBatches },
     { version: 5, statements: moreCounts, fill: backfillRollups },
+    { version: 6, statements: vmtasAndNodes, fill: backfillRollups },
   ],
 };
 
@@ -95,8 +101,19 @@ function moreCounts(retention: Retention, cluster: Cluster): string[] {
   return [
     ...addColumns(eventsTable, ['outbound_tls'], cluster),
     ...[...rollups.map((r) => r.table), ...sealedTables].flatMap(added),
-    ...rollupViews.flatMap((view) => renewView(view, cluster)),
     ...completenessTables.flatMap((table) => createTable(table, retention, cluster)),
+  ];
+}
+
+/** VMTA and node as dimensions: all days are sealed again, as their sums have no slices by these. */
+function vmtasAndNodes(_: Retention, cluster: Cluster): string[] {
+  const sorted = [...rollups.map((r) => r.table), ...sealedTables, unresolvedTable].filter(
+    (table) => table.primaryKey,
+  );
+  return [
+    `TRUNCATE TABLE IF EXISTS ${localName('sealed_days', cluster)}${onCluster(cluster)}`,
+    ...[eventsTable, messagesTable].flatMap((table) => addColumns(table, laterDimensions, cluster)),
+    ...sorted.flatMap((table) => addToKey(table, laterDimensions, cluster)),
   ];
 }
 
@@ -170,11 +187,15 @@ export async function migrate(
     for (const statement of schemaStatements(retention, cluster, to)) await engine.write(statement);
     await noteVersion(engine, to.version);
   }
-  for (const step of to.steps) {
-    if (have === 0 || step.version <= have) continue;
-    for (const statement of step.statements(retention, cluster)) await engine.write(statement);
-    await step.fill?.(engine, log);
-    await noteVersion(engine, step.version);
+  const steps = have === 0 ? [] : to.steps.filter((step) => step.version > have);
+  if (steps.length > 0) {
+    const statements = [
+      ...steps.flatMap((step) => step.statements(retention, cluster)),
+      ...to.views.flatMap((view) => renewView(view, cluster)),
+    ];
+    for (const statement of statements) await engine.write(statement);
+    for (const fill of new Set(steps.map((step) => step.fill))) await fill?.(engine, log);
+    await noteVersion(engine, to.version);
   }
   await applyRetention(engine, retention, to.tables);
   return to.version;

@@ -35,6 +35,8 @@ const messages = Array.from({ length: 120 }, (_, i) => ({
   friendly_from: `x@${pick(['brand.example', 'shop.example'])}`,
   sending_ip: pick(['192.0.2.1', '192.0.2.2']),
   ip_pool: pick(['', 'p1', 'p2']),
+  binding: pick(['mta-1', 'mta-2']),
+  node_name: pick(['n1', 'n2']),
   subaccount_id: pick([0, 5, 12]),
 }));
 
@@ -59,6 +61,7 @@ function lines(count: number, from = 4.5 * 24 * HOUR, to = 0): string[] {
         [cls]: {
           ...(isTold ? message : { message_id: message.message_id }),
           ...(random() < 0.1 ? { sending_ip: '192.0.2.9' } : {}),
+          ...(random() < 0.1 ? { binding: 'mta-9', node_name: 'n9' } : {}),
           type,
           event_id: eventId(),
           timestamp: String(Math.floor((NOW - to - random() * (from - to)) / 1000)),
@@ -83,6 +86,8 @@ const filters = [
   '&campaigns=spring,summer',
   '&campaigns=spring&subaccounts=0,12',
   '&campaigns=spring&domains=gmail.com',
+  '&vmtas=mta-1,mta-9',
+  '&nodes=n1&campaigns=spring',
   `&query_filters=${encodeURIComponent('{"groupings":[{"OR":{"campaigns":{"like":["spri"]},"sending_ips":{"eq":["192.0.2.9"]}}}]}')}`,
 ];
 const asked: string[] = [];
@@ -94,7 +99,16 @@ for (const filter of filters) {
     'from=2026-10-23T05:00&precision=hour&timezone=Asia/Kolkata',
     'from=2026-10-23T05:13&to=2026-10-26T17:21',
   ]) {
-    for (const report of ['', '/campaign', '/domain', '/subaccount', '/sending-ip', '/time-series']) {
+    for (const report of [
+      '',
+      '/campaign',
+      '/domain',
+      '/subaccount',
+      '/sending-ip',
+      '/vmta',
+      '/node',
+      '/time-series',
+    ]) {
       // A fifth of all combinations; which, is the same in every run.
       if ((report === '/time-series' && !window.includes('precision')) || random() > 0.2) continue;
       asked.push(`/deliverability${report}?${window}&metrics=${metrics}${filter}`);
@@ -107,6 +121,7 @@ asked.push(
   '/deliverability/attempt?from=2026-10-23T00:00',
   '/campaigns?from=2026-10-23T10:20',
   '/sending-ips?match=2.9',
+  '/nodes?match=N',
 );
 
 /** An engine to change a part of. */

@@ -1,5 +1,5 @@
 import type { Table } from '../ddl.ts';
-import { dimensionColumns, dimensions } from './dimensions.ts';
+import { dimensionColumns, sortedBy } from './dimensions.ts';
 
 const kept = {
   partitionBy: 'toYYYYMMDD(t)',
@@ -22,7 +22,7 @@ export const unresolvedTable: Table = {
     unresolved: 'Int64',
   },
   engine: 'MergeTree',
-  orderBy: ['t', ...dimensions],
+  ...sortedBy(['t']),
   shardingKey: 'cityHash64(t, recipient_domain)',
 };
 

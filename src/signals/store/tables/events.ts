@@ -1,5 +1,5 @@
 import type { Table } from '../ddl.ts';
-import { dimensionColumns, lowCardinality } from './dimensions.ts';
+import { dimensionColumns, lowCardinality, vmtaBefore } from './dimensions.ts';
 
 const columns = {
   ts: "DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))",
@@ -10,6 +10,7 @@ const columns = {
   version: 'UInt8',
   orphan: 'UInt8',
   ...dimensionColumns,
+  vmta: `${lowCardinality} DEFAULT ${vmtaBefore('sending_ip')}`,
   message_id: 'String CODEC(ZSTD(1))',
   transmission_id: 'String CODEC(ZSTD(1))',
   rcpt_to: 'String CODEC(ZSTD(1))',

@@ -1,5 +1,5 @@
 import type { Table, View } from '../ddl.ts';
-import { lowCardinality } from './dimensions.ts';
+import { lowCardinality, vmtaBefore } from './dimensions.ts';
 
 /** Small granules and blocks: these tables are read by scattered keys, a few rows here and there. */
 const byKey = {
@@ -36,6 +36,8 @@ export const messagesTable: Table = {
     subaccount_id: 'UInt32',
     injection: 'UInt8',
     ts: "DateTime64(3, 'UTC')",
+    vmta: `${lowCardinality} DEFAULT ${vmtaBefore("JSONExtractString(data, 'sending_ip')")}`,
+    node: lowCardinality,
     data: 'String CODEC(ZSTD(3))',
   },
   engine: 'MergeTree',
@@ -71,7 +73,8 @@ export const lookupSelects = {
     `SELECT cityHash64(event_id) AS h, event_id, batch_id, today() AS day FROM ${events}
 WHERE version = 1 AND sign = 1${where}`,
   messages: (events: string, where = '') =>
-    `SELECT cityHash64(message_id) AS h, message_id, subaccount_id, type = 'injection' AS injection, ts, data FROM ${events}
+    `SELECT cityHash64(message_id) AS h, message_id, subaccount_id, type = 'injection' AS injection, ts, vmta, node, data
+FROM ${events}
 WHERE type IN ('injection', 'delivery') AND sign = 1 AND message_id != ''${where}`,
   orphans: (events: string, where = '') =>
     `SELECT cityHash64(message_id) AS h, message_id, ts, event_id FROM ${events}

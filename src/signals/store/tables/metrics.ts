@@ -1,5 +1,5 @@
 import type { Table, View } from '../ddl.ts';
-import { dimensionColumns, dimensions, lowCardinality } from './dimensions.ts';
+import { dimensionColumns, dimensions, lowCardinality, sortedBy } from './dimensions.ts';
 
 /** Column of the roll-ups → the amount that one row of `events` adds to it (times its sign). */
 export const counters: Readonly<Record<string, string>> = {
@@ -107,13 +107,12 @@ const times = { delivery_times: `SimpleAggregateFunction(sumMap, ${timesType})` 
 
 const counterNames = Object.keys(counters);
 const counterColumns = { ...time, ...dimensionColumns, ...rowCount, ...sums(counterNames), ...times };
-const orderBy = ['t', ...dimensions];
 
 const minuteTable: Table = {
   ...kept,
   name: 'metrics_minute',
   columns: counterColumns,
-  orderBy,
+  ...sortedBy(['t']),
   shardingKey: 'cityHash64(t, recipient_domain)',
 };
 
@@ -161,7 +160,7 @@ export const engagement: Rollup = {
       ...rowCount,
       ...sums(engagementCounters),
     },
-    orderBy: ['toStartOfHour(t)', ...dimensions, 'message', 't', 'link_name'],
+    ...sortedBy(['toStartOfHour(t)'], ['message', 't', 'link_name']),
     shardingKey: 'message',
   },
   from: 'events',
@@ -189,7 +188,7 @@ export const reasons: Rollup = {
       ...rowCount,
       ...sums(['events', 'first']),
     },
-    orderBy: ['type', 'toStartOfHour(t)', ...dimensions, 'bounce_class', 'bounce_category', 'reason', 't'],
+    ...sortedBy(['type', 'toStartOfHour(t)'], ['bounce_class', 'bounce_category', 'reason', 't']),
     shardingKey: 'cityHash64(reason)',
   },
   from: 'events',

@@ -1,5 +1,5 @@
 import type { Table } from '../ddl.ts';
-import { type Dimension, dimensionColumns, dimensions, lowCardinality } from './dimensions.ts';
+import { type Dimension, dimensionColumns, dimensions, lowCardinality, sortedBy } from './dimensions.ts';
 import { counters, engagement, metricsHour, metricsMinute, timesType, uniques } from './metrics.ts';
 
 /**
@@ -24,7 +24,7 @@ const wholeTable = (name: string): Table => ({
   ...kept,
   name,
   columns: { ...time, ...dimensionColumns, ...numbers, ...times },
-  orderBy: ['t', ...dimensions],
+  ...sortedBy(['t']),
   shardingKey: 'cityHash64(t, recipient_domain)',
 });
 const dayTable = wholeTable('metrics_day');

@@ -1,10 +1,12 @@
 /**
  * Messages of 10 kB from `smtp-source` through a mail server to `smtp-sink`, as fast as the server takes them, until
  * the last is delivered. Each server syncs a message to disk before its `250` and logs each delivery. The servers run
- * one after the other, in turn for each repetition, so that what else the machine does meets them alike.
+ * one after the other, in turn for each repetition, so that what else the machine does meets them alike. Each is warmed
+ * up with the same load first, as long as the others: a mail server runs for weeks, and what runs in JavaScript is
+ * compiled while it runs. What it did meanwhile is told apart.
  *
  *   node bench/relay.ts [--messages N] [--sessions 20,100] [--repeat 3] [--peers posthorn,bare,postfix,haraka]
- *                       [--size BYTES] [--latency]
+ *                       [--size BYTES] [--warm SECONDS] [--latency]
  */
 import { parseArgs } from 'node:util';
 import { submit } from './harness/paced.ts';
@@ -18,7 +20,7 @@ import {
   startPostfixRelay,
   startPosthorn,
 } from './harness/servers.ts';
-import { type Load, sendLoad, startSink } from './harness/smtp-load.ts';
+import { type Load, sendLoad, startSink, warmUp } from './harness/smtp-load.ts';
 
 const { values: given } = parseArgs({
   options: {
@@ -26,12 +28,14 @@ const { values: given } = parseArgs({
     sessions: { type: 'string', default: '20,100' },
     repeat: { type: 'string', default: '3' },
     size: { type: 'string', default: '10240' },
+    warm: { type: 'string', default: '20' },
     peers: { type: 'string', default: 'posthorn,bare,postfix,haraka' },
     latency: { type: 'boolean', default: false },
   },
 });
 process.setMaxListeners(0);
 const size = Number(given.size);
+const warmSeconds = Number(given.warm);
 const repeat = Number(given.repeat);
 const sessionCounts = given.sessions.split(',').map(Number);
 const peers = given.peers.split(',');
@@ -51,6 +55,8 @@ const starters: Readonly<Record<string, (target: RelayTarget) => Promise<MailSer
 
 interface Run {
   readonly rate: number;
+  /** Messages a second while it warmed up. */
+  readonly coldRate: number;
   /** Milliseconds of processor time for each message. */
   readonly cpu: number;
   /** Of that, by kind of thread: of our own process. */
@@ -64,9 +70,9 @@ async function measure(who: string, load: Load, report: Map<string, string>): Pr
   const server = await starters[who]!({ sinkPort: sink.port, sessions: load.sessions });
   try {
     report.set(who, `${server.version}, ${server.durability}`);
-    const warm = Math.max(load.sessions, Math.round(load.messages / 10));
-    await sendLoad(server.port, { ...load, messages: warm });
-    await sink.reaches(warm, 120_000);
+    const cold = performance.now();
+    const warm = await warmUp(warmSeconds, load, (part) => sendLoad(server.port, part));
+    const coldRate = warm / (((await sink.reaches(warm, 120_000)) - cold) / 1000);
     const cpuBefore = cpuSeconds(server.pid);
     const threadsBefore = cpuByThread(server.pid);
     const peak = watchMemory(server.pid);
@@ -76,6 +82,7 @@ async function measure(who: string, load: Load, report: Map<string, string>): Pr
     const cpu = cpuSeconds(server.pid) - cpuBefore;
     return {
       rate: load.messages / ((end - begun) / 1000),
+      coldRate,
       cpu: (cpu * 1000) / load.messages,
       threads: spentByThread(server.pid, threadsBefore, load.messages),
       peakMb: peak() / 2 ** 20,
@@ -90,6 +97,7 @@ const versions = new Map<string, string>();
 const report = new Report('relay', {
   size: `${size} bytes a message`,
   tls: 'none',
+  'warmed up for': `${warmSeconds} s`,
   repetitions: repeat,
   servers: peers.join(', '),
 });
@@ -113,6 +121,12 @@ for (const kept of [true, false]) {
           'messages/s',
           of.map((r) => r.rate),
         ),
+      );
+      report.figure(
+        `  in the first ${warmSeconds} s after the start`,
+        who,
+        'messages/s',
+        of.map((r) => r.coldRate),
       );
       report.figure(
         '  processor time a message',
@@ -161,7 +175,8 @@ if (given.latency) {
     if (!most) continue;
     const sink = await startSink();
     const server = await starters[who]!({ sinkPort: sink.port, sessions });
-    await sendLoad(server.port, { messages: Math.round(most), sessions, size, kept: true });
+    const load = { messages: messagesFor(who, true), sessions, size, kept: true };
+    await warmUp(warmSeconds, load, (part) => sendLoad(server.port, part));
     const what = `time to 250 at ${Math.round(most / 2)} messages/s`;
     const times = await submit(server.port, {
       rate: most / 2,

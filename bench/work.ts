@@ -3,7 +3,7 @@
  * signature of RSA-2048 and one of Ed25519, accounting, and events that are uploaded. Beside it a Postfix that does
  * none of this with the same messages: no login, no TLS, no signature. Both sync each message before its `250`.
  *
- *   node bench/work.ts [--messages N] [--sessions 20] [--repeat 3] [--threads 0,1,2,4]
+ *   node bench/work.ts [--messages N] [--sessions 20] [--repeat 3] [--warm SECONDS] [--threads 0,1,2,4]
  *
  * `--threads`: content threads, each number in turn; default what the server takes by itself.
  */
@@ -22,19 +22,21 @@ import { submit } from './harness/paced.ts';
 import { cpuByThread, cpuSeconds, spentByThread, watchMemory } from './harness/processes.ts';
 import { Report } from './harness/report.ts';
 import { type MailServer, startPostfixRelay, startPosthorn } from './harness/servers.ts';
-import { startSink } from './harness/smtp-load.ts';
+import { startSink, warmUp } from './harness/smtp-load.ts';
 
 const { values: given } = parseArgs({
   options: {
     messages: { type: 'string', default: '12000' },
     sessions: { type: 'string', default: '20' },
     repeat: { type: 'string', default: '3' },
+    warm: { type: 'string', default: '20' },
     threads: { type: 'string' },
   },
 });
 const messages = Number(given.messages);
 const sessions = Number(given.sessions);
 const repeat = Number(given.repeat);
+const warmSeconds = Number(given.warm);
 const PASSWORD = 'bench-password';
 
 const secrets = temporaryFolder();
@@ -164,6 +166,7 @@ const report = new Report('work', {
   posthorn: 'STARTTLS, AUTH, link rewriting, DKIM RSA-2048 and Ed25519, accounting, events uploaded',
   postfix: 'none of these',
   durability: 'each message synced before its 250, on both',
+  'warmed up for': `${warmSeconds} s`,
   repetitions: repeat,
 });
 interface Run {
@@ -182,18 +185,18 @@ async function measure(who: string, start: Start): Promise<Run> {
   const share = who === 'postfix' ? Math.round(messages / 3) : messages;
   const load = {
     rate: null,
+    messages: share,
     sessions,
     content: 'newsletter',
     login: who === 'postfix' ? null : login,
   } as const;
-  const warm = Math.round(share / 4);
-  await submit(server.port, { ...load, messages: warm });
+  const warm = await warmUp(warmSeconds, load, (part) => submit(server.port, part));
   await sink.reaches(warm, 120_000);
   const before = cpuSeconds(server.pid);
   const threadsBefore = cpuByThread(server.pid);
   const peak = watchMemory(server.pid);
   const begun = performance.now();
-  await submit(server.port, { ...load, messages: share });
+  await submit(server.port, load);
   const end = await sink.reaches(warm + share, 300_000);
   const run = {
     rate: share / ((end - begun) / 1000),

@@ -83,3 +83,21 @@ export function sendLoad(port: number, { messages, sessions, size, kept }: Load)
     );
   });
 }
+
+/**
+ * Sends parts of a load until so many seconds are over, at least one. Returns how many messages that were.
+ */
+export async function warmUp<L extends { readonly messages: number; readonly sessions: number }>(
+  seconds: number,
+  load: L,
+  send: (part: L) => Promise<unknown>,
+): Promise<number> {
+  const end = performance.now() + seconds * 1000;
+  const messages = Math.max(load.sessions, Math.round(load.messages / 10));
+  let sent = 0;
+  do {
+    await send({ ...load, messages });
+    sent += messages;
+  } while (performance.now() < end);
+  return sent;
+}

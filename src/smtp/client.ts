@@ -265,7 +265,7 @@ export class SmtpClient {
     transaction.bytes = stuffed.length + dot.length;
     if (stuffed.length <= ONE_PIECE && !separateDot) {
       transaction.ended = true;
-      wire.write(Buffer.concat([stuffed, dot], stuffed.length + dot.length));
+      wire.writeTogether([stuffed, dot]);
       return true;
     }
     if (!(await wire.writeBlocks(stuffed, BLOCK, this.#timeouts.dataBlock))) return false;

@@ -7,7 +7,8 @@ import { open, stat, statfs } from 'node:fs/promises';
 
 /** Kept free for what must always be possible: writing down what became of messages, which frees their space. */
 const MARGIN = 256 * 1024;
-const LEAST_STEP = 1024 * 1024;
+/** The store is measured when what was handed out comes to this: with a small step, for every few messages. */
+const LEAST_STEP = 8 * 1024 * 1024;
 const LARGEST_STEP = 64 * 1024 * 1024;
 
 export class Room {

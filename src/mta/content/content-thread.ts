@@ -26,17 +26,16 @@ function keep(id: number, plan: TrackingPlan): TrackingPlan {
 const buffer = (octets: Uint8Array) => Buffer.from(octets.buffer, octets.byteOffset, octets.byteLength);
 
 function answer(job: Job): Answer {
-  const given = buffer(job.content);
   if (job.kind === 'plan') {
-    return {
-      job: job.job,
-      kind: 'planned',
-      planned: describePlan(keep(job.plan, planTracking(given, job.settings))),
-    };
+    const plan = keep(job.plan, planTracking(buffer(job.content), job.settings));
+    return { job: job.job, kind: 'planned', planned: describePlan(plan) };
   }
   const { order } = job;
   const { tracking, signatures } = order;
-  const plan = tracking && (plans.get(job.plan) ?? keep(job.plan, planTracking(given, tracking.settings)));
+  const known = plans.get(job.plan);
+  const given = job.content ? buffer(job.content) : known?.raw;
+  if (!given) return { job: job.job, kind: 'forgotten' };
+  const plan = tracking && (known ?? keep(job.plan, planTracking(given, tracking.settings)));
   const copy = trackedCopy(given, order, plan);
   // What is kept for other copies is never handed over.
   const content = copy === given || copy === plan?.raw ? null : copy;
@@ -49,7 +48,15 @@ function answer(job: Job): Answer {
       return error as Error;
     }
   });
-  return { job: job.job, kind: 'made', content, ...signatureFields(signatures, made) };
+  const { fields, faults } = signatureFields(signatures, made);
+  if (!content) return { job: job.job, kind: 'made', content, fields, faults };
+  return {
+    job: job.job,
+    kind: 'made',
+    content: Buffer.concat([Buffer.from(fields), content]),
+    fields: '',
+    faults,
+  };
 }
 
 parentPort!.on('message', (job: Job) => {

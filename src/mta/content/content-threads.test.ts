@@ -82,6 +82,20 @@ test('threads make the octets that the main thread makes, planned before or not'
   await Promise.all(jobs);
 });
 
+test('a copy of a message whose plan the thread has let go is made of its content', async (t) => {
+  const { work } = threads(t, 1);
+  const here = new ContentWorkHere();
+  const first = message(3);
+  await work.plan(first, settings);
+  const body = 'x'.repeat(76).concat('\r\n').repeat(13_000);
+  for (let n = 1; n <= 10; n++) await work.plan(Buffer.concat([message(1, n), Buffer.from(body)]), settings);
+  const [made, expected] = await Promise.all([
+    work.make(first, order('kim@a.test')),
+    here.make(first, order('kim@a.test')),
+  ]);
+  assert.equal(made.content.toString('latin1'), expected.content.toString('latin1'));
+});
+
 test('what a plan says: changes of the body, of the header only, none', async (t) => {
   const { work } = threads(t, 1);
   assert.deepEqual(await work.plan(message(2), settings), { changes: true, changesBody: true, error: '' });

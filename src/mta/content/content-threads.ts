@@ -74,8 +74,13 @@ export class ContentThreads implements ContentWork {
     const thread = this.#thread(known?.thread);
     // A thread that did not make the plan makes it once and keeps it under the same name.
     const plan = fits ? known.id : ++this.#plan;
-    const job: Job = { job: ++this.#job, kind: 'make', plan, content: copyOf(content), order };
-    return this.#ask(thread, job).then((answer) => {
+    const ask = (octets: Uint8Array<ArrayBuffer> | null) =>
+      this.#ask(thread, { job: ++this.#job, kind: 'make', plan, content: octets, order });
+    const asked =
+      fits && known.thread === thread
+        ? ask(null).then((answer) => (answer.kind === 'forgotten' ? ask(copyOf(content)) : answer))
+        : ask(copyOf(content));
+    return asked.then((answer) => {
       const made = answer as Extract<Answer, { kind: 'made' }>;
       const copy = made.content
         ? Buffer.from(made.content.buffer, made.content.byteOffset, made.content.byteLength)
@@ -93,7 +98,7 @@ export class ContentThreads implements ContentWork {
   #ask({ worker, jobs }: Thread, job: Job): Promise<Answer> {
     return new Promise((resolve, reject) => {
       jobs.set(job.job, { done: resolve, failed: reject });
-      worker.postMessage(job, [job.content.buffer]);
+      worker.postMessage(job, job.content ? [job.content.buffer] : []);
     });
   }
 

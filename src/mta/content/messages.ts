@@ -16,7 +16,8 @@ export type Job =
       readonly kind: 'make';
       /** The plan that was made of the same content with the same settings; 0 when there is none. */
       readonly plan: number;
-      readonly content: Uint8Array<ArrayBuffer>;
+      /** Null: the one that the plan was made of. */
+      readonly content: Uint8Array<ArrayBuffer> | null;
       readonly order: CopyOrder;
     };
 
@@ -25,10 +26,12 @@ export type Answer =
   | {
       readonly job: number;
       readonly kind: 'made';
-      /** To be put above the message. */
+      /** To be put above the message, where `content` has not got them. */
       readonly fields: string;
       /** Null: as it was given. */
       readonly content: Uint8Array | null;
       readonly faults: readonly SignatureFault[];
     }
+  /** The thread keeps the plan no longer: it wants the content. */
+  | { readonly job: number; readonly kind: 'forgotten' }
   | { readonly job: number; readonly kind: 'fault'; readonly error: string };

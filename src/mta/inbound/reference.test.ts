@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
 import { messageIdOf, ReferenceSigner } from './reference.ts';
 
@@ -12,6 +13,15 @@ test('an id that we signed leads back to the message of its recipient', () => {
   const several = `by y id ${signer.sign(spoolId, base, false)}; Thu`;
   assert.equal(signer.messageId(several, 'A@b.test'), messageIdOf(base, 'a@B.test', false));
   assert.equal(signer.messageId(several, ''), null, 'several recipients, and the report names none');
+});
+
+test('the signature is the HMAC that mail under way was signed with, whatever the length of the key', () => {
+  for (const length of [0, 1, 32, 64, 65, 200]) {
+    const key = Buffer.alloc(length, 7);
+    const signed = new ReferenceSigner(key).sign(spoolId, base, true);
+    const [text, signature] = [signed.slice(0, -13), signed.slice(-12)];
+    assert.equal(signature, createHmac('sha256', key).update(text).digest('hex').slice(0, 12), `${length}`);
+  }
 });
 
 test('an id that somebody else made is not ours', () => {

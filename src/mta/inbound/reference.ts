@@ -3,10 +3,14 @@
  * field, which reports bring back in the headers they enclose, carries the message's SparkPost id and a short keyed
  * signature. A report that quotes an id we did not sign is about somebody else's mail.
  */
-import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 
 /** `SPOOLID.BASE.SIGNATURE`: 16 and 20 hexadecimal digits, then 12. */
 const REFERENCE = /\b([0-9a-f]{16})\.([0-9a-f]{20})([sm])\.([0-9a-f]{12})\b/;
+
+const HASH_BLOCK = 64;
+/** Octets of what is signed: 16 and 20 digits, a dot, a letter. */
+const LONGEST_SIGNED = 38;
 
 /** A reference of ours. */
 export interface Reference {
@@ -17,11 +21,17 @@ export interface Reference {
 }
 
 export class ReferenceSigner {
-  readonly #key: KeyObject;
+  readonly #inner: Buffer;
+  readonly #outer: Buffer;
 
   constructor(key: Buffer) {
-    // Made once: from bytes, each signature would make it anew.
-    this.#key = createSecretKey(key);
+    const short = key.length > HASH_BLOCK ? hash('sha256', key, 'buffer') : key;
+    this.#inner = Buffer.alloc(HASH_BLOCK + LONGEST_SIGNED, 0x36);
+    this.#outer = Buffer.alloc(HASH_BLOCK + 32, 0x5c);
+    for (const [i, octet] of short.entries()) {
+      this.#inner[i]! ^= octet;
+      this.#outer[i]! ^= octet;
+    }
   }
 
   /** The id for a Received field. `single`: the message has one recipient, whose id is the base itself. */
@@ -49,8 +59,12 @@ export class ReferenceSigner {
     return reference && referencedId(reference, recipient);
   }
 
+  /** HMAC-SHA-256 (RFC 2104) by two digests of one call each, at half of what Node's object for it costs a message. */
   #signature(text: string): string {
-    return createHmac('sha256', this.#key).update(text).digest('hex').slice(0, 12);
+    if (text.length > LONGEST_SIGNED) throw new RangeError(`no spool id and message id: ${text}`);
+    const end = HASH_BLOCK + this.#inner.write(text, HASH_BLOCK, 'latin1');
+    hash('sha256', this.#inner.subarray(0, end), 'buffer').copy(this.#outer, HASH_BLOCK);
+    return hash('sha256', this.#outer, 'hex').slice(0, 12);
   }
 }
 

@@ -86,6 +86,7 @@ test('a metrics call names range, step, counts and the filters that it understan
   const filters = [
     { facet: 'campaign', op: 'eq', value: 'a,b' },
     { facet: 'reason', op: 'eq', value: 'x' },
+    ...readQuery('vmta:mta-7 node:mta1.brand.example').filters,
   ] as const;
   assert.deepEqual(metricsQuery(['count_sent', 'count_bounce'], { buckets, filters }), [
     ['from', '2026-01-06T15:00'],
@@ -95,5 +96,7 @@ test('a metrics call names range, step, counts and the filters that it understan
     ['delimiter', ';'],
     ['metrics', 'count_sent;count_bounce'],
     ['campaigns', 'a,b'],
+    ['vmtas', 'mta-7'],
+    ['nodes', 'mta1.brand.example'],
   ]);
 });

@@ -74,6 +74,8 @@ export const eventFacets: readonly Facet[] = [
   row('subject', 'subject', 'Subject', 'subjects', null, 'subject', 'whole words of it'),
   row('ip_pool', 'pool', 'IP pool', 'ip_pools', 'ip_pools', 'ip_pool', 'name'),
   row('sending_ip', 'ip', 'Sending IP', 'sending_ips', 'sending_ips', 'sending_ip', 'address or binding'),
+  row('vmta', 'vmta', 'VirtualMTA', 'vmtas', 'vmtas', 'vmta', 'name'),
+  row('node', 'node', 'Node', 'nodes', 'nodes', 'node', 'host name or label of its key'),
   row('template', 'template', 'Template', 'templates', 'templates', 'template_id', 'name'),
 ];
 

@@ -175,6 +175,8 @@ const searchFilters: readonly SearchFilter[] = [
   { parameter: 'campaigns', value: (f) => f.campaign, matches: byWords((f) => f.campaign), words: true },
   { parameter: 'templates', value: (f) => f.template, matches: byWords((f) => f.template), words: true },
   { parameter: 'sending_ips', value: (f) => f.ip, matches: exact((f) => f.ip) },
+  { parameter: 'vmtas', value: (f) => f.vmta, matches: exact((f) => f.vmta) },
+  { parameter: 'nodes', value: (f) => f.node, matches: exact((f) => f.node) },
   { parameter: 'ip_pools', value: (f) => f.pool, matches: byWords((f) => f.pool), words: true },
   {
     parameter: 'subaccounts',

@@ -75,7 +75,9 @@ function factOf({ cls, fields }: WireEvent, uploader: string): Fact {
   const get = (name: string) => text(fields[name]);
   const type = publicNames[get('type')] ?? get('type');
   const to = get('rcpt_to');
-  const failed = type === 'bounce' || type === 'out_of_band' || get('bounce_class') !== '';
+  // A failure to make a mail has no class, whatever the event says.
+  const isClassed = type !== 'generation_failure' && get('bounce_class') !== '';
+  const failed = type === 'bounce' || type === 'out_of_band' || isClassed;
   const parsed = fields.user_agent_parsed as
     | { is_prefetched?: unknown; engagement_class?: string }
     | undefined;

@@ -38,6 +38,8 @@ const exactLists: readonly (readonly [parameter: string, column: string])[] = [
   ['messages', 'message_id'],
   ['transmissions', 'transmission_id'],
   ['sending_ips', 'sending_ip'],
+  ['vmtas', 'vmta'],
+  ['nodes', 'node'],
   ['ab_test_versions', 'ab_test_version'],
 ];
 

@@ -80,6 +80,8 @@ export const messageSearchParameters: readonly Parameter[] = [
   list('campaigns', `Campaigns. ${words}.`, 'january'),
   list('templates', `Templates. ${words}.`, 'welcome'),
   list('sending_ips', 'Addresses mail was sent from.', '192.0.2.17'),
+  list('vmtas', 'VirtualMTAs (`binding` of the events); the events found do not show them.', 'mta-7'),
+  list('nodes', 'Nodes that sent the mail; the events found do not show them.', 'mta1.brand.example'),
   list('ip_pools', `IP pools. ${words}.`, 'promo'),
   numbers('subaccounts', 'Ids of subaccounts; 0 is the primary account.', '0,12'),
   list('mailbox_providers', `Mailbox providers. ${words}.`, 'Gmail'),

@@ -50,6 +50,7 @@ function loadSql(file: string): string {
     ip_pool: `if(e.ip_pool != '', e.ip_pool, e.binding_group)`,
     mailbox_provider: `transform(host, ['gmail.com', 'outlook.com', 'hotmail.com', 'yahoo.com', 'icloud.com', 'aol.com'], ['Gmail', 'Hotmail / Outlook', 'Hotmail / Outlook', 'Yahoo', 'Apple', 'Yahoo'], '') AS provider`,
     mailbox_provider_region: `if(provider != '', 'Global', '')`,
+    vmta: 'e.binding',
     message_id: `if(e.custom_message_id != '', e.custom_message_id, e.message_id)`,
     transmission_id: 'e.transmission_id',
     rcpt_to: 'lower(e.rcpt_to) AS recipient',

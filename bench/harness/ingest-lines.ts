@@ -50,6 +50,8 @@ export function* eventLines({ count, seed, from, span }: LineMix): Generator<str
     let at = from + below(span);
     const brand = below(4);
     const node = below(3);
+    // A VMTA has an address of its own.
+    const vmta = below(8);
     const host = random() < 0.85 ? providers[below(providers.length)]! : `firm${below(3000)}.example`;
     const recipient = `user.${id().slice(0, 9)}@${host}`;
     const messageId = `0000${below(2 ** 32)
@@ -66,9 +68,9 @@ export function* eventLines({ count, seed, from, span }: LineMix): Generator<str
       friendly_name: `Brand ${brand}`,
       subject: `Offers of week ${below(10)}: everything that brand ${brand} sells is cheaper now`,
       campaign_id: `brand${brand}-week-${below(10)}`,
-      binding: `mta-${node}-vmta-${below(8)}`,
+      binding: `mta-${node}-vmta-${vmta}`,
       binding_group: `pool-${below(6)}`,
-      sending_ip: `192.0.2.${node * 8 + below(8)}`,
+      sending_ip: `192.0.2.${node * 8 + vmta}`,
       msg_size: String(18_000 + below(9000)),
       recv_method: 'esmtp',
       open_tracking: true,

@@ -10,7 +10,7 @@ import { reason, requireWritableFolder, writeFileDurably } from '../system/durab
 import { lockFolder } from '../system/folder-lock.ts';
 import type { Log } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
-import { contentThreads, createContentWork } from './content/index.ts';
+import { createContentWork } from './content/index.ts';
 import { createControl } from './control.ts';
 import { putInForce } from './in-force.ts';
 import { ReferenceSigner } from './inbound/reference.ts';
@@ -89,7 +89,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
       : [lockFolder(spoolSettings.dir, 'spool')]),
   ];
   const mark = await markRunning(stateDir, startedAt);
-  const content = createContentWork(contentThreads(global), log);
+  const content = createContentWork(global, log);
   let inForce = await putInForce(options.config, stateDir, clock, log, content, null);
   const config = () => inForce.config;
   const precached = new PrecachedDomains(clock);

@@ -19,7 +19,7 @@ export const additionalDirectives = {
   'content-threads': {
     scopes: ['global'],
     type: integer(0, 64),
-    defaultText: 'one less than the machine has processors, at least 1',
+    defaultText: 'one less than the machine has processors; with two, one for messages above 64 kB',
     ours: true,
     tier: 'rare',
     summary: 'Threads that track links and sign messages; 0 leaves that to the main thread.',

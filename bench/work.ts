@@ -33,6 +33,7 @@ const { values: given } = parseArgs({
     threads: { type: 'string' },
   },
 });
+process.setMaxListeners(0);
 const messages = Number(given.messages);
 const sessions = Number(given.sessions);
 const repeat = Number(given.repeat);

@@ -12,9 +12,9 @@ import {
 const LARGEST_HERE = 64 * 1024;
 
 /**
- * For machines of two processors, or one. There a thread only takes turns with the main one, and handing messages over
- * costs two fifths more processor time than it frees (docs/performance.md). What would hold up everybody else goes to a
- * thread all the same.
+ * For machines of two processors, or one. There a thread only takes turns with the main one, and with it a message costs
+ * two fifths more processor time in all (docs/performance.md). What would hold up everybody else goes to a thread all the
+ * same.
  */
 export class SmallContentHere implements ContentWork {
   readonly #here = new ContentWorkHere();

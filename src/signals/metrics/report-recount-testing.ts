@@ -50,6 +50,11 @@ function bounces(facts: readonly Fact[], keys: (f: Fact) => Row): Row[] {
       count_inband_bounce: number(rows, (f) => f.type === 'bounce' && !isAdmin(f)),
       count_outofband_bounce: number(rows, (f) => f.type === 'out_of_band' && !isAdmin(f)),
       count_admin_bounce: number(rows, isAdmin),
+      count_hard_bounce: number(rows, () => category === 'Hard'),
+      count_soft_bounce: number(rows, () => category === 'Soft'),
+      count_block_bounce: number(rows, () => category === 'Block'),
+      count_undetermined_bounce: number(rows, () => category === 'Undetermined'),
+      count_expired: number(rows, (f) => f.type === 'bounce' && f.bounceClass === 24),
     };
   });
 }

@@ -26,6 +26,11 @@ const bounceMetrics: Readonly<Record<string, string>> = {
   count_inband_bounce: `type = 'bounce' AND bounce_category != 'Admin'`,
   count_outofband_bounce: `type = 'out_of_band' AND bounce_category != 'Admin'`,
   count_admin_bounce: `bounce_category = 'Admin'`,
+  count_hard_bounce: `bounce_category = 'Hard'`,
+  count_soft_bounce: `bounce_category = 'Soft'`,
+  count_block_bounce: `bounce_category = 'Block'`,
+  count_undetermined_bounce: `bounce_category = 'Undetermined'`,
+  count_expired: `type = 'bounce' AND bounce_class = 24`,
 };
 
 const linkMetrics: Readonly<Record<string, string>> = {

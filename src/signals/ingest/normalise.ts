@@ -198,9 +198,10 @@ export function normalise(checked: CheckedEvent, traps: Traps, uploader: string)
     const field = known.get(name);
     if (!field) continue;
     const value = shownValue(field, event[name]);
-    if (value !== undefined) shown[name] = value;
+    // Subaccount 0 is the account itself, of which nothing is shown.
+    if (value === undefined || (value === 0 && name === 'subaccount_id')) continue;
+    shown[name] = value;
   }
-  if (shown.subaccount_id === 0) delete shown.subaccount_id;
   fill(shown, 'sending_ip', nameOf(event.binding));
   fill(shown, 'ip_pool', nameOf(event.binding_group));
   if (shown.reason !== undefined || shown.raw_reason !== undefined) {

@@ -16,10 +16,19 @@ function pooledBytes(size: number): Buffer {
  * digits. The base is the id of a message's first recipient; the others count up from it.
  */
 export function messageIdBase(now: number, random: (size: number) => Buffer = pooledBytes): string {
-  const time = Buffer.alloc(4);
-  time.writeUInt32LE(Math.floor(now / 1000) % 2 ** 32);
-  return `0000${time.toString('hex')}${random(4).toString('hex')}`;
+  const second = Math.floor(now / 1000);
+  if (second !== lastSecond) {
+    const time = Buffer.alloc(4);
+    time.writeUInt32LE(second % 2 ** 32);
+    lastPrefix = `0000${time.toString('hex')}`;
+    lastSecond = second;
+  }
+  return lastPrefix + random(4).toString('hex');
 }
+
+/** Many messages come in the same second. */
+let lastSecond = Number.NaN;
+let lastPrefix = '';
 
 /** Id of recipient number `index` (from 0) of the message whose base is `base`. */
 export function messageIdFor(base: string, index: number): string {

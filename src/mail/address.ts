@@ -120,6 +120,20 @@ const LDH_DOMAIN =
  * back in lower case and their shortest form. `null` if it is no domain (empty label, label over 63 octets, forbidden character).
  */
 export function domainToAscii(domain: string): string | null {
+  const known = asciiForms.get(domain);
+  if (known !== undefined) return known;
+  const ascii = asciiOf(domain);
+  if (domain.length > LONGEST_DOMAIN) return ascii;
+  if (asciiForms.size >= MOST_ASCII_FORMS) asciiForms.clear();
+  asciiForms.set(domain, ascii);
+  return ascii;
+}
+
+/** The same few domains are asked about several times for each message. */
+const asciiForms = new Map<string, string | null>();
+const MOST_ASCII_FORMS = 1000;
+
+function asciiOf(domain: string): string | null {
   if (domain.length === 0 || domain.length > LONGEST_DOMAIN) return null;
   const plain = domain.toLowerCase();
   if (isAscii(plain)) {

@@ -15,6 +15,7 @@ const ENCODED_WORD = /=\?([A-Za-z0-9_.:+-]{1,40})(?:\*[A-Za-z0-9-]{0,40})?\?([bB
  */
 export function decodeWords(text: string, most = 998): string {
   const source = text.slice(0, LONGEST_TEXT);
+  if (!source.includes('=?')) return shown(source, most);
   let out = '';
   let at = 0;
   let charset = '';
@@ -40,7 +41,12 @@ export function decodeWords(text: string, most = 998): string {
   }
   flush();
   out += source.slice(at);
-  return truncate(out.replace(/[\u0000-\u001f\u007f]+/g, ' '), most);
+  return shown(out, most);
+}
+
+/** Text without controls, at most so many characters. */
+function shown(text: string, most: number): string {
+  return truncate(text.replace(/[\u0000-\u001f\u007f]+/g, ' '), most);
 }
 
 function decodeQ(text: string): Buffer {
@@ -84,12 +90,16 @@ export interface Mailbox {
   readonly address: string;
 }
 
+/** What most senders write when they give no name; saves the walk through the letters. */
+const PLAIN_ADDRESS = /^[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,255}$/;
+
 /**
  * The first address of From, Sender, To … (RFC 5322 section 3.4): angle form or bare, with comments, quoted names,
  * groups and encoded words. `null` if the value names no address.
  */
 export function firstAddress(value: string): Mailbox | null {
   const text = value.slice(0, LONGEST_TEXT);
+  if (PLAIN_ADDRESS.test(text) && parseAddress(text)) return { name: '', address: text };
   let phrase = '';
   let bare = '';
   let comment = '';

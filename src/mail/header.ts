@@ -142,6 +142,11 @@ function lineEnd(raw: Buffer, from: number, limit: number): number {
   return lf < 0 || lf >= limit ? limit : lf + 1;
 }
 
+/** Whether the first line of these octets is a field, or begins one. */
+export function beginsWithField(raw: Buffer): boolean {
+  return endOfName(raw, 0, raw.length) > 0;
+}
+
 /** Offset of the colon after a field name (blanks before it are obsolete but legal), -1 if the line has no name. */
 function endOfName(raw: Buffer, start: number, end: number): number {
   const last = Math.min(end, start + LONGEST_NAME);
@@ -242,23 +247,26 @@ function wholeLines(field: string, eol: string): string {
  * can (RFC 5322 section 2.1.1). Line breaks and other controls in `value` become blanks: a value cannot add a field.
  */
 export function headerField(name: string, value: string): string {
-  const words = value
-    .replace(/[\u0000-\u001f\u007f]+/g, ' ')
-    .trim()
-    .split(' ');
-  let out = `${name}:`;
+  const text = value.replace(CONTROLS, ' ').trim();
+  let out = `${name}: `;
   let column = out.length;
-  for (const [i, word] of words.entries()) {
-    if (i > 0 && word !== '' && column + 1 + word.length > 78) {
-      out += `\r\n\t${word}`;
-      column = 8 + word.length;
-    } else {
-      out += ` ${word}`;
-      column += 1 + word.length;
+  /** The words of the line at hand begin here. */
+  let line = 0;
+  for (let at = 0; ; ) {
+    const blank = text.indexOf(' ', at);
+    const end = blank < 0 ? text.length : blank;
+    if (at > 0 && end > at && column + end - at > 78) {
+      out += `${text.slice(line, at - 1)}\r\n\t`;
+      line = at;
+      column = 8;
     }
+    if (blank < 0) return `${out}${text.slice(line)}\r\n`;
+    column += end - at + 1;
+    at = end + 1;
   }
-  return `${out}\r\n`;
 }
+
+const CONTROLS = /[\u0000-\u001f\u007f]+/g;
 
 const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat'];
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];

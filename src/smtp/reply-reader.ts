@@ -29,9 +29,11 @@ const MOST_LINES = 100;
 const LONGEST_REPLY = 32_768;
 const LF = 0x0a;
 const CR = 0x0d;
+const BLANK = 0x20;
+const HYPHEN = 0x2d;
+const ZERO = 0x30;
 const EMPTY = Buffer.alloc(0);
 
-const REPLY_LINE = /^([2-5]\d\d)(?:([ -])(.*))?$/s;
 const ENHANCED = /^([245]\.\d{1,3}\.\d{1,3})(?: |$)/;
 const NON_ASCII = /[\u0080-\u00ff]/;
 
@@ -70,27 +72,40 @@ export class ReplyReader {
   }
 
   #line(text: string): string | null {
-    const match = REPLY_LINE.exec(text);
-    if (!match) return `the reply is not SMTP: ${printable(text.slice(0, 100))}`;
-    this.#lines.push(printable((match[3] ?? '').replaceAll('\t', ' ')));
+    const code = codeOf(text);
+    if (code === 0) return `the reply is not SMTP: ${printable(text.slice(0, 100))}`;
+    this.#lines.push(printable(text.slice(4).replaceAll('\t', ' ')));
     this.#length += text.length;
     if (this.#length > LONGEST_REPLY) return 'the reply is too long';
-    if (match[2] === '-') {
+    if (text.charCodeAt(3) === HYPHEN) {
       return this.#lines.length >= MOST_LINES ? 'the reply has too many lines' : null;
     }
     const lines = this.#lines;
     this.#lines = [];
     this.#length = 0;
-    this.replies.push({ code: Number(match[1]), enhanced: enhancedOf(lines, match[1]!), lines });
+    this.replies.push({ code, enhanced: enhancedOf(lines, text[0]!), lines });
     return null;
   }
 }
 
-function enhancedOf(lines: readonly string[], code: string): string {
+/** 200 to 599, followed by a blank, a hyphen or nothing; 0 when the line begins with no such code. */
+function codeOf(text: string): number {
+  const next = text.charCodeAt(3);
+  if (text.length !== 3 && next !== BLANK && next !== HYPHEN) return 0;
+  let code = 0;
+  for (let i = 0; i < 3; i++) {
+    const digit = text.charCodeAt(i) - ZERO;
+    if (!(digit >= 0 && digit <= 9)) return 0;
+    code = code * 10 + digit;
+  }
+  return code >= 200 && code < 600 ? code : 0;
+}
+
+function enhancedOf(lines: readonly string[], itsClass: string): string {
   let other = '';
   for (const line of lines) {
     const found = ENHANCED.exec(line)?.[1];
-    if (found?.[0] === code[0]) return found!;
+    if (found?.[0] === itsClass) return found!;
     other ||= found ?? '';
   }
   return other;

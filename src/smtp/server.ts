@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import {
   createSecureContext,
   type SecureContext,
@@ -49,6 +49,8 @@ export function createSmtpServer(
   const sessions = new Set<SmtpServerSession>();
   /** Connections of proxies that have not said for whom they are. */
   const unnamed = new Set<Socket>();
+  /** Where it listens, if that is one address: then it is that of every connection. */
+  let bound: AddressInfo | null = null;
   let closing = false;
   let whenEmpty: (() => void) | null = null;
   const gone = (session: SmtpServerSession) => {
@@ -56,7 +58,7 @@ export function createSmtpServer(
     if (sessions.size === 0) whenEmpty?.();
   };
   const connected = (socket: Socket) => {
-    const peer = endpointsOf(socket);
+    const peer = endpointsOf(socket, bound);
     if (!fromProxy(peer)) {
       serve(socket, peer);
       return;
@@ -99,7 +101,12 @@ export function createSmtpServer(
   server.on('error', (error) => tools.log.error('accepting connections failed', { reason: error.message }));
   return {
     sessions,
-    listen: (host, port, purpose) => listen(server, host, port, purpose),
+    async listen(host, port, purpose) {
+      const listening = await listen(server, host, port, purpose);
+      const own = server.address();
+      if (typeof own === 'object' && own && !EVERY_ADDRESS.has(own.address)) bound = own;
+      return listening;
+    },
     async close(graceMs) {
       const closed = new Promise<void>((resolve) => {
         server.close(() => resolve());
@@ -122,12 +129,15 @@ export function createSmtpServer(
   };
 }
 
-function endpointsOf(socket: Socket): Endpoints {
+const EVERY_ADDRESS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+/** The local half is asked of the system only where it is not known, for that is a call for each connection. */
+function endpointsOf(socket: Socket, bound: AddressInfo | null): Endpoints {
   return {
     remoteAddress: plainAddress(socket.remoteAddress),
     remotePort: socket.remotePort ?? 0,
-    localAddress: plainAddress(socket.localAddress),
-    localPort: socket.localPort ?? 0,
+    localAddress: plainAddress(bound ? bound.address : socket.localAddress),
+    localPort: bound ? bound.port : (socket.localPort ?? 0),
   };
 }
 

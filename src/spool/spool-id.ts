@@ -10,12 +10,19 @@ export function spoolIdMaker(now: () => number, random: (below: number) => numbe
   let counter = random(counters);
   let last = 0;
   let sinceTick = 0;
+  let written = -1;
+  let digits = '';
   return () => {
     const time = Math.max(now(), last);
     sinceTick = time === last ? sinceTick + 1 : 0;
     // A clock that stands still (a test's) may not make the counter meet its own tail.
     last = sinceTick >= counters ? time + 1 : time;
     counter = (counter + 1) % counters;
-    return last.toString(16).padStart(11, '0') + counter.toString(16).padStart(5, '0');
+    if (last !== written) {
+      digits = last.toString(16).padStart(11, '0');
+      written = last;
+    }
+    // The digit in front keeps the zeros that come first.
+    return digits + (counter + counters).toString(16).slice(1);
   };
 }

@@ -1,4 +1,11 @@
-import { dateHeader, editHeaders, type Header, headerField, messageId } from '../../mail/header.ts';
+import {
+  beginsWithField,
+  dateHeader,
+  editHeaders,
+  type Header,
+  headerField,
+  messageId,
+} from '../../mail/header.ts';
 import { escapeMerge } from '../../mail/mail-merge.ts';
 import { REFERENCE_HEADER } from '../inbound/matcher.ts';
 import { protocolWord, receivedHeader } from './received-header.ts';
@@ -95,15 +102,19 @@ export function templateHead(submission: Submission, header: Header, facts: Addi
 }
 
 const EMPTY_LINE = Buffer.from('\r\n');
-/** A field, or what mailbox files put before the first one. */
-const FIRST_LINE = /^(?:[!-9;-~]+[ \t]*:|\r?\n|>?From )/;
+/** An empty line, or what mailbox files put before the first field. */
+const BEFORE_FIELDS = /^(?:\r?\n|>?From )/;
+
+function beginsLikeHeader(raw: Buffer): boolean {
+  return beginsWithField(raw) || BEFORE_FIELDS.test(raw.toString('latin1', 0, 10));
+}
 
 /**
  * The message with our fields on top and without those that they replace. Text that has no header gets the empty line
  * that it lacks, or its first line would be one of the header, or go on in our last field.
  */
 export function withAdditions(raw: Buffer, fields: readonly string[], without: readonly string[]): Buffer {
-  if (fields.length > 0 && raw.length > 0 && !FIRST_LINE.test(raw.toString('latin1', 0, 1000))) {
+  if (fields.length > 0 && raw.length > 0 && !beginsLikeHeader(raw)) {
     return editHeaders(Buffer.concat([EMPTY_LINE, raw]), { prepend: fields });
   }
   return fields.length > 0 || without.length > 0

@@ -11,16 +11,16 @@ const BRACE = 0x7b;
 const NEWLINE = 0x0a;
 /** The newline and eight hexadecimal digits. */
 const TRAILER = 9;
+const DIGITS = Buffer.from('0123456789abcdef');
+/** Records are written one behind the other into a piece of memory of this size. */
+const SLAB = 64 * 1024;
 
 /** Opens a table whose records are JSON. */
 export function openRecords<V, K extends Key>(root: RootDatabase, name: string): Database<V, K> {
   // lmdb's own way of writing objects, which is what layout 1 is.
   const layout1 = (root as unknown as { encoder: { decode(octets: Buffer): unknown } }).encoder;
   const codec = {
-    encode(value: unknown): string {
-      const text = JSON.stringify(value);
-      return `${text}\n${checksum(text)}`;
-    },
+    encode: (value: unknown) => octetsOf(JSON.stringify(value)),
     decode(octets: Buffer): unknown {
       if (octets[0] !== BRACE) return layout1.decode(octets);
       const end = octets.length - TRAILER;
@@ -37,6 +37,33 @@ export function openRecords<V, K extends Key>(root: RootDatabase, name: string):
   };
   // lmdb takes a codec; its types do not say so.
   return root.openDB<V, K>({ name, encoder: codec } as DatabaseOptions & { name: string });
+}
+
+let slab = Buffer.alloc(0);
+let used = 0;
+
+/**
+ * The record: octets at once, as a string would be converted for its checksum and again by lmdb. lmdb does not copy
+ * them and reads them later, on its own thread, so nothing is written over; a slab is gone when its records are stored.
+ */
+function octetsOf(text: string): Buffer {
+  // UTF-8 of a UTF-16 unit is three octets at most.
+  const most = text.length * 3 + TRAILER;
+  if (used + most > slab.length) {
+    if (most > SLAB) return Buffer.from(`${text}\n${checksum(text)}`);
+    slab = Buffer.allocUnsafeSlow(SLAB);
+    used = 0;
+  }
+  const start = used;
+  const end = start + slab.write(text, start);
+  let rest = crc32(slab.subarray(start, end));
+  slab[end] = NEWLINE;
+  used = end + TRAILER;
+  for (let at = used - 1; at > end; at--) {
+    slab[at] = DIGITS[rest & 15]!;
+    rest >>>= 4;
+  }
+  return slab.subarray(start, used);
 }
 
 function checksum(data: string | Buffer): string {

@@ -64,7 +64,8 @@ export class Header {
 
   find(name: string): HeaderField | undefined {
     const key = name.toLowerCase();
-    return this.fields.find((field) => field.key === key);
+    for (const field of this.fields) if (field.key === key) return field;
+    return undefined;
   }
 
   all(name: string): HeaderField[] {

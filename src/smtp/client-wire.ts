@@ -1,8 +1,8 @@
 import { isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Clock } from '../system/clock.ts';
+import { Deadline } from '../system/deadline.ts';
 import type { SmtpClientTls, WireObserver } from './client-types.ts';
-import { Deadline } from './deadline.ts';
 import { ReplyReader, type SmtpReply } from './reply-reader.ts';
 
 /** Why a connection is of no more use. */

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import { Deadline } from './deadline.ts';
+import { Deadline } from '../system/deadline.ts';
 import type { CloseReason, MaybeLater, SmtpServerTls, SmtpSessionTools } from './server-types.ts';
 
 const EMPTY = Buffer.alloc(0);

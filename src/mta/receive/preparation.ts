@@ -77,7 +77,7 @@ export class Preparation {
     // Reports whose recipients were all a processor's: nothing of the mail is stored, so nothing is made of it.
     if (copies.length === 0) {
       const facts = this.#facts(question, first, spoolId, raw.length);
-      return this.#prepared(decision, { facts, recipients: [], content: raw });
+      return this.#prepared(decision, { facts, recipients: [], content: raw, remove: [] });
     }
     const single = copies.length === 1;
     const base = messageIdBase(at);
@@ -101,7 +101,8 @@ export class Preparation {
         ...(copy.refusal ? { refusal: copy.refusal } : {}),
       }),
     );
-    return this.#prepared(decision, { facts, recipients, content });
+    const remove = namesPresent(decision.control.remove, header, added);
+    return this.#prepared(decision, { facts, recipients, content, remove });
   }
 
   merge(decision: Decision, template: Template): MaybeLater<Prepared> {
@@ -155,7 +156,9 @@ export class Preparation {
         ...(copy.refusal ? { refusal: copy.refusal } : {}),
       };
     });
-    return this.#prepared(decision, { facts, recipients, content }, stored);
+    // Each recipient's variables may bring any field.
+    const { remove } = decision.control;
+    return this.#prepared(decision, { facts, recipients, content, remove }, stored);
   }
 
   #facts({ submission, header, at }: CopyQuestion, first: Copy, spoolId: string, size: number): MessageFacts {
@@ -179,7 +182,12 @@ export class Preparation {
 
   #prepared(
     decision: Decision,
-    made: { facts: MessageFacts; recipients: readonly StoredRecipient[]; content: Buffer },
+    made: {
+      readonly facts: MessageFacts;
+      readonly recipients: readonly StoredRecipient[];
+      readonly content: Buffer;
+      readonly remove: readonly string[];
+    },
     template?: StoredTemplate,
   ): MaybeLater<Prepared> {
     const { question, copies, placement } = decision;
@@ -225,6 +233,7 @@ function envelopeOf(
     readonly facts: MessageFacts;
     readonly recipients: readonly StoredRecipient[];
     readonly content: Buffer;
+    readonly remove: readonly string[];
     readonly template: StoredTemplate | undefined;
     readonly queues: readonly { domain: string; vmta: string }[];
     readonly flags: readonly TrackingFlags[];
@@ -268,13 +277,22 @@ function envelopeOf(
     smtpUtf8: sender.smtpUtf8,
     returnContent: sender.returnContent,
     ...returnDefault(source),
-    removeHeaders: control.remove,
+    removeHeaders: made.remove,
     ...control.atDelivery,
     suppressReports: source.get('suppress-local-dsn'),
     ...(template ? { template } : {}),
     ...(sender.verp || source.get('verp-default') ? { verp: true } : {}),
   };
   return { envelope, content, pending, outcomes };
+}
+
+/** Those of the names that the message has, or gets from us: a delivery need not look for the others in each message. */
+function namesPresent(names: readonly string[], header: Header, added: readonly string[]): readonly string[] {
+  if (header.truncated) return names;
+  return names.filter((name) => {
+    const ours = `${name.toLowerCase()}:`;
+    return header.find(name) || added.some((field) => field.toLowerCase().startsWith(ours));
+  });
 }
 
 /** VMTAs and sender domains whose tracking is remembered while one submission is taken. */

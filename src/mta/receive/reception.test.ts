@@ -124,16 +124,16 @@ test('a pool: the record keeps its name, the queue its member (D4.1, D4.7)', asy
 });
 
 const ALWAYS = ['X-DKIM-Key', 'X-Schedule'];
+const ALWAYS_FIELDS = 'X-DKIM-Key: k\r\nX-Schedule: when it suits\r\n';
 
 test('control headers: processed ones count and go, others stay and count for nothing', async (t) => {
-  const headers =
-    'X-Job: spring 31\r\nX-Envid: e7\r\nX-Virtual-MTA: {default}\r\nX-SP-Subaccount-Id: 42\r\nX-Mine: m-1\r\n';
+  const headers = `${ALWAYS_FIELDS}X-Job: spring 31\r\nX-Envid: e7\r\nX-Virtual-MTA: {default}\r\nX-SP-Subaccount-Id: 42\r\nX-Mine: m-1\r\nX-GONE: 1\r\n`;
   const signals = (more = '') =>
     `<signals>\napi-key ${'0'.repeat(40)}\ncustomer-id 1\ncustom-message-id-header X-Mine\n${more}</signals>`;
   const on = await startReception(
     t,
     `${signals('process-x-sp-subaccount-id yes\n')}
-    ${open('process-x-job yes\nprocess-x-envid yes\nprocess-x-virtual-mta yes\nremove-header X-Gone')}`,
+    ${open('process-x-job yes\nprocess-x-envid yes\nprocess-x-virtual-mta yes\nremove-header X-Gone,X-Absent,Received')}`,
   );
   await on.send({ to: ['kim@a.test'], content: headers + CONTENT });
   let { envelope } = on.stored();
@@ -143,6 +143,8 @@ test('control headers: processed ones count and go, others stay and count for no
   assert.equal(envelope.facts.subaccountId, 42);
   assert.equal(envelope.facts.customMessageId, 'm-1');
   assert.deepEqual(envelope.removeHeaders.map((name) => name.toLowerCase()).sort(), [
+    // Ours, which the message has got meanwhile.
+    'received',
     'x-dkim-key',
     'x-envid',
     'x-gone',
@@ -161,9 +163,11 @@ test('control headers: processed ones count and go, others stay and count for no
   assert.deepEqual(envelope.removeHeaders, ALWAYS, 'a key never leaks, a schedule is our business');
 
   const kept = await startReception(t, open('process-x-job yes\nretain-x-job yes\njobid-header X-Campaign'));
-  await kept.send({ to: ['kim@a.test'], content: `X-Job: a\r\nX-Campaign: b\r\n${CONTENT}` });
+  await kept.send({ to: ['kim@a.test'], content: `${ALWAYS_FIELDS}X-Job: a\r\nX-Campaign: b\r\n${CONTENT}` });
   assert.equal(kept.stored().envelope.facts.jobId, 'a');
   assert.deepEqual(kept.stored().envelope.removeHeaders, ALWAYS);
+  await kept.send({ to: ['kim@a.test'], content: CONTENT });
+  assert.deepEqual(kept.stored().envelope.removeHeaders, [], 'what the message does not have');
   await kept.send({ to: ['kim@a.test'], content: `X-Campaign: b\r\n${CONTENT}` });
   assert.equal(kept.stored().envelope.facts.jobId, 'b');
 });

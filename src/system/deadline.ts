@@ -1,4 +1,4 @@
-import type { Clock } from '../system/clock.ts';
+import type { Clock } from './clock.ts';
 
 /**
  * A time limit that moves often. It moves with every command; the timer behind it is set anew only when it has fired

@@ -11,8 +11,12 @@ const DOT = 0x2e;
 const TERMINATOR = Buffer.from('\r\n.\r\n', 'latin1');
 const STUFFED_LINE = Buffer.from('\r\n.', 'latin1');
 
-/** Pieces smaller than this are copied together: a client that sends single bytes must not cost an object each. */
+/**
+ * Pieces smaller than this are copied together, the first few excepted: a client that sends single bytes must not cost
+ * an object each, and an ordinary message, whose last piece is small, no block.
+ */
 const SMALL_PIECE = 4096;
+const FEW_PIECES = 8;
 const BLOCK = 65536;
 
 /**
@@ -75,7 +79,8 @@ export class MessageCollector {
       this.forget();
       return;
     }
-    if (piece.length >= SMALL_PIECE || (this.#received === piece.length && piece.length > 0)) {
+    if (piece.length === 0) return;
+    if (piece.length >= SMALL_PIECE || this.#pieces.length < FEW_PIECES) {
       this.#closeBlock();
       this.#pieces.push(piece);
       return;

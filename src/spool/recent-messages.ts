@@ -10,9 +10,18 @@ const OVERHEAD = 2048;
 /** Mail that has not gone out by then waits for something, and makes room when others need it. */
 const FRESH_MS = 10_000;
 
-interface Recent {
+interface Message {
   readonly envelope: Envelope;
   readonly content: Buffer;
+}
+
+interface Recent {
+  /**
+   * Null when it is forgotten. The engine's map leaves old tables behind as it changes, each of which points to the next
+   * and holds the entries of its time, so that one among the old objects keeps all that came later, until the next full
+   * collection: with the messages in them that would be several a second under load.
+   */
+  message: Message | null;
   readonly keptAt: number;
   /** Places in the envelope of those who wait, as the disk has them. */
   waiting: number[];
@@ -38,7 +47,7 @@ export class RecentMessages {
     }
     const { spoolId } = envelope.facts;
     const waiting = recipients.map(({ index }) => index);
-    this.#kept.set(spoolId, { envelope, content, keptAt: now, waiting });
+    this.#kept.set(spoolId, { message: { envelope, content }, keptAt: now, waiting });
     this.#bytes += bytes;
   }
 
@@ -49,8 +58,8 @@ export class RecentMessages {
     }
   }
 
-  get(spoolId: string): { readonly envelope: Envelope; readonly content: Buffer } | undefined {
-    return this.#kept.get(spoolId);
+  get(spoolId: string): Message | undefined {
+    return this.#kept.get(spoolId)?.message ?? undefined;
   }
 
   /** Places of the recipients that wait; undefined when only the disk knows. */
@@ -68,8 +77,9 @@ export class RecentMessages {
 
   forget(spoolId: string): void {
     const recent = this.#kept.get(spoolId);
-    if (!recent) return;
+    if (!recent?.message) return;
     this.#kept.delete(spoolId);
-    this.#bytes -= recent.content.length + OVERHEAD;
+    this.#bytes -= recent.message.content.length + OVERHEAD;
+    recent.message = null;
   }
 }

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { gunzipSync } from 'node:zlib';
+import { crc32, gunzipSync } from 'node:zlib';
 import { type Database, open } from 'lmdb';
 import { createLog, type Log } from '../system/log.ts';
 import { UserError } from '../system/user-error.ts';
@@ -176,28 +176,53 @@ test('a message whose text has changed on disk is set aside with it and not deli
   await again.close();
 });
 
-test('outcomes that cannot be read are set aside, the journal goes on behind them', async (t) => {
+test('records of outcomes that cannot be read are set aside, the journal goes on behind them', async (t) => {
   const dir = folder(t);
   await filled(dir);
+  // Each message had its two outcomes in a record, under the number of the second.
+  await damage(dir, 'outcomes', (db) => db.putSync(2 as never, GARBAGE));
   await damage(dir, 'outcomes', (db) => {
-    for (const seq of [1, 2, 4]) db.putSync(seq as never, GARBAGE);
+    const octets = Buffer.from(db.get(4 as never)!);
+    octets[octets.indexOf('u1@a.test')] = 'v'.charCodeAt(0);
+    db.putSync(4 as never, octets);
   });
   const spool = openSpool(dir);
-  // Also when a whole batch is bad, which is not the end of the journal.
-  const first = spool.journal(0, 2);
+  // Also when all that is asked for is bad, which is not the end of the journal.
   assert.deepEqual(
-    first.map(({ seq }) => seq),
-    [3],
+    spool.journal(0, 1).map(({ seq }) => seq),
+    [5],
   );
   await spool.close();
   const again = openSpool(dir);
   assert.deepEqual(
     again.journal(0, 10).map(({ seq }) => seq),
-    [3, 5, 6],
+    [5, 6],
   );
   await again.close();
-  assert.deepEqual(setAside(dir), ['outcome-1.json', 'outcome-2.json', 'outcome-4.json']);
+  assert.deepEqual(setAside(dir), ['outcomes-2.json', 'outcomes-4.json']);
+  assert.match(read(dir, 'outcomes-4.json').fault, /^the record of outcomes through 4 .*checksum is wrong/);
+  const octets = Buffer.from(read(dir, 'outcomes-4.json').found.base64, 'base64');
+  assert.match(octets.toString(), /^\[\{"kind":"received".*u0@a\.test.*v1@a\.test.*\]\n[0-9a-f]{8}$/s);
 });
+
+for (const [what, json] of [
+  ['that is empty', '[]'],
+  ['with something else among them', '[{"kind":"received"},7]'],
+]) {
+  test(`a record of outcomes ${what} is set aside`, async (t) => {
+    const dir = folder(t);
+    await filled(dir);
+    const sum = crc32(json!).toString(16).padStart(8, '0');
+    await damage(dir, 'outcomes', (db) => db.putSync(4 as never, Buffer.from(`${json}\n${sum}`)));
+    const spool = openSpool(dir);
+    assert.deepEqual(
+      spool.journal(0, 10).map(({ seq }) => seq),
+      [1, 2, 5, 6],
+    );
+    await spool.close();
+    assert.deepEqual(setAside(dir), ['outcomes-4.json']);
+  });
+}
 
 test('with spool-delete-corrupted what cannot be read is deleted and named in the log', async (t) => {
   const dir = folder(t);
@@ -272,11 +297,11 @@ test('a spool of a newer version is refused, not misread', async (t) => {
   const dir = folder(t);
   await filled(dir);
   const root = open({ path: dir, noSubdir: false, maxDbs: 8 });
-  root.openDB({ name: 'state' }).putSync('format', 3);
+  root.openDB({ name: 'state' }).putSync('format', 4);
   await root.close();
   assert.throws(
     () => openSpool(dir),
     (error) =>
-      error instanceof UserError && /newer version \(layout 3, this one knows 2\)/.test(error.message),
+      error instanceof UserError && /newer version \(layout 4, this one knows 3\)/.test(error.message),
   );
 });

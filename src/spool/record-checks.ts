@@ -25,8 +25,14 @@ export function envelopeFault(value: unknown, spoolId: string): string | null {
   return null;
 }
 
-export function outcomeFault(value: unknown): string | null {
-  return isObject(value) && typeof (value as { kind?: unknown }).kind === 'string' ? null : 'is no outcome';
+export function outcomesFault(value: unknown): string | null {
+  const outcomes: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (outcomes.length === 0) return 'is empty';
+  return outcomes.every(isOutcome) ? null : 'holds what is no outcome';
+}
+
+function isOutcome(value: unknown): boolean {
+  return isObject(value) && typeof (value as { kind?: unknown }).kind === 'string';
 }
 
 function isObject(value: unknown): value is object {

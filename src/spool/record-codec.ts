@@ -2,12 +2,13 @@
  * How envelopes and outcomes are laid out in the store: as JSON, which the engine writes and reads several times as
  * fast as any library can walk such objects, and behind that a CRC-32 of it, because a disk that changes a letter of an
  * address leaves the JSON as good as before. Layout 1 wrote them as MessagePack without a checksum; its records are
- * still read, and no MessagePack object begins with the octet of `{`.
+ * still read, and no MessagePack object begins with the octet of `{` or `[`.
  */
 import { crc32 } from 'node:zlib';
 import type { Database, DatabaseOptions, Key, RootDatabase } from 'lmdb';
 
 const BRACE = 0x7b;
+const BRACKET = 0x5b;
 const NEWLINE = 0x0a;
 /** The newline and eight hexadecimal digits. */
 const TRAILER = 9;
@@ -15,14 +16,14 @@ const DIGITS = Buffer.from('0123456789abcdef');
 /** Records are written one behind the other into a piece of memory of this size. */
 const SLAB = 64 * 1024;
 
-/** Opens a table whose records are JSON. */
+/** Opens a table whose records are JSON; a string that is put into it is one that somebody has made already. */
 export function openRecords<V, K extends Key>(root: RootDatabase, name: string): Database<V, K> {
   // lmdb's own way of writing objects, which is what layout 1 is.
   const layout1 = (root as unknown as { encoder: { decode(octets: Buffer): unknown } }).encoder;
   const codec = {
-    encode: (value: unknown) => octetsOf(JSON.stringify(value)),
+    encode: (value: unknown) => octetsOf(typeof value === 'string' ? value : JSON.stringify(value)),
     decode(octets: Buffer): unknown {
-      if (octets[0] !== BRACE) return layout1.decode(octets);
+      if (octets[0] !== BRACE && octets[0] !== BRACKET) return layout1.decode(octets);
       const end = octets.length - TRAILER;
       if (
         octets[end] !== NEWLINE ||

@@ -3,10 +3,10 @@
  * everything else goes on.
  */
 import type { Database } from 'lmdb';
-import type { Outcome } from '../events/outcome.ts';
 import type { Log } from '../system/log.ts';
 import type { CorruptFolder } from './corrupt-folder.ts';
 import { type MailTables, recipientsOf } from './mail-tables.ts';
+import type { Outcomes } from './outcome-journal.ts';
 import { type ReadRecord, readRecords } from './read-records.ts';
 import { pendingFault } from './record-checks.ts';
 import type { Envelope } from './stored-message.ts';
@@ -14,7 +14,7 @@ import type { Envelope } from './stored-message.ts';
 /** What the store does for it. */
 export interface SetAsideStore {
   readonly tables: MailTables;
-  readonly outcomes: () => Database<Outcome, number>;
+  readonly outcomes: () => Database<Outcomes, number>;
   readonly envelope: (spoolId: string) => Envelope | undefined;
   /** Whatever of a message is kept in memory. */
   readonly forget: (spoolId: string) => void;
@@ -64,9 +64,11 @@ export class SetAside {
     this.#takeOut(record.name, this.#store.settle(spoolId, index));
   }
 
-  outcome({ key, fault, octets }: ReadRecord<Outcome, number>): void {
-    const name = `outcome-${key}`;
-    if (!this.#folder.take({ name, fault: `outcome ${key} ${fault}`, found: octets })) return;
+  /** A record of the journal; its key is the number of its last outcome. */
+  outcomes({ key, fault, octets }: ReadRecord<Outcomes, number>): void {
+    const name = `outcomes-${key}`;
+    const what = `the record of outcomes through ${key} ${fault}`;
+    if (!this.#folder.take({ name, fault: what, found: octets })) return;
     this.#takeOut(
       name,
       this.#store.commit(() => [this.#store.outcomes().remove(key)]),

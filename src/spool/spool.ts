@@ -89,10 +89,11 @@ export interface SpoolOptions {
 }
 
 /**
- * The layout of the records: 1 has envelopes and outcomes in MessagePack, 2 in JSON (`record-codec.ts`). A store
- * without a number was written before there was one, in layout 1.
+ * The layout of the records: 1 has envelopes and outcomes in MessagePack, 2 in JSON (`record-codec.ts`), 3 has the
+ * outcomes of a transaction in one record (`outcome-journal.ts`). A store without a number was written before there
+ * was one, in layout 1.
  */
-const FORMAT = 2;
+const FORMAT = 3;
 
 export function openSpool(dir: string, options: SpoolOptions = {}): Spool {
   let root: RootDatabase;
@@ -136,7 +137,7 @@ export class Spool {
   constructor(dir: string, root: RootDatabase, options: SpoolOptions) {
     this.dir = dir;
     this.#root = root;
-    this.#transactions = new Transactions(root);
+    this.#transactions = new Transactions(root, () => this.#journal.write());
     this.#log = options.log ?? silentLog;
     this.#onFailed = options.onFailed ?? (() => {});
     const state: Database<string | number, string> = root.openDB({ name: 'state' });
@@ -149,7 +150,7 @@ export class Spool {
     this.#envelopes = openRecords(root, 'envelopes');
     this.#contents = root.openDB({ name: 'contents', encoding: 'binary' });
     this.#pending = root.openDB({ name: 'pending' });
-    this.#journal = new OutcomeJournal(root, (record) => this.#aside.outcome(record));
+    this.#journal = new OutcomeJournal(root, (record) => this.#aside.outcomes(record));
     this.#checkpoints = root.openDB({ name: 'checkpoints' });
     this.#claims = root.openDB({ name: 'claims' });
     this.#delays = root.openDB({ name: 'delays' });
@@ -436,7 +437,7 @@ export class Spool {
 
   #append(outcomes: readonly Outcome[], writes: Promise<boolean>[]): Appended | null {
     this.sent.remember(outcomes, writes);
-    return this.#journal.append(outcomes, writes);
+    return this.#journal.append(outcomes);
   }
 
   #refuseIfFailed(): void {

@@ -13,7 +13,7 @@ interface Batch {
   readonly writes: Set<Promise<boolean>>;
   /** When all its writes have their result. */
   readonly ended: PromiseWithResolvers<void>;
-  /** When that may be acted upon. */
+  /** When that may be acted upon; rejects with why they are not on disk. */
   readonly told: PromiseWithResolvers<void>;
 }
 
@@ -22,6 +22,7 @@ const LONGEST_FOR_CAUSE_MS = 100;
 
 export class Transactions {
   readonly #root: RootDatabase;
+  readonly #gathered: () => readonly Promise<boolean>[];
   /** Takes the writes of this turn. */
   #open: Batch | null = null;
   /** Its result is not known yet. */
@@ -30,8 +31,11 @@ export class Transactions {
   #untold: Batch | null = null;
   #waiting = 0;
 
-  constructor(root: RootDatabase) {
+  /** `gathered` begins the writes that were put off to the end of the turn, for all who write in it together. */
+  constructor(root: RootDatabase, gathered: () => readonly Promise<boolean>[] = () => []) {
     this.#root = root;
+    this.#gathered = gathered;
+    root.on('beforecommit', () => this.#close());
   }
 
   /** Resolves when writes may be begun, in the turn in which that is so. */
@@ -42,25 +46,18 @@ export class Transactions {
     this.#waiting--;
   }
 
-  /** Resolves when these writes are on disk; they were begun in this turn, after `free`. Rejects with why they are not. */
+  /**
+   * Resolves when these writes, and what was put off with them, are on disk; they were begun in this turn, after
+   * `free`. Rejects with why they are not.
+   */
   async stored(writes: readonly Promise<boolean>[]): Promise<void> {
-    const [first] = writes;
-    if (!first) return;
-    this.#open ??= this.#begin();
-    const { told } = this.#open;
-    for (const write of writes) this.#open.writes.add(write);
-    try {
-      // lmdb has one promise for the writes of a batch, nearly always.
-      if (writes.every((write) => write === first)) await first;
-      else {
-        const results = await Promise.allSettled(new Set(writes));
-        const failed = results.find((result) => result.status === 'rejected');
-        if (failed) throw failed.reason;
-      }
-    } catch (error) {
-      throw await causeOf(error);
-    }
-    await told.promise;
+    const batch = this.#open ?? newBatch();
+    for (const write of writes) batch.writes.add(write);
+    // lmdb ends a batch only when it has begun one.
+    if (batch.writes.size === 0) for (const write of this.#gathered()) batch.writes.add(write);
+    if (batch.writes.size === 0) return;
+    this.#open = batch;
+    await batch.told.promise;
   }
 
   /** Resolves when nothing is under way or waits to be. */
@@ -68,33 +65,43 @@ export class Transactions {
     while (this.#open || this.#underWay) await (this.#underWay?.ended.promise ?? turn());
   }
 
-  #begin(): Batch {
-    const batch: Batch = {
-      writes: new Set(),
-      ended: Promise.withResolvers(),
-      told: Promise.withResolvers(),
-    };
-    // After lmdb's own, which has ended the batch by then and begun to write.
-    setImmediate(() => {
-      this.#open = null;
-      this.#underWay = batch;
+  /**
+   * lmdb is about to end its batch, in an instruction of its own: what is written here is still part of it, and what
+   * is written later is not.
+   */
+  #close(): void {
+    // None where somebody began to write and then threw.
+    const batch = this.#open ?? newBatch();
+    this.#open = null;
+    this.#underWay = batch;
+    try {
+      for (const write of this.#gathered()) batch.writes.add(write);
+    } catch (error) {
+      batch.writes.add(Promise.reject(error));
+    }
+    // When lmdb has begun to write, and before it can know how that ended.
+    queueMicrotask(() => {
       this.#tell();
-      // It ends a batch with an instruction of its own, whose promise is to be had only now; when the commit fails it
-      // rejects too, and unheard it would end the process.
-      void this.#root.committed.then(ignore, ignore);
-      void Promise.allSettled(batch.writes).then(() => this.#ended(batch));
+      // The promise of that instruction is to be had only now; it rejects too, and unheard it would end the process.
+      const committed = this.#root.committed.then(ignore, ignore);
+      void Promise.allSettled([...batch.writes, committed]).then((results) => this.#ended(batch, results));
     });
-    return batch;
   }
 
   /**
    * First those who wait begin to write, then the ones that are stored are told so: the disk works while they are
    * answered and delivered.
    */
-  #ended(batch: Batch): void {
+  #ended(batch: Batch, results: readonly PromiseSettledResult<unknown>[]): void {
     this.#underWay = null;
-    this.#untold = batch;
     batch.ended.resolve();
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed) {
+      batch.told.promise.catch(ignore);
+      void causeOf(failed.reason).then(batch.told.reject);
+      return;
+    }
+    this.#untold = batch;
     if (this.#waiting === 0) this.#tell();
     // Should none of them write after all.
     else setImmediate(() => setImmediate(() => this.#tell()));
@@ -104,6 +111,10 @@ export class Transactions {
     this.#untold?.told.resolve();
     this.#untold = null;
   }
+}
+
+function newBatch(): Batch {
+  return { writes: new Set(), ended: Promise.withResolvers(), told: Promise.withResolvers() };
 }
 
 /**

@@ -1,11 +1,10 @@
 // Views of the spool's real journal that fail when told to, keep what they had flushed, and forget the rest.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { type TestContext, test } from 'node:test';
 import type { Outcome, OutcomeView } from '../../events/outcome.ts';
-import { openSpool, type Spool } from '../../spool/spool.ts';
+import { openSpool, type Spool, SpoolWriteError } from '../../spool/spool.ts';
 import { TestClock } from '../../system/testing.ts';
-import { folder, keptLog, messageFacts, smallDisk, until } from '../testing.ts';
+import { folder, keptLog, messageFacts, until } from '../testing.ts';
 import { type Publisher, startPublisher } from './publisher.ts';
 
 /** What a view has "on disk" outlives the view, as a file would. */
@@ -188,61 +187,40 @@ test('a process that ends between flush and checkpoint: the view takes the lines
   assert.deepEqual(kept.lines, upTo(5));
 });
 
-test('the disk refuses one checkpoint: the views go on when there is room, and nothing is told twice', async (t) => {
-  const dir = smallDisk(t, '1m');
-  if (dir === null) return;
-  const spool = openSpool(dir);
+test('the disk refuses one checkpoint: that view goes on when there is room, and nothing is told twice', async (t) => {
+  const spool = openSpool(folder(t));
   const clock = new TestClock();
   const { log, lines } = keptLog();
   const [a, b] = [new TestView('a'), new TestView('b')];
-  let release = () => {};
-  const gate = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  a.gate = gate;
-  b.gate = gate;
   const publisher = await startPublisher(spool, [a, b], clock, log);
   ended(t, spool, () => publisher);
-  await journal(spool, 5);
+  // Not by a disk that is full: lmdb may end the process there.
+  const advance = spool.advance.bind(spool);
+  let full = true;
+  spool.advance = async (checkpoints, dropThrough) => {
+    if (full && checkpoints.has('a')) throw new SpoolWriteError('refused a write');
+    await advance(checkpoints, dropThrough);
+  };
+  await journal(spool, 600);
   publisher.notify();
-  // Fill the disk to the last page; then not every checkpoint can be stored.
-  for (const count of [400, 50, 10, 1]) {
-    for (let full = false; !full; ) {
-      await journal(spool, count).catch(() => {
-        full = true;
-      });
-    }
-  }
-  const told = spool.journal(0, 1e6).length;
-  release();
-  // Which of the two finds no page depends on what the refused transactions left; each is refused or done, not both.
-  const refusal = ({ name }: TestView) =>
-    lines.find((line) => line.startsWith(`${name} cannot take records:`));
-  const stored = ({ name }: TestView) =>
-    (spool.checkpoint(name)?.state as { lines: number } | null)?.lines ?? 0;
-  const done = (view: TestView) => stored(view) === told;
-  await until(() => [a, b].every((view) => refusal(view) || done(view)));
-  const refused = [a, b].filter((view) => refusal(view));
-  assert.ok(refused.length > 0, lines.join('\n'));
-  for (const view of refused) {
-    assert.match(refusal(view)!, /refused a write/);
-    assert.ok(stored(view) < view.kept.lines.length, 'it has on disk what its checkpoint does not know');
-  }
-  assert.equal(publisher.backlog > 0, true);
-  spawnSync('mount', ['-o', 'remount,size=4m', dir]);
+  await until(() => lines.some((line) => line.startsWith('a cannot take records: refused a write')));
+  await until(() => spool.checkpoint('b')?.seq === 600);
+  assert.equal(spool.checkpoint('a'), null);
+  assert.equal(a.kept.lines.length, 500, 'it has on disk what its checkpoint does not know');
+  assert.equal(publisher.backlog, 600);
+  full = false;
   for (let i = 0; i < 20 && publisher.backlog > 0; i++) {
     clock.advance(60_000);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   await until(() => publisher.backlog === 0);
-  for (const view of [a, b]) {
-    assert.equal(view.kept.lines.length, told);
-    assert.equal(new Set(view.kept.lines).size, told);
-    assert.equal(lines.includes(`${view.name} takes records again`), refused.includes(view));
-    // One that was refused begins again at its checkpoint, and the other is left alone.
-    assert.equal(view.opens.length > 1, refused.includes(view));
-  }
-  assert.deepEqual(b.kept.lines, a.kept.lines);
+  for (const view of [a, b]) assert.deepEqual(view.kept.lines, upTo(600));
+  // The one that was refused begins again at its checkpoint, and the other is left alone.
+  assert.deepEqual([a.opens.length, b.opens.length], [2, 1]);
+  assert.deepEqual(
+    lines.filter((line) => line.includes('takes records again')),
+    ['a takes records again'],
+  );
 });
 
 test('drain waits for every view, and says which one did not come to its end', async (t) => {

@@ -1,4 +1,4 @@
-import { createHash, hash, sign } from 'node:crypto';
+import { createHash, hash, type KeyObject, sign } from 'node:crypto';
 import type { SigningKey } from './dkim-key.ts';
 import { Header, type HeaderField } from './header.ts';
 
@@ -85,12 +85,10 @@ export class SignableMessage {
   async signAsync(settings: DkimSettings, now: number): Promise<string | null> {
     const unsigned = this.#unsigned(settings, now);
     if (unsigned === null) return null;
-    const signature = await new Promise<Buffer>((resolve, reject) => {
-      sign(unsigned.digest, unsigned.data, settings.key.key, (error, made) =>
-        error ? reject(error) : resolve(made),
-      );
-    });
-    return withSignature(unsigned.field, signature);
+    return withSignature(
+      unsigned.field,
+      await signInPool(unsigned.digest, unsigned.data, settings.key.key),
+    );
   }
 
   #unsigned(s: DkimSettings, now: number): { field: string; data: Buffer; digest: string | null } | null {
@@ -136,6 +134,12 @@ export class SignableMessage {
     }
     return made;
   }
+}
+
+function signInPool(digest: string | null, data: Buffer, key: KeyObject): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    sign(digest, data, key, (error, made) => (error ? reject(error) : resolve(made)));
+  });
 }
 
 /**

@@ -83,11 +83,19 @@ export function signatureFields(
   return { fields, faults };
 }
 
+/**
+ * The latest plan for a message, as long as the message is in memory: delivery goes by the one of reception. It stands
+ * on the content itself, because what a WeakMap holds the engine frees only with a full collection, and the message,
+ * which the plan points into, along with it: under load that was one a second.
+ */
+const PLAN = Symbol('plan');
+
+interface Planned extends Buffer {
+  [PLAN]?: { readonly settings: string; readonly plan: TrackingPlan };
+}
+
 /** Does the work in the thread that asks; only signatures go to the pool of threads that Node has for them. */
 export class ContentWorkHere implements ContentWork {
-  /** The latest plan for a message, as long as the message is in memory: delivery goes by the one of reception. */
-  readonly #planned = new WeakMap<Buffer, readonly [settings: string, plan: TrackingPlan]>();
-
   plan(content: Buffer, settings: TrackingSettings): PlannedTracking {
     return describePlan(this.#plan(content, settings));
   }
@@ -109,12 +117,12 @@ export class ContentWorkHere implements ContentWork {
 
   async close(): Promise<void> {}
 
-  #plan(content: Buffer, settings: TrackingSettings): TrackingPlan {
+  #plan(content: Planned, settings: TrackingSettings): TrackingPlan {
     const key = JSON.stringify(settings);
-    const known = this.#planned.get(content);
-    if (known?.[0] === key) return known[1];
-    const made = planTracking(content, settings);
-    this.#planned.set(content, [key, made]);
-    return made;
+    const known = content[PLAN];
+    if (known?.settings === key) return known.plan;
+    const plan = planTracking(content, settings);
+    content[PLAN] = { settings: key, plan };
+    return plan;
   }
 }

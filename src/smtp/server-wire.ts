@@ -302,17 +302,25 @@ export class ServerWire {
 
   // The end
 
-  /** Sends what is queued and hangs up, reading on for a while so that a reset does not swallow the last reply. */
+  /**
+   * Sends what is queued and hangs up, reading on for a while so that a reset does not swallow the last reply. A client
+   * that has said QUIT and nothing after it sends no more that could cause one.
+   */
   finish(why: CloseReason): void {
     if (this.isOver) return;
     this.#closeReason ??= why;
+    const parting = why === 'quit' && this.available === 0;
     this.#flush();
     this.#phase = 'closing';
     this.#forgetInput();
     this.#owner.over();
+    this.#deadline.set(this.#closeMs);
+    if (parting) {
+      this.#socket.destroySoon();
+      return;
+    }
     this.#socket.end();
     this.#socket.resume();
-    this.#deadline.set(this.#closeMs);
   }
 
   /** Cuts the connection once the replies before are out. */

@@ -237,14 +237,32 @@ test('content may neither stop for long nor drip for ever', async (t) => {
   }
 });
 
-test('a client that does not hang up after QUIT is cut', async (t) => {
+test('after QUIT the connection is closed, whether the client hangs up or not', async (t) => {
+  const { port, server } = await startServer(t, {}, {}, new TestClock());
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+  t.after(() => socket.destroy());
+  let said = '';
+  socket.on('data', (piece) => {
+    said += piece.toString();
+  });
+  socket.write('QUIT\r\n');
+  await once(socket, 'end');
+  assert.match(said, /^220 .*\r\n221 2\.0\.0 .*\r\n$/);
+  while (server.sessions.size > 0) await settled();
+});
+
+test('what comes after QUIT does not swallow its reply; a client that does not hang up then is cut', async (t) => {
   const clock = new TestClock();
   const { port, server } = await startServer(t, {}, {}, clock);
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
   t.after(() => socket.destroy());
-  socket.write('QUIT\r\n');
-  socket.resume();
+  let said = '';
+  socket.on('data', (piece) => {
+    said += piece.toString();
+  });
+  socket.write('QUIT\r\nNOOP\r\n');
   await once(socket, 'end');
+  assert.match(said, /^220 .*\r\n221 2\.0\.0 .*\r\n$/);
   assert.equal(server.sessions.size, 1);
   clock.advance(5000);
   while (server.sessions.size > 0) await settled();

@@ -85,10 +85,7 @@ export class SignableMessage {
   async signAsync(settings: DkimSettings, now: number): Promise<string | null> {
     const unsigned = this.#unsigned(settings, now);
     if (unsigned === null) return null;
-    return withSignature(
-      unsigned.field,
-      await signInPool(unsigned.digest, unsigned.data, settings.key.key),
-    );
+    return withSignature(unsigned.field, await signInPool(unsigned.digest, unsigned.data, settings.key.key));
   }
 
   #unsigned(s: DkimSettings, now: number): { field: string; data: Buffer; digest: string | null } | null {

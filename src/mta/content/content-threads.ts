@@ -2,6 +2,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ResourceLimits, Worker } from 'node:worker_threads';
 import type { MaybeLater } from '../../smtp/index.ts';
+import { Attached } from '../../system/attached.ts';
 import type { Log } from '../../system/log.ts';
 import type { TrackingSettings } from '../../tracking/tracking-plan.ts';
 import type { ContentWork, CopyOrder, MadeCopy, PlannedTracking } from './content-work.ts';
@@ -43,7 +44,7 @@ export class ContentThreads implements ContentWork {
   readonly #limits: ResourceLimits;
   readonly #log: Log;
   readonly #threads: Thread[] = [];
-  readonly #plans = new WeakMap<Buffer, Plan>();
+  readonly #plans = new Attached<Buffer, Plan>();
   #job = 0;
   #plan = 0;
 

@@ -6,6 +6,7 @@
 import type { DkimSettings } from '../../mail/dkim-sign.ts';
 import { SignableMessage } from '../../mail/dkim-sign.ts';
 import type { MaybeLater } from '../../smtp/index.ts';
+import { Attached } from '../../system/attached.ts';
 import type { TrackingKey } from '../../tracking/key-ring.ts';
 import { applyTracking, type TrackedCopy } from '../../tracking/rewrite-message.ts';
 import { planTracking, type TrackingPlan, type TrackingSettings } from '../../tracking/tracking-plan.ts';
@@ -83,19 +84,11 @@ export function signatureFields(
   return { fields, faults };
 }
 
-/**
- * The latest plan for a message, as long as the message is in memory: delivery goes by the one of reception. It stands
- * on the content itself, because what a WeakMap holds the engine frees only with a full collection, and the message,
- * which the plan points into, along with it: under load that was one a second.
- */
-const PLAN = Symbol('plan');
-
-interface Planned extends Buffer {
-  [PLAN]?: { readonly settings: string; readonly plan: TrackingPlan };
-}
-
 /** Does the work in the thread that asks; only signatures go to the pool of threads that Node has for them. */
 export class ContentWorkHere implements ContentWork {
+  /** The latest plan for a message, as long as the message is in memory: delivery goes by the one of reception. */
+  readonly #planned = new Attached<Buffer, { readonly settings: string; readonly plan: TrackingPlan }>();
+
   plan(content: Buffer, settings: TrackingSettings): PlannedTracking {
     return describePlan(this.#plan(content, settings));
   }
@@ -117,12 +110,12 @@ export class ContentWorkHere implements ContentWork {
 
   async close(): Promise<void> {}
 
-  #plan(content: Planned, settings: TrackingSettings): TrackingPlan {
+  #plan(content: Buffer, settings: TrackingSettings): TrackingPlan {
     const key = JSON.stringify(settings);
-    const known = content[PLAN];
+    const known = this.#planned.get(content);
     if (known?.settings === key) return known.plan;
     const plan = planTracking(content, settings);
-    content[PLAN] = { settings: key, plan };
+    this.#planned.set(content, { settings: key, plan });
     return plan;
   }
 }

@@ -11,6 +11,7 @@ import { type ComplaintReport, readComplaint } from '../../mail/complaint-report
 import { type DeliveryReport, readDeliveryReport } from '../../mail/delivery-report.ts';
 import type { ReportMark } from '../../spool/sent-mail.ts';
 import type { Spool } from '../../spool/spool.ts';
+import { Attached } from '../../system/attached.ts';
 import type { Log } from '../../system/log.ts';
 import { statusText } from '../accounting/dsn-text.ts';
 import { describeStatus } from '../deliver/status.ts';
@@ -60,7 +61,7 @@ type Read<T> = (raw: Buffer) => T;
 
 /** A reading that is done once per mail, to however many addresses of a processor it goes. */
 function once<T>(read: Read<T>): Read<T> {
-  const known = new WeakMap<Buffer, { readonly value: T }>();
+  const known = new Attached<Buffer, { readonly value: T }>();
   return (raw) => {
     let found = known.get(raw);
     if (!found) {

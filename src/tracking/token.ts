@@ -59,9 +59,19 @@ const FLAG_INITIAL = 32;
 const FLAG_CLICKS = 64;
 
 /** Associated data: a token is good for one key, one kind of URL and one sub-path only. */
-function associatedData(keyId: number, kind: TokenKind, sub: string): Buffer {
-  return Buffer.from(`${String.fromCharCode(VERSION, keyId)}${kind}${sub}`, 'latin1');
+function associatedData(keyId: number, kind: TokenKind, sub: string): string {
+  return `${String.fromCharCode(VERSION, keyId)}${kind}${sub}`;
 }
+
+/**
+ * Where tokens are made, one at a time: a newsletter has dozens for each recipient, and a buffer of their own for each
+ * of their parts would cost more than their cipher. `clear` takes all that is hashed: nonce key, associated data, text.
+ */
+const clear = Buffer.allocUnsafeSlow(8 * 1024);
+const sealed = Buffer.allocUnsafeSlow(8 * 1024);
+const nonce = sealed.subarray(2, HEAD);
+/** The longest text leaves this much of `clear` for key and associated data. */
+const MOST_BEFORE_TEXT = 2 * 1024;
 
 /**
  * Makes a token: base64url of version, key id, nonce, AES-256-GCM of the text, tag. The nonce is a keyed hash of everything
@@ -75,20 +85,27 @@ export function sealToken(
   sub: string,
   token: TrackingToken,
 ): string | null {
-  const text = encode(token);
   const aad = associatedData(key.id, kind, sub);
-  const nonce = hash('sha256', Buffer.concat([key.nonceKey, aad, text]), 'buffer').subarray(0, NONCE);
-  const cipher = createCipheriv('aes-256-gcm', key.secret, nonce, { authTagLength: TAG });
-  cipher.setAAD(aad);
-  const out = Buffer.allocUnsafe(HEAD + text.length + TAG);
-  out[0] = VERSION;
-  out[1] = key.id;
-  nonce.copy(out, 2);
-  cipher.update(text).copy(out, HEAD);
+  const aadStart = key.nonceKey.length;
+  const textStart = aadStart + aad.length;
+  if (textStart > MOST_BEFORE_TEXT) throw new RangeError('the path of a tracked URL is too long');
+  clear.set(key.nonceKey);
+  clear.write(aad, aadStart, 'latin1');
+  const textEnd = encode(token, clear, textStart);
+
+  sealed[0] = VERSION;
+  sealed[1] = key.id;
+  // A hash as text is made for a fraction of what it costs as a buffer.
+  nonce.write(hash('sha256', clear.subarray(0, textEnd), 'binary'), 0, NONCE, 'latin1');
+  // The tag has 16 octets unless another length is asked for, which costs time.
+  const cipher = createCipheriv('aes-256-gcm', key.secret, nonce);
+  cipher.setAAD(clear.subarray(aadStart, textStart));
+  sealed.set(cipher.update(clear.subarray(textStart, textEnd)), HEAD);
   cipher.final();
-  cipher.getAuthTag().copy(out, HEAD + text.length);
-  const sealed = out.toString('base64url');
-  return sealed.length > LONGEST_TOKEN ? null : sealed;
+  const tagStart = HEAD + textEnd - textStart;
+  sealed.set(cipher.getAuthTag(), tagStart);
+  const text = sealed.toString('base64url', 0, tagStart + TAG);
+  return text.length > LONGEST_TOKEN ? null : text;
 }
 
 /** Opens a token; nothing of it is read before it is authenticated. */
@@ -96,18 +113,18 @@ export function openToken(
   ring: KeyRing,
   kind: TokenKind,
   sub: string,
-  sealed: string,
+  token: string,
 ): TrackingToken | TokenFault {
-  if (sealed.length > LONGEST_TOKEN || sealed.length < 60) return 'malformed';
-  const raw = Buffer.from(sealed, 'base64url');
+  if (token.length > LONGEST_TOKEN || token.length < 60) return 'malformed';
+  const raw = Buffer.from(token, 'base64url');
   // The decoder skips strange characters and spare bits; only the one canonical spelling is a token.
-  if (raw.length <= HEAD + TAG || raw[0] !== VERSION || raw.toString('base64url') !== sealed)
+  if (raw.length <= HEAD + TAG || raw[0] !== VERSION || raw.toString('base64url') !== token)
     return 'malformed';
   const key = ring.get(raw[1]!);
   if (!key) return 'unknown key';
   if (key.state === 'revoked') return 'revoked key';
   const decipher = createDecipheriv('aes-256-gcm', key.secret, raw.subarray(2, HEAD), { authTagLength: TAG });
-  decipher.setAAD(associatedData(key.id, kind, sub));
+  decipher.setAAD(Buffer.from(associatedData(key.id, kind, sub), 'latin1'));
   decipher.setAuthTag(raw.subarray(raw.length - TAG));
   const text = decipher.update(raw.subarray(HEAD, raw.length - TAG));
   try {
@@ -120,67 +137,52 @@ export function openToken(
 
 /** `text` in at most `most` octets of UTF-8, cut between characters. */
 export function cutUtf8(text: string, most: number): string {
-  if (text.length * 3 <= most) return text;
+  if (text.length * 3 <= most || Buffer.byteLength(text) <= most) return text;
   const bytes = Buffer.from(text);
-  if (bytes.length <= most) return text;
   let end = most;
   while (end > 0 && (bytes[end]! & 0xc0) === 0x80) end--;
   return bytes.toString('utf8', 0, end);
 }
 
-function encode(token: TrackingToken): Buffer {
-  const rawId = /^[0-9a-f]{20}$/.test(token.messageId);
-  const id = Buffer.from(rawId ? token.messageId : cutUtf8(token.messageId, 512), rawId ? 'hex' : 'utf8');
-  const recipient = Buffer.from(cutUtf8(token.recipient, 1024));
-  const name = Buffer.from(cutUtf8(token.linkName, 63));
-  const campaign = Buffer.from(cutUtf8(token.campaign, 64));
-  const target = Buffer.from(token.target);
-  if (target.length > LONGEST_TARGET) throw new RangeError('a tracked target has at most 4096 octets');
+const RAW_ID = /^[0-9a-f]{20}$/;
 
-  const idHead = id.length < 255 ? 1 : 3;
-  const out = Buffer.allocUnsafe(
-    10 +
-      idHead +
-      id.length +
-      2 +
-      recipient.length +
-      2 +
-      1 +
-      name.length +
-      1 +
-      campaign.length +
-      2 +
-      target.length,
-  );
-  out[0] = ACTIONS.indexOf(token.action) + 1 + (token.amp ? AMP : 0);
-  out[1] =
+/** Writes the text of a token to `out` from `start` on and returns its end: at most 6 KiB. */
+function encode(token: TrackingToken, out: Buffer, start: number): number {
+  const rawId = RAW_ID.test(token.messageId);
+  const target = Buffer.byteLength(token.target);
+  if (target > LONGEST_TARGET) throw new RangeError('a tracked target has at most 4096 octets');
+  out[start] = ACTIONS.indexOf(token.action) + 1 + (token.amp ? AMP : 0);
+  out[start + 1] =
     (token.unsubscribe ? FLAG_UNSUBSCRIBE : 0) |
     (token.anonymised ? FLAG_ANONYMISED : 0) |
     (rawId ? 0 : FLAG_TEXT_ID) |
     (token.openTracking ? FLAG_OPENS : 0) |
     (token.initialPixel ? FLAG_INITIAL : 0) |
     (token.clickTracking ? FLAG_CLICKS : 0);
-  out.writeUInt32BE(Math.min(token.expiry, 0xffffffff) >>> 0, 2);
-  out.writeUInt32BE(token.subaccount >>> 0, 6);
-  let at = 10;
-  // One octet cannot tell the 512 that a custom id may have: 255 announces two more.
-  if (id.length < 255) out[at++] = id.length;
-  else {
-    out[at] = 255;
-    out.writeUInt16BE(id.length, at + 1);
-    at += 3;
+  out.writeUInt32BE(Math.min(token.expiry, 0xffffffff) >>> 0, start + 2);
+  let at = out.writeUInt32BE(token.subaccount >>> 0, start + 6);
+  if (rawId) {
+    out[at] = 10;
+    at += 1 + out.write(token.messageId, at + 1, 'hex');
+  } else {
+    const id = cutUtf8(token.messageId, 512);
+    const length = Buffer.byteLength(id);
+    // One octet cannot tell the 512 that a custom id may have: 255 announces two more.
+    out[at++] = Math.min(length, 255);
+    if (length >= 255) at = out.writeUInt16BE(length, at);
+    at += out.write(id, at);
   }
-  at += id.copy(out, at);
-  at = out.writeUInt16BE(recipient.length, at);
-  at += recipient.copy(out, at);
+  let length = out.write(cutUtf8(token.recipient, 1024), at + 2);
+  at = out.writeUInt16BE(length, at) + length;
   at = out.writeUInt16BE(token.linkIndex & 0xffff, at);
-  out[at++] = name.length;
-  at += name.copy(out, at);
-  out[at++] = campaign.length;
-  at += campaign.copy(out, at);
-  at = out.writeUInt16BE(target.length, at);
-  target.copy(out, at);
-  return out;
+  length = out.write(cutUtf8(token.linkName, 63), at + 1);
+  out[at] = length;
+  at += 1 + length;
+  length = out.write(cutUtf8(token.campaign, 64), at + 1);
+  out[at] = length;
+  at += 1 + length;
+  at = out.writeUInt16BE(target, at);
+  return at + out.write(token.target, at);
 }
 
 /** The fixed head and the fields after it; `null` if an authentic token is not of this form (a newer maker). */

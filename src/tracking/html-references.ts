@@ -91,7 +91,9 @@ const REFERENCE = /&(?:#(?:[xX]([0-9a-fA-F]{1,8})|([0-9]{1,10}))(;?)|([A-Za-z][A
  * it holds `&name;` that we do not know, because then the address that a browser would go to is not known either.
  */
 export function decodeReferences(text: string): string | null {
-  if (!text.includes('&')) return text;
+  const first = text.indexOf('&');
+  if (first < 0) return text;
+  if (onlyAmp(text, first)) return text.replaceAll('&amp;', '&');
   let unknown = false;
   const decoded = text.replace(REFERENCE, (...groups) => {
     const [whole, hex, decimal, , name, semicolon, offset] = groups as unknown as string[];
@@ -106,6 +108,14 @@ export function decodeReferences(text: string): string | null {
     return found === undefined || next === '=' || /[A-Za-z0-9]/.test(next) ? whole! : found;
   });
   return unknown ? null : decoded;
+}
+
+/** Whether all references are `&amp;`, as in nearly all addresses. */
+function onlyAmp(text: string, first: number): boolean {
+  for (let at = first; at >= 0; at = text.indexOf('&', at + 5)) {
+    if (!text.startsWith('amp;', at + 1)) return false;
+  }
+  return true;
 }
 
 function character(code: number): string {

@@ -87,10 +87,10 @@ export function findHtmlEdits(text: Uint8Array, options: HtmlOptions): HtmlEdits
   function editTag(name: string, attributes: readonly HtmlAttribute[]): void {
     let href: HtmlAttribute | undefined;
     let first: Map<string, string> | undefined;
-    const isLink = name === 'a' || name === 'area' || (options.msoConditionals && name.startsWith('v:'));
+    const isLink = name === 'a' || name === 'area' || (options.msoConditionals && name === 'v:');
     for (const attribute of attributes) {
       if (attribute.name === 'href') href ??= attribute;
-      else if (attribute.name.startsWith('data-msys-') && OURS.has(attribute.name)) {
+      else {
         edits.push(cutAttribute(text, attribute));
         first ??= new Map();
         const key = attribute.name === 'data-msys-link-name' ? 'data-msys-linkname' : attribute.name;
@@ -141,14 +141,6 @@ export function findHtmlEdits(text: Uint8Array, options: HtmlOptions): HtmlEdits
   edits.sort((a, b) => a.start - b.start || a.end - b.end);
   return { edits, skipped };
 }
-
-const OURS: ReadonlySet<string> = new Set([
-  'data-msys-clicktrack',
-  'data-msys-linkname',
-  'data-msys-link-name',
-  'data-msys-unsubscribe',
-  'data-msys-sublink',
-]);
 
 /** The attribute with the white space before it; one blank stays where two attributes would otherwise touch. */
 function cutAttribute(text: Uint8Array, attribute: HtmlAttribute): TextEdit {

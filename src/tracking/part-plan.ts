@@ -155,21 +155,59 @@ function isLineStart(body: Buffer, at: number): boolean {
 
 function hasLongLine(bytes: Buffer): boolean {
   let start = 0;
-  while (start < bytes.length) {
-    const next = bytes.indexOf(LF, start);
-    const end = next < 0 ? bytes.length : next;
-    if (end - start > LONGEST_LINE + 1) return true;
-    start = end + 1;
+  // From the end of what one line may have: most lines are a tenth of that.
+  while (bytes.length - start > LONGEST_LINE + 1) {
+    const last = bytes.lastIndexOf(LF, start + LONGEST_LINE + 1);
+    if (last < start) return true;
+    start = last + 1;
   }
   return false;
 }
 
+/** Octets of a message: as they are, or ASCII text of our own, which becomes octets in its place only. */
+export type Piece = Buffer | string;
+
+/** A recipient's body of a part. */
+export interface FilledPart {
+  readonly body: readonly Piece[];
+  readonly becameQuotedPrintable: boolean;
+}
+
 /** Fills a part's slots; `fill` gives what stands there for this recipient, `null` to leave it as it is. */
-export function fillPart(
-  part: PlannedPart,
-  fill: (slot: Slot) => string | null,
-): { body: Buffer; becameQuotedPrintable: boolean } {
-  const lengths = part.form === 'splice' ? [...part.lines] : [];
+export function fillPart(part: PlannedPart, fill: (slot: Slot) => string | null): FilledPart {
+  if (part.form === 'splice') return splice(part, fill);
+  const whole = encodedPieces(part, fill);
+  switch (part.form) {
+    case 'splice-qp':
+      return { body: [whole], becameQuotedPrintable: false };
+    case 'quoted-printable':
+      return { body: [encodeQuotedPrintable(whole)], becameQuotedPrintable: !part.encoded };
+    case 'base64': {
+      const encoded = encodeBase64(whole);
+      return { body: [part.endsWithLine ? encoded : encoded.subarray(0, -2)], becameQuotedPrintable: false };
+    }
+  }
+}
+
+function splice(part: PlannedPart, fill: (slot: Slot) => string | null): FilledPart {
+  const lengths = [...part.lines];
+  const body: Piece[] = [];
+  for (const piece of part.pieces) {
+    if (Buffer.isBuffer(piece)) {
+      body.push(piece);
+      continue;
+    }
+    const filled = fill(piece) ?? piece.original;
+    lengths[piece.line]! += filled.length;
+    body.push(filled);
+  }
+  return lengths.some((length) => length > LONGEST_LINE)
+    ? { body: [encodeQuotedPrintable(joinPieces(body))], becameQuotedPrintable: true }
+    : { body, becameQuotedPrintable: false };
+}
+
+/** The filled pieces in the form of the part, our own text in its charset. */
+function encodedPieces(part: PlannedPart, fill: (slot: Slot) => string | null): Buffer {
   const out: Buffer[] = [];
   for (const piece of part.pieces) {
     if (Buffer.isBuffer(piece)) {
@@ -177,24 +215,22 @@ export function fillPart(
       continue;
     }
     const text = fill(piece);
-    let filled = text === null ? piece.original : part.encode(text);
-    if (text !== null && part.form === 'splice-qp') filled = encodeQuotedPrintable(filled);
-    if (part.form === 'splice') lengths[piece.line]! += filled.length;
-    out.push(filled);
+    if (text === null) out.push(piece.original);
+    else out.push(part.form === 'splice-qp' ? encodeQuotedPrintable(part.encode(text)) : part.encode(text));
   }
-  const whole = Buffer.concat(out);
-  switch (part.form) {
-    case 'splice':
-      return lengths.some((length) => length > LONGEST_LINE)
-        ? { body: encodeQuotedPrintable(whole), becameQuotedPrintable: true }
-        : { body: whole, becameQuotedPrintable: false };
-    case 'splice-qp':
-      return { body: whole, becameQuotedPrintable: false };
-    case 'quoted-printable':
-      return { body: encodeQuotedPrintable(whole), becameQuotedPrintable: !part.encoded };
-    case 'base64': {
-      const encoded = encodeBase64(whole);
-      return { body: part.endsWithLine ? encoded : encoded.subarray(0, -2), becameQuotedPrintable: false };
-    }
+  return Buffer.concat(out);
+}
+
+/** All pieces, one after the other. */
+export function joinPieces(pieces: readonly Piece[]): Buffer {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  const out = Buffer.allocUnsafe(length);
+  let at = 0;
+  for (const piece of pieces) {
+    if (typeof piece === 'string') out.write(piece, at, 'latin1');
+    else out.set(piece, at);
+    at += piece.length;
   }
+  return out;
 }

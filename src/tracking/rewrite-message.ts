@@ -1,6 +1,13 @@
 import { headerField } from '../mail/header.ts';
 import type { KeyRing } from './key-ring.ts';
-import { fillPart, type Slot } from './part-plan.ts';
+import {
+  type FilledPart,
+  fillPart,
+  joinPieces,
+  type Piece,
+  type PlannedPart,
+  type Slot,
+} from './part-plan.ts';
 import { sealToken, type TrackingToken } from './token.ts';
 import {
   type PlannedLink,
@@ -90,8 +97,8 @@ class CopyMaker {
 
   make(): Buffer {
     const { raw, changes } = this.#plan;
-    const filled = new Map<object, ReturnType<typeof fillPart>>();
-    const bodyOf = (change: { part: Parameters<typeof fillPart>[0] }) => {
+    const filled = new Map<PlannedPart, FilledPart>();
+    const bodyOf = (change: { part: PlannedPart }) => {
       let made = filled.get(change.part);
       if (!made) {
         made = fillPart(change.part, (slot) => this.#fill(slot));
@@ -99,19 +106,19 @@ class CopyMaker {
       }
       return made;
     };
-    const out: Buffer[] = [];
+    const out: Piece[] = [];
     let kept = 0;
     for (const change of changes) {
       if (change.start > kept) out.push(raw.subarray(kept, change.start));
       kept = change.end;
-      if (change.kind === 'body') out.push(bodyOf(change).body);
+      if (change.kind === 'body') out.push(...bodyOf(change).body);
       else if (change.kind === 'list-unsubscribe') out.push(Buffer.from(this.#listUnsubscribe()));
       else if (change.kind === 'field') out.push(Buffer.from(change.text));
       else if (bodyOf(change).becameQuotedPrintable) out.push(QUOTED_PRINTABLE);
       else out.push(raw.subarray(change.start, change.end));
     }
     out.push(raw.subarray(kept));
-    return Buffer.concat(out);
+    return joinPieces(out);
   }
 
   #fill(slot: Slot): string | null {

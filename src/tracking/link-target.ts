@@ -35,9 +35,9 @@ export function linkTarget(value: string, policy: LinkPolicy): { readonly target
   if (/\{\{|\}\}|%%|\*\||\|\*/.test(authority)) return 'template';
   if (Buffer.byteLength(target) > LONGEST_TARGET) return 'too long';
   if (authority.includes('@')) return 'credentials';
-  const host = hostOf(target);
+  const host = linkHost(target, authority);
   if (host === null) return 'unparsable';
-  if (policy.trackingHosts.has(host.full) && /^\/[fqu]\//.test(host.path)) return 'own';
+  if (policy.trackingHosts.has(host.full) && /^\/[fqu]\//.test(URL.parse(target)!.pathname)) return 'own';
   if (policy.listUnsubscribe.has(target)) return 'list-unsubscribe';
   if (policy.excludeDomains.some((pattern) => matchesDomain(pattern, host.name))) return 'excluded';
   return { target };
@@ -58,14 +58,38 @@ function authorityOf(target: string): string {
   return end < 0 ? target.slice(start) : target.slice(start, start + end);
 }
 
+interface Host {
+  /** With its port, if that is not the scheme's own. */
+  readonly full: string;
+  readonly name: string;
+}
+
+/** Scheme and authority of the last link, and its host: the links of a message mostly lead to one. */
+let lastSite = '';
+let lastHost: Host | null = null;
+
+/**
+ * `hostOf` for a target whose ends are trimmed: then nothing after the authority can change what it says. Only without
+ * an authority it can: browsers read https:///a as https://a.
+ */
+function linkHost(target: string, authority: string): Host | null {
+  if (authority === '' || target.includes('\0')) return hostOf(target, authority);
+  const site = target.slice(0, target.indexOf('//') + 2 + authority.length);
+  if (site !== lastSite) {
+    lastHost = hostOf(target, authority);
+    lastSite = site;
+  }
+  return lastHost;
+}
+
 /** `null` if the address is not safe to send anybody to. */
-function hostOf(target: string): { full: string; name: string; path: string } | null {
+function hostOf(target: string, authority: string): Host | null {
   // Browsers read a backslash as a slash: https://good.example\@evil.example leads to either, by the reader.
-  if (/[\u0000\r\n]/.test(target) || authorityOf(target).includes('\\')) return null;
+  if (/[\u0000\r\n]/.test(target) || authority.includes('\\')) return null;
   const url = URL.parse(target);
   if (!url || url.hostname === '' || (url.protocol !== 'http:' && url.protocol !== 'https:')) return null;
   if (url.username !== '' || url.password !== '') return null;
-  return { full: url.host, name: url.hostname, path: url.pathname };
+  return { full: url.host, name: url.hostname };
 }
 
 /**
@@ -73,10 +97,10 @@ function hostOf(target: string): { full: string; name: string; path: string } | 
  * internationalised host in A-labels, nothing else changed. `null` if the target may not be redirected to.
  */
 export function redirectLocation(target: string): string | null {
-  if (!/^https?:\/\//i.test(target) || Buffer.byteLength(target) > LONGEST_TARGET || hostOf(target) === null)
-    return null;
+  if (!/^https?:\/\//i.test(target) || Buffer.byteLength(target) > LONGEST_TARGET) return null;
   const start = target.indexOf('//') + 2;
   let authority = authorityOf(target);
+  if (hostOf(target, authority) === null) return null;
   const rest = target.slice(start + authority.length);
   if (/[^\u0021-\u007e]/.test(authority)) {
     const port = /:\d*$/.exec(authority)?.[0] ?? '';

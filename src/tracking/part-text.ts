@@ -58,18 +58,19 @@ export function readPartText(raw: Buffer, part: MimePart): PartText | PartFault 
     ascii,
     unit: 1,
     encode: (ours) => Buffer.from(ours, 'latin1'),
-    decode: (start, end) => decodeRange(text.subarray(start, end), charset),
+    decode: (start, end) => decodeRange(text, start, end, charset),
   };
 }
 
-function decodeRange(bytes: Buffer, charset: string): string | null {
-  for (const octet of bytes) {
+function decodeRange(bytes: Buffer, start: number, end: number, charset: string): string | null {
+  for (let i = start; i < end; i++) {
+    const octet = bytes[i]!;
     if (octet > 0x7f || octet === 0x1b || octet === 0x0e) {
-      const decoded = decodeCharset(bytes, charset === 'us-ascii' ? 'utf-8' : charset);
+      const decoded = decodeCharset(bytes.subarray(start, end), charset === 'us-ascii' ? 'utf-8' : charset);
       return decoded === null || decoded.includes('\ufffd') ? null : decoded;
     }
   }
-  return bytes.toString('latin1');
+  return bytes.toString('latin1', start, end);
 }
 
 function utf16(bytes: Buffer, offsets: Uint32Array | null, charset: string): PartText {

@@ -219,8 +219,7 @@ class Planner {
     const text = readPartText(this.#raw, part);
     if (typeof text === 'string') return this.#leave(text);
     // Inline PGP: what is changed inside the armour cannot be verified or decrypted any more.
-    if (Buffer.from(text.ascii.buffer, text.ascii.byteOffset, text.ascii.length).includes('-----BEGIN PGP '))
-      return false;
+    if (hasPgpArmour(text.ascii)) return false;
 
     const mostLinks = MOST_LINKS - this.#links.length;
     const { edits, skipped } =
@@ -279,4 +278,10 @@ class Planner {
   #dropField(field: HeaderField): void {
     this.#changes.push({ start: field.start, end: field.end, kind: 'field', text: '' });
   }
+}
+
+/** Looks for the words first: a search that begins with dashes stops at each of those that markup is full of. */
+function hasPgpArmour(text: Uint8Array): boolean {
+  const octets = Buffer.from(text.buffer, text.byteOffset, text.length);
+  return octets.includes('BEGIN PGP ', 0, 'latin1') && octets.includes('-----BEGIN PGP ', 0, 'latin1');
 }

@@ -92,6 +92,34 @@ test('section 5: what is left exactly as it was', () => {
     `<style></styles></style><a href="{click ${U}}">`,
   );
   assert.equal(html(`<!-- > --><a href="${U}">`), `<!-- > --><a href="{click ${U}}">`);
+  assert.equal(
+    html(`<!-- -------- > --- --------!><a href="${U}">`),
+    `<!-- -------- > --- --------!><a href="{click ${U}}">`,
+  );
+  assert.equal(html(`<!----------><a href="${U}">`), `<!----------><a href="{click ${U}}">`);
+});
+
+test('each of several links is judged for itself, whatever host the one before it had', () => {
+  const links = [
+    [U, true],
+    ['https://shop.example/\0x', false],
+    ['https://shop.example.bad host/', false],
+    ['https://shop.example', true],
+    ['https://shop.example?b', true],
+    ['https://shop.example\\@evil.example/', false],
+    ['https://shop.example:99999/', false],
+    ['https://ada@shop.example/', false],
+    [U, true],
+    ['https:///?', false],
+    ['https:///shop.example', true],
+    ['https:///?', false],
+    ['https://track.test/other', true],
+    ['https://track.test/f/a/x', false],
+  ] as const;
+  assert.equal(
+    html(links.map(([href]) => `<a href="${href}">`).join('')),
+    links.map(([href, wrapped]) => `<a href="${wrapped ? `{click ${href}}` : href}">`).join(''),
+  );
 });
 
 test('section 5: conditional comments on request', () => {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { createSecretKey } from 'node:crypto';
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { UserError } from '../system/user-error.ts';
-import { type KeyRing, openKeyRing, revokeKey, rotateKeys } from './key-ring.ts';
+import { type KeyRing, openKeyRing, revokeKey, rotateKeys, type TrackingKey } from './key-ring.ts';
 import { cutUtf8, openToken, sealToken, type TrackingToken } from './token.ts';
 
 let dir: string;
@@ -60,6 +61,25 @@ test('a token comes back whole, and the same input gives the same link', () => {
     assert.deepEqual(openToken(ring, 'f', 'a', sealed), token);
     assert.equal(sealToken(ring.active!, 'f', 'a', token), sealed);
   }
+});
+
+test('links that are out there stay the links that are made', () => {
+  const key: TrackingKey = {
+    id: 9,
+    secret: createSecretKey(Buffer.alloc(32, 1)),
+    nonceKey: Buffer.alloc(32, 2),
+    created: '',
+    state: 'active',
+  };
+  assert.equal(
+    sealToken(key, 'f', 'a', click),
+    'AQldspEQYVntDqflpblvMrAuXXjzUEeqvJalP1Ps2kbv_ZrBdm_dh1PAmsy-1hBtjzVXhAiHn-sMFwh-727VghXvJPTeXjf5m4a2FbqylwYMuvaXFH5lo' +
+      'qnmlZd09ZYZhXN6V3DhSEEPg4DgKeOgIHmaCSS6sOgNUUHPJw',
+  );
+  assert.equal(
+    sealToken(key, 'q', '', { ...click, action: 'open', messageId: 'xxxxx', target: '', amp: true }),
+    'AQkgx_QDoYX73p6RC2B4pWjtWC9NmeA9xlikak-PW15isxzcOwn8URm4SScv7A2VVzY71p45cGI1zG9HQ1LBD0nCjlsj8ltVKPT_4LFQg3D2GgpRIwQ',
+  );
 });
 
 test('long names are cut between characters', () => {

@@ -123,15 +123,20 @@ export function domainToAscii(domain: string): string | null {
   const known = asciiForms.get(domain);
   if (known !== undefined) return known;
   const ascii = asciiOf(domain);
-  if (domain.length > LONGEST_DOMAIN) return ascii;
+  if (ascii === null || !isAscii(domain)) return ascii;
   if (asciiForms.size >= MOST_ASCII_FORMS) asciiForms.clear();
-  asciiForms.set(domain, ascii);
+  asciiForms.set(copyOf(domain), copyOf(ascii));
   return ascii;
 }
 
 /** The same few domains are asked about several times for each message. */
-const asciiForms = new Map<string, string | null>();
+const asciiForms = new Map<string, string>();
 const MOST_ASCII_FORMS = 1000;
+
+/** ASCII text by itself: a piece of a longer text keeps all of that in memory. */
+function copyOf(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
+}
 
 function asciiOf(domain: string): string | null {
   if (domain.length === 0 || domain.length > LONGEST_DOMAIN) return null;

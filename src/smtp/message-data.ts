@@ -11,12 +11,9 @@ const DOT = 0x2e;
 const TERMINATOR = Buffer.from('\r\n.\r\n', 'latin1');
 const STUFFED_LINE = Buffer.from('\r\n.', 'latin1');
 
-/**
- * Pieces smaller than this are copied together, the first few excepted: a client that sends single bytes must not cost
- * an object each, and an ordinary message, whose last piece is small, no block.
- */
+/** Pieces smaller than this are copied together: a client that sends single bytes must not cost an object each. */
 const SMALL_PIECE = 4096;
-const FEW_PIECES = 8;
+/** Most of the block that they are copied into; it is no larger than what has come, as most messages end in one small piece. */
 const BLOCK = 65536;
 
 /**
@@ -79,19 +76,18 @@ export class MessageCollector {
       this.forget();
       return;
     }
-    if (piece.length === 0) return;
-    if (piece.length >= SMALL_PIECE || this.#pieces.length < FEW_PIECES) {
+    if (piece.length >= SMALL_PIECE || (this.#received === piece.length && piece.length > 0)) {
       this.#closeBlock();
       this.#pieces.push(piece);
       return;
     }
     let at = 0;
     while (at < piece.length) {
-      this.#block ??= Buffer.allocUnsafeSlow(BLOCK);
+      this.#block ??= Buffer.allocUnsafeSlow(Math.min(BLOCK, Math.max(SMALL_PIECE, this.#received)));
       const taken = piece.copy(this.#block, this.#blockUsed, at);
       at += taken;
       this.#blockUsed += taken;
-      if (this.#blockUsed === BLOCK) this.#closeBlock();
+      if (this.#blockUsed === this.#block.length) this.#closeBlock();
     }
   }
 

@@ -176,6 +176,7 @@ test('bcc-upon-delivery: a copy after delivery, none of the copy itself', async 
 test('dsn-return-default full: our own report returns the message whole where RET said nothing', async (t) => {
   const mta = await started(t, 67);
   await mta.submit(['kim@a.test'], { envelope: { returnDefault: 'full' } });
+  await mta.quiet();
   await mta.submit(['kim@a.test'], { envelope: { returnDefault: 'full', returnContent: 'headers' } });
   await mta.quiet();
   assert.deepEqual(

@@ -14,6 +14,8 @@ export interface RemoteHost {
   connections: number;
   /** Content of each message that was taken or refused. */
   readonly contents: string[];
+  /** Each of these with its envelope. */
+  readonly messages: { readonly from: string; readonly to: readonly string[]; readonly content: string }[];
 }
 
 export interface RemoteHostOptions {
@@ -26,7 +28,9 @@ export interface RemoteHostOptions {
 }
 
 export async function remoteHost(t: TestContext, options: RemoteHostOptions = {}): Promise<RemoteHost> {
-  const host = { port: 0, seen: [] as string[], connections: 0, contents: [] as string[] };
+  const host = { port: 0, seen: [], connections: 0, contents: [], messages: [] } as {
+    -readonly [K in keyof RemoteHost]: RemoteHost[K];
+  };
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -47,6 +51,8 @@ function serve(socket: Socket, host: Omit<RemoteHost, 'port'>, options: RemoteHo
   const connection = host.connections++;
   let pending = '';
   let content: string | null = null;
+  let from = '';
+  let to: string[] = [];
   socket.write(`${options.greeting ?? '220 remote ESMTP'}\r\n`);
   socket.on('data', (piece) => {
     pending += piece.toString('latin1');
@@ -58,8 +64,14 @@ function serve(socket: Socket, host: Omit<RemoteHost, 'port'>, options: RemoteHo
         continue;
       }
       const verb = content !== null ? '.' : line.replace(/[ :].*/, '').toUpperCase();
-      if (content !== null) host.contents.push(content);
+      if (content !== null) {
+        host.contents.push(content);
+        host.messages.push({ from, to, content });
+      }
       content = null;
+      const path = /<(.*?)>/.exec(line)?.[1] ?? '';
+      if (verb === 'MAIL') [from, to] = [path, []];
+      if (verb === 'RCPT') to.push(path);
       host.seen.push(line);
       // A proxy passes on what comes after.
       if (verb === 'PROXY') continue;

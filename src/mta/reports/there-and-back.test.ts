@@ -37,16 +37,9 @@ const refusing = (t: TestContext) =>
       verb === 'RCPT' && /<(?!lou)[^@>]*@a\.test>/.test(line) ? '550 5.1.1 no such user' : null,
   });
 
-/** The reports that a host got: whom they were for, and what was sent. */
-function reportsAt({ seen, contents }: RemoteHost): { to: string; content: string }[] {
-  const to: string[] = [];
-  for (const [n, line] of seen.entries()) {
-    if (!line.startsWith('MAIL FROM:<>')) continue;
-    // What another connection says may stand between.
-    const rcpt = seen.slice(n).find((later) => later.startsWith('RCPT TO:'));
-    to.push(/<(.*)>/.exec(rcpt!)![1]!);
-  }
-  return contents.slice(contents.length - to.length).map((content, n) => ({ to: to[n]!, content }));
+/** The reports that a host got: whom they were for, and what was sent. Other mail may have come between or after. */
+function reportsAt({ messages }: RemoteHost): { to: string; content: string }[] {
+  return messages.filter(({ from }) => from === '').map(({ to, content }) => ({ to: to[0]!, content }));
 }
 
 /** Sends what a reception has stored, and the reports about it after that, to a host. The spool is free again then. */

@@ -92,10 +92,10 @@ export async function startPostfix({
       // Debian's parts run in a jail that this folder is not furnished as.
       .replace(/^(\w+ +(?:inet|unix|unix-dgram) +\S+ +\S+ +)y /gm, '$1n '),
   );
-  const started = spawnSync('postfix', ['-c', at('conf'), 'start'], { encoding: 'utf8', timeout: 30_000 });
+  const started = spawnSync('postfix', ['-c', at('conf'), 'start'], { encoding: 'utf8', timeout: 120_000 });
   if (started.status !== 0) throw new Error(`Postfix did not start: ${started.stdout}${started.stderr}`);
   const stop = () => {
-    spawnSync('postfix', ['-c', at('conf'), 'stop'], { timeout: 30_000, stdio: 'ignore' });
+    spawnSync('postfix', ['-c', at('conf'), 'stop'], { timeout: 120_000, stdio: 'ignore' });
   };
   process.once('exit', stop);
   return {
@@ -115,7 +115,7 @@ export async function startPostfix({
       const done = spawnSync(name, [...args], {
         env: { ...process.env, MAIL_CONFIG: at('conf') },
         encoding: 'utf8',
-        timeout: 30_000,
+        timeout: 120_000,
         input,
       });
       return { status: done.status, output: done.stdout + done.stderr };

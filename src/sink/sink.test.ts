@@ -14,6 +14,7 @@ import { connectSmtp } from '../smtp/connect.ts';
 import { createSmtpServer, reply, smtpServerOptions } from '../smtp/index.ts';
 import { systemClock } from '../system/clock.ts';
 import { silentLog } from '../system/log.ts';
+import { until } from '../system/testing.ts';
 import type { Expected } from './control.ts';
 import { defaultRates } from './model.ts';
 import { type Sink, type SinkOptions, startSink } from './sink.ts';
@@ -109,12 +110,16 @@ async function get<T>(sink: Sink, where: string): Promise<T> {
 
 /** The expectation once nothing is left to do. */
 async function settled(sink: Sink): Promise<Expected> {
-  for (let tries = 0; tries < 400; tries++) {
-    const now = await get<Expected>(sink, '/v1/expected');
-    if (now.pending === 0) return now;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  assert.fail('actions are still pending');
+  let now!: Expected;
+  await until(
+    async () => {
+      now = await get<Expected>(sink, '/v1/expected');
+      return now.pending === 0;
+    },
+    undefined,
+    25,
+  );
+  return now;
 }
 
 async function withTracker(

@@ -225,12 +225,15 @@ export async function flood(t: TestContext, port: number, pieces: Iterable<strin
   return { codes, last };
 }
 
-/** Opens a connection and writes; resolves with all that came back when the server hangs up, or after `forMs`. */
+/**
+ * Opens a connection and writes; resolves with all that came back when the server hangs up, or after `forMs` where it is
+ * right to wait for more.
+ */
 export async function shout(
   t: TestContext,
   port: number,
   text: string | Buffer,
-  forMs = 5000,
+  forMs?: number,
 ): Promise<string> {
   const socket: Socket = connect({ port, host: '127.0.0.1', noDelay: true });
   t.after(() => socket.destroy());
@@ -240,8 +243,12 @@ export async function shout(
   });
   socket.on('error', () => {});
   socket.write(text);
-  const timer = setTimeout(() => socket.destroy(), forMs);
-  await once(socket, 'close').catch(() => {});
+  let closed = false;
+  socket.once('close', () => {
+    closed = true;
+  });
+  const timer = forMs === undefined ? undefined : setTimeout(() => socket.destroy(), forMs);
+  await until(() => closed);
   clearTimeout(timer);
   return said;
 }

@@ -19,12 +19,19 @@ test('a folder has one holder; the next may come when it lets go or is killed', 
   release();
 
   const module = new URL('./folder-lock.ts', import.meta.url).href;
-  const script = `import(${JSON.stringify(module)}).then(({ lockFolder }) => {
+  // It keeps no hold of the release: collected memory must not be a lock let go.
+  const script = `import(${JSON.stringify(module)}).then(async ({ lockFolder }) => {
     lockFolder(process.argv[1], 'spool');
+    for (let n = 0; n < 5; n++) {
+      gc();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
     console.log('held');
     setInterval(() => {}, 1000);
   })`;
-  const holder = spawn(process.execPath, ['--eval', script, dir], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const holder = spawn(process.execPath, ['--expose-gc', '--eval', script, dir], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   t.after(() => holder.kill('SIGKILL'));
   await once(holder.stdout, 'data');
   assert.throws(() => lockFolder(dir, 'spool'), refused);

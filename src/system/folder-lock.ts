@@ -2,6 +2,9 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { UserError } from './user-error.ts';
 
+/** Those that are held: a handle that nobody refers to is collected, and its lock goes with it. */
+const held = new Set<DatabaseSync>();
+
 /**
  * Keeps a second program out of a folder for as long as this process lives, however it ends: the kernel frees the
  * lock with the process, so a kill leaves nothing to clean up. SQLite is used because Node itself has no file locks.
@@ -18,5 +21,9 @@ export function lockFolder(dir: string, purpose: string): () => void {
       { cause: error },
     );
   }
-  return () => db.close();
+  held.add(db);
+  return () => {
+    held.delete(db);
+    db.close();
+  };
 }

@@ -316,7 +316,9 @@ export class ServerWire {
     this.#owner.over();
     this.#deadline.set(this.#closeMs);
     if (parting) {
-      this.#socket.destroySoon();
+      // The system has the reply: it sends what it has before it hangs up. TLS has a farewell of its own.
+      if (this.#socket.writableLength === 0 && !(this.#socket instanceof TLSSocket)) this.#socket.destroy();
+      else this.#socket.destroySoon();
       return;
     }
     this.#socket.end();

@@ -22,7 +22,7 @@ let service: TestService;
 before(async () => {
   // The engine expires data by the machine's clock, which is years ahead of ours by and by.
   const retention = { events: 20_000, metrics: 20_000, messages: 20_000, batches: 20_000 };
-  service = await startTestService({ clock, eventAgeHours: 24 * 5, retention });
+  service = await startTestService({ clock, eventAgeHours: 24 * 40, retention });
   const mail = (id: string, time: string, more: object) => [
     line('reception', { message_id: id, timestamp: at(time), ...more }),
     line('delivery', { message_id: id, timestamp: at(time), ...more }),
@@ -120,6 +120,23 @@ test('the hour that comes twice is two rows, half an hour of change makes a shor
     '01:30:00+10:30',
     '02:00:00+10:30',
   ]);
+});
+
+test('clocks that change within an hour part what happened before from what happened after', async () => {
+  // In Chatham the clocks went from 02:45 to 03:45.
+  await service.ingest(
+    ['13:50', '14:05', '14:05', '14:20'].map((time) =>
+      line('open', { message_id: 'e', timestamp: String(Date.parse(`2026-09-26T${time}Z`) / 1000) }),
+    ),
+  );
+  const asked =
+    'from=2026-09-27T02:00&to=2026-09-27T05:00&precision=hour&timezone=Pacific/Chatham&metrics=count_rendered,count_unique_rendered';
+  assert.deepEqual(await get(`deliverability/time-series?${asked}`), [
+    { ts: '2026-09-27T02:00:00+12:45', count_rendered: 1, count_unique_rendered: 1 },
+    { ts: '2026-09-27T03:45:00+13:45', count_rendered: 2, count_unique_rendered: 1 },
+    { ts: '2026-09-27T04:00:00+13:45', count_rendered: 1, count_unique_rendered: 1 },
+  ]);
+  assert.deepEqual(await get(`deliverability?${asked}`), [{ count_rendered: 4, count_unique_rendered: 3 }]);
 });
 
 test('a series without precision takes the finest that its length allows', async () => {

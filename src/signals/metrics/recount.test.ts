@@ -32,6 +32,7 @@ const zones = [
   'Asia/Kolkata',
   'Asia/Kathmandu',
   'Australia/Lord_Howe',
+  'Pacific/Chatham',
 ];
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -103,7 +104,8 @@ for (let seed = first; seed < first + histories; seed++) {
       const start = centre + Math.floor((next() - 0.6) * longest * HOUR);
       const wall = (ms: number) => new Date(Math.floor(ms / MINUTE) * MINUTE).toISOString().slice(0, 16);
       // Wall times around the change as the zone has them, some on a border of hours.
-      const shift = { 'Europe/Berlin': 2, 'America/New_York': -5, 'Australia/Lord_Howe': 11 }[zone] ?? 0;
+      const shifts = { 'Europe/Berlin': 2, 'America/New_York': -5, 'Australia/Lord_Howe': 11 };
+      const shift = { ...shifts, 'Pacific/Chatham': 13.75 }[zone] ?? 0;
       const rough = start + shift * HOUR;
       const from = next() < 0.4 ? Math.floor(rough / HOUR) * HOUR : rough;
       const to = from + Math.floor(next() * longest * HOUR);

@@ -9,12 +9,12 @@ import { hourShifts, type MetricsWindow } from './window.ts';
 
 /**
  * How far after UTC's the hours of this window's zone begin, milliseconds, where the roll-ups have such hours; `null`
- * where they have not: in zones a quarter of an hour off, and where clocks change by half an hour.
+ * where they have not: in zones a quarter of an hour off, and where clocks change by half an hour or within one.
  */
 function hoursOf(window: MetricsWindow): 0 | typeof HALF_HOUR | null {
-  const shifts = new Set(hourShifts(window).map(({ shift }) => shift));
-  const [shift] = shifts;
-  return shifts.size === 1 && (shift === 0 || shift === HALF_HOUR) ? shift : null;
+  const [first, ...later] = hourShifts(window);
+  const { shift } = first!;
+  return later.length === 0 && (shift === 0 || shift === HALF_HOUR) ? shift : null;
 }
 
 /** The beginning of the unit that a roll-up's row is in, as an expression. */
@@ -26,7 +26,7 @@ function unitStart(window: MetricsWindow, conditions: Conditions): string {
     hour:
       shift === 0 ? `toStartOfHour(t, 'UTC')` : `toStartOfHour(t + ${shift / 1000}, 'UTC') - ${shift / 1000}`,
   }));
-  // Where clocks change by half an hour, the hour before the change and the one after it are two.
+  // Where clocks change by half an hour or within one, the hour before the change and the one after it are two.
   return later.reduce(
     (before, s) => `if(t < ${s.from}, ${before}, greatest(${s.from}, ${s.hour}))`,
     first!.hour,

@@ -168,7 +168,10 @@ export function bucketsOf(window: MetricsWindow): number[] {
   return buckets;
 }
 
-/** Where and by how much the zone's hours lie beside UTC's within the window: each holds from `from` on. */
+/**
+ * Where and by how much the zone's hours lie beside UTC's within the window: each holds from `from` on. Clocks that
+ * change within an hour part it in two, so there one more begins, even where both lie beside UTC's in the same way.
+ */
 export function hourShifts(window: MetricsWindow): { readonly from: number; readonly shift: number }[] {
   const { zone } = window;
   const shiftAt = (at: number) => ((zone.offsetAt(at) % HOUR) + HOUR) % HOUR;
@@ -177,7 +180,10 @@ export function hourShifts(window: MetricsWindow): { readonly from: number; read
     const end = Math.min(day + DAY, window.to - 1);
     if (zone.offsetAt(day) === zone.offsetAt(end)) continue;
     for (let at = floorTo(day, QUARTER) + QUARTER; at <= end; at += QUARTER) {
-      if (shiftAt(at) !== shifts.at(-1)!.shift) shifts.push({ from: at, shift: shiftAt(at) });
+      if (zone.offsetAt(at) === zone.offsetAt(at - QUARTER)) continue;
+      const shift = shiftAt(at);
+      const isWithinHour = (at + shift) % HOUR !== 0;
+      if (shift !== shifts.at(-1)!.shift || isWithinHour) shifts.push({ from: at, shift });
     }
   }
   return shifts;

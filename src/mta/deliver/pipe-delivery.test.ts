@@ -111,19 +111,25 @@ test('the server stops: programs that still run are killed, their recipients sta
   await until(() => gone(Number(readFileSync(path.join(dir, 'ready'), 'utf8'))));
 });
 
-test('output without end is read, cut and logged; a program need not read its input', async (t) => {
-  const { file } = script(
-    t,
-    'echo "no such user here" >&2\nhead -c 3000000 /dev/zero | tr "\\\\0" y\nexit 67',
-  );
-  const log = keptLog();
-  const mta = await piped(t, file, '', log);
-  await mta.submit(['kim@a.test'], { content: Buffer.alloc(2_000_000, 'x\r\n') });
-  await mta.quiet();
-  assert.deepEqual(mta.story(), ['bounced kim@a.test 5.1.1']);
-  const line = log.lines.find((one) => one.includes('exit code 67'));
-  assert.ok(line?.includes('no such user here') && line.length < 3000, line);
-});
+// What stands on both of them comes in no order.
+for (const [output, to] of [
+  ['standard output', ''],
+  ['standard error', '>&2'],
+] as const) {
+  test(`${output} without end is read, cut and logged; a program need not read its input`, async (t) => {
+    const { file } = script(
+      t,
+      `{ echo "no such user here"; head -c 3000000 /dev/zero | tr "\\\\0" y; } ${to}\nexit 67`,
+    );
+    const log = keptLog();
+    const mta = await piped(t, file, '', log);
+    await mta.submit(['kim@a.test'], { content: Buffer.alloc(2_000_000, 'x\r\n') });
+    await mta.quiet();
+    assert.deepEqual(mta.story(), ['bounced kim@a.test 5.1.1']);
+    const line = log.lines.find((one) => one.includes('exit code 67'));
+    assert.ok(line?.includes('no such user here') && line.length < 3000, line);
+  });
+}
 
 test('a program that cannot be started makes the queue wait, and says which line of the configuration names it', async (t) => {
   const log = keptLog();

@@ -333,7 +333,8 @@ test('connection lost after some answers: who has one is not asked again, the ot
     if (verb === 'RCPT') return peer.seen.at(-1)!.includes('no@') ? '550 5.1.1 no' : false;
     return verb === '.';
   });
-  const mta = await against(t, { port: await startPeer(t, peer.serve) });
+  // One connection at a time: with another beside it, that one may take the message.
+  const mta = await against(t, { port: await startPeer(t, peer.serve) }, { settings: 'max-smtp-out 1' });
   await mta.submit(['kim@a.test', 'no@a.test', 'lou@a.test']);
   await mta.quiet();
   assert.deepEqual(mta.story(), ['bounced no@a.test 5.1.1', 'queue-deferred a.test/{default} 4.4.2']);

@@ -222,14 +222,16 @@ test('content may neither stop for long nor drip for ever', async (t) => {
     [31, 120_000],
   ] as const) {
     const clock = new TestClock();
-    const { port } = await startServer(t, {}, {}, clock);
+    const contentRoom = new ContentRoom(1_000_000);
+    const { port } = await startServer(t, { contentRoom, maxMessageSize: 1_000_000 }, {}, clock);
     const peer = await Peer.open(t, port);
     peer.write('EHLO c\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n');
     for (let i = 0; i < 5; i++) await peer.reply();
     for (let i = 0; i < pieces; i++) {
       assert.equal(peer.reader.replies.length, 0, `piece ${i}`);
+      const before = contentRoom.used;
       peer.write('one more line\r\n');
-      await settled();
+      while (contentRoom.used === before && peer.reader.replies.length === 0) await settled();
       clock.advance(gap);
     }
     assert.match(await peer.text(), /^421 4\.4\.2/);

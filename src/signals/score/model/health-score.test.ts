@@ -138,6 +138,17 @@ test('rates and weights are rounded to the nearest of ten digits, halves away fr
     [2n, -1n],
   ] as const;
   assert.equal(weightAt(curve, 1n), -1n);
+  // It is the weight that is rounded, wherever its line begins.
+  const between = (from: bigint, to: bigint) =>
+    weightAt(
+      [
+        [0n, from],
+        [2n, to],
+      ],
+      1n,
+    );
+  assert.deepEqual([between(10n, 9n), between(9n, 10n)], [10n, 10n]);
+  assert.deepEqual([between(-10n, -9n), between(-9n, -10n)], [-10n, -10n]);
 });
 
 test('a faulty model file is refused in one sentence that names the place', async () => {

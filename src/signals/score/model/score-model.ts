@@ -37,7 +37,8 @@ export function weightAt(curve: Curve, rate: Units): Units {
   for (let i = 1; i < curve.length; i++) {
     const [r0, w0] = curve[i - 1]!;
     const [r1, w1] = curve[i]!;
-    if (rate <= r1) return w0 + nearest((w1 - w0) * (rate - r0), r1 - r0);
+    // The weight is rounded and not the way to it from the last anchor: a half would go the other way there.
+    if (rate <= r1) return nearest(w0 * (r1 - r0) + (w1 - w0) * (rate - r0), r1 - r0);
   }
   return curve.at(-1)![1];
 }

@@ -12,8 +12,8 @@ const CLICKS = `'click', 'amp_click'`;
 const UNSUBSCRIBES = `'list_unsubscribe', 'link_unsubscribe'`;
 const BOUNCES = `'bounce', 'out_of_band'`;
 
-/** A machine that fetches an image before anybody opens the mail engages nobody. */
-const ENGAGEMENT = `(type IN (${CLICKS}) OR (type IN (${OPENS}) AND prefetched = 0))`;
+/** A machine that fetches an image before anybody opens the mail, or follows its links to look for harm, is nobody. */
+const ENGAGEMENT = `(type IN (${OPENS}, ${CLICKS}) AND prefetched = 0)`;
 
 const OF_DAY = `ts >= fromUnixTimestamp64Milli({start:Int64}, 'UTC') AND ts < fromUnixTimestamp64Milli({end:Int64}, 'UTC')`;
 

@@ -108,6 +108,11 @@ export function makeMailing(seed: number, end: number): Mailing {
       if (chance(0.1)) engage(at, bare(address));
       if (chance(0.05)) engage(at - 2000, bare(address));
       if (chance(0.2)) emit('track_event', 'open', later(), { ...bare(address), user_agent: 'Mozilla/5.0' });
+      if (chance(0.2))
+        emit('track_event', 'click', later(), {
+          ...bare(address),
+          user_agent_parsed: { engagement_class: 'scanner' },
+        });
       // Somebody else's address: a forwarded mail, a report that hides its recipient.
       if (!isShared && chance(0.05))
         engage(later(), { message_id: message.message_id, rcpt_to: pick(people) });

@@ -68,10 +68,11 @@ export function accepted(mailing: Mailing): Known[] {
   return known;
 }
 
-const opens = ['open', 'initial_open', 'amp_open', 'amp_initial_open'];
-const clicks = ['click', 'amp_click'];
+const engaging = ['open', 'initial_open', 'amp_open', 'amp_initial_open', 'click', 'amp_click'];
 const isEngagement = (e: Known) =>
-  clicks.includes(e.type) || (opens.includes(e.type) && e.fields.user_agent !== 'Mozilla/5.0');
+  engaging.includes(e.type) &&
+  e.fields.user_agent !== 'Mozilla/5.0' &&
+  (e.fields.user_agent_parsed as { engagement_class: string } | undefined)?.engagement_class !== 'scanner';
 
 const providers: Readonly<Record<string, string>> = { 'gmail.com': 'Gmail', 'web.de': 'WEB.DE' };
 

@@ -45,6 +45,10 @@ test('the document is valid OpenAPI 3.1 and says everything that is served', asy
       url,
     );
     assert.equal(new Set(parameters.map((p) => p.name)).size, parameters.length, `${url}: a parameter twice`);
+    for (const { name, schema } of parameters) {
+      const values = (schema.enum ?? []) as readonly string[];
+      assert.equal(new Set(values).size, values.length, `${url}: a value of ${name} twice`);
+    }
   }
 });
 

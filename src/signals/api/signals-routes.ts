@@ -56,7 +56,7 @@ function report(
       summary: `${summary}, by ${facet === null ? 'subaccount' : facet.replaceAll('_', ' ')}`,
       access,
       parameters: [
-        ...reportParameters([facet ?? 'sid', ...orders.filter((order) => order !== facet)], facet !== null),
+        ...reportParameters([...new Set([facet ?? 'sid', ...orders])], facet !== null),
         subaccountHeader,
       ],
       good: good(facet),
@@ -132,7 +132,21 @@ const methodEndpoints: readonly Endpoint[] = [
     summary: 'The model that scores are made by',
     description: 'A score is the base plus one weight per component, read off its anchors by straight lines.',
     access,
-    good: results('The model in force.', objectSchema()),
+    good: results(
+      'The model in force.',
+      objectSchema({
+        version: { type: 'string' },
+        base: decimal,
+        minimum_tracked_injections: { type: 'integer' },
+        components: arrayOf(
+          objectSchema({
+            weight_type: { type: 'string' },
+            better: { type: 'string', enum: ['more', 'less'] },
+            anchors: arrayOf({ type: 'array', items: decimal, description: 'Rate and weight.' }),
+          }),
+        ),
+      }),
+    ),
     handle: async ({ services: { scores } }) => ({ results: modelOf(scores.model) }),
   }),
   endpoint({
@@ -143,7 +157,29 @@ const methodEndpoints: readonly Endpoint[] = [
     summary: 'How one score came about: counts, rates and weights',
     access,
     parameters: explanationParameters,
-    good: results('The score and its parts.', objectSchema({ health_score: decimal })),
+    good: results(
+      'The score and its parts.',
+      objectSchema({
+        sid: { type: 'integer', description: 'Subaccount; 0 the primary account, -1 all together.' },
+        ...Object.fromEntries(facets.map((facet) => [facet, { type: 'string' }])),
+        dt: { type: 'string', format: 'date' },
+        model: { type: 'string', description: 'Version of the model.' },
+        base: decimal,
+        minimum_tracked_injections: { type: 'integer' },
+        total_injection_count: number,
+        health_score: { ...decimal, description: '`null` on a day with too little tracked mail.' },
+        parts: arrayOf(
+          objectSchema({
+            weight_type: { type: 'string' },
+            numerator: number,
+            denominator: number,
+            weight_value: decimal,
+            curve_weight: decimal,
+            weight: decimal,
+          }),
+        ),
+      }),
+    ),
     handle: async ({ services: { scores, clock }, query, subaccount }) => {
       const facet = query.get('facet') ?? null;
       const value = query.get('value') ?? '';

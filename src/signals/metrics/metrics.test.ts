@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { Ajv } from 'ajv';
 import { type Clock, systemClock } from '../../system/clock.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { Span } from '../store/spans.ts';
@@ -381,6 +382,59 @@ test('requests that make no sense are 400 and say why', async () => {
       `/api/v1/metrics/deliverability?${day}&metrics=count_sent&query_filters=${encodeURIComponent(filters)}`,
     );
     assert.equal(answer.status, 400, filters);
-    assert.ok(answer.body.errors[0].validationErrors.length > 0, filters);
+    const [error] = answer.body.errors;
+    assert.ok(error.validationErrors.length > 0, filters);
+    assert.deepEqual([error.code, error.param], ['1200', 'query_filters']);
+  }
+});
+
+test('query_filters are taken if and only if their published schema lets them through', async () => {
+  const { $schema: _, ...schema } = await get('deliverability/query-filters-schema');
+  const follows = new Ajv({ strict: false }).compile(schema);
+  const one = (filter: string, comparisons: unknown) => ({ groupings: [{ AND: { [filter]: comparisons } }] });
+  const many = (n: number) => Array.from({ length: n }, (_, i) => `value ${i}`);
+  const cases: [filters: unknown, good: boolean][] = [
+    [{ groupings: [] }, true],
+    [{ groupings: Array(50).fill({ OR: { domains: { eq: ['a'] } } }) }, true],
+    [{ groupings: Array(51).fill({ OR: { domains: { eq: ['a'] } } }) }, false],
+    [one('campaigns', { eq: [''], like: ['abc'] }), true],
+    [one('campaigns', { eq: [] }), false],
+    [one('campaigns', { eq: [1] }), false],
+    [one('campaigns', { like: ['😀😀😀'] }), true],
+    [one('campaigns', { notLike: ['😀😀'] }), false],
+    [one('campaigns', { notEq: many(1000) }), true],
+    [one('campaigns', { notEq: many(1001) }), false],
+    [one('campaigns', { notEq: ['x'.repeat(1025)] }), false],
+    [{ groupings: [{ AND: { campaigns: {}, domains: { eq: ['a'] } } }] }, false],
+    [one('subject_campaigns', { notEq: ['a'] }), true],
+    [one('subject_campaigns', { like: ['a'] }), false],
+    [one('subaccounts', { eq: [0, 2 ** 32 - 1, '7'] }), true],
+    ...[2 ** 32, -1, 1.5, 'seven', [7], true, null].map(
+      (id) => [one('subaccounts', { eq: [id] }), false] as never,
+    ),
+    [one('subaccounts', { like: ['123'] }), false],
+  ];
+  for (const [filters, good] of cases) {
+    const text = JSON.stringify(filters);
+    const query = `${day}&metrics=count_sent&query_filters=${encodeURIComponent(text)}`;
+    const { status } = await service.get(`/api/v1/metrics/deliverability?${query}`);
+    assert.equal(status, good ? 200 : 400, text.slice(0, 200));
+    assert.equal(follows(filters), good, text.slice(0, 200));
+  }
+});
+
+test('reasons that are as frequent stand in the order of their domains', async () => {
+  const hosts = Array.from({ length: 40 }, (_, i) => `host${(i * 17) % 40}.example`);
+  const to = (type: string) =>
+    hosts.map((host) =>
+      line(type, { rcpt_to: `a@${host}`, timestamp: at('24T10:00'), reason: 'wait', campaign_id: 'hosts' }),
+    );
+  await service.ingest([...to('tempfail'), ...to('rejection')]);
+  for (const report of ['delay-reason', 'rejection-reason']) {
+    const rows = await get(
+      `deliverability/${report}/domain?from=2026-10-24T00:00&to=2026-10-25T00:00&campaigns=hosts&limit=25`,
+    );
+    const shown = rows.map((row: { domain: string }) => row.domain);
+    assert.deepEqual(shown, hosts.toSorted().slice(0, 25), report);
   }
 });

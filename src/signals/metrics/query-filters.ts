@@ -7,10 +7,14 @@ type Comparator = (typeof comparators)[number];
 
 const MOST_VALUES = 1000;
 const MOST_GROUPINGS = 50;
+const LONGEST_VALUE = 1024;
+/** Of `like` and `notLike`. */
+const SHORTEST_PART = 3;
 
 function invalid(path: string, why: string): RequestError {
   return new RequestError(400, 'query_filters does not match its schema', {
-    details: { validationErrors: [{ path, message: why }] },
+    code: '1200',
+    details: { param: 'query_filters', validationErrors: [{ path, message: why }] },
   });
 }
 
@@ -45,11 +49,14 @@ export function addQueryFilters(conditions: Conditions, text: string): void {
     if (entries.length !== 1 || (join !== 'AND' && join !== 'OR')) {
       throw invalid(path, "must have exactly one of 'AND' and 'OR'");
     }
-    const parts = objectAt(filters, `${path}/${join}`).flatMap(([filter, comparisons]) =>
-      objectAt(comparisons, `${path}/${join}/${filter}`).map(([comparator, values]) =>
-        comparison(conditions, filter, comparator, values, `${path}/${join}/${filter}/${comparator}`),
-      ),
-    );
+    const parts = objectAt(filters, `${path}/${join}`).flatMap(([filter, comparisons]) => {
+      const at = `${path}/${join}/${filter}`;
+      const compared = objectAt(comparisons, at);
+      if (compared.length === 0) throw invalid(at, 'must not be empty');
+      return compared.map(([comparator, values]) =>
+        comparison(conditions, filter, comparator, values, `${at}/${comparator}`),
+      );
+    });
     if (parts.length === 0) throw invalid(`${path}/${join}`, 'must not be empty');
     conditions.add(`(${parts.join(` ${join} `)})`);
   }
@@ -70,11 +77,11 @@ function comparison(
   }
   const not = comparator === 'notEq' || comparator === 'notLike' ? 'NOT ' : '';
   const alike = comparator === 'like' || comparator === 'notLike';
-  if (filter === 'subject_campaigns') return not ? '1' : '0';
   if (filter === 'subaccounts') {
     if (alike) throw invalid(path, 'subaccounts are compared by eq and notEq only');
     const ids = values.map((v) => {
-      const number = /^\d{1,10}$/.test(String(v)) ? Number(v) : Number.NaN;
+      const isId = (typeof v === 'number' || typeof v === 'string') && /^\d{1,10}$/.test(String(v));
+      const number = isId ? Number(v) : Number.NaN;
       if (!(number < 2 ** 32)) throw invalid(path, 'must be numbers');
       return number;
     });
@@ -82,31 +89,42 @@ function comparison(
     return `${not}(subaccount_id IN ${conditions.bind('Array(UInt32)', ids)})`;
   }
   const column = filterColumns.get(filter);
-  if (!column) throw invalid(path, 'is no known filter');
-  conditions.uses(column);
-  const texts = values.map((v) => {
-    if (typeof v !== 'string' || v.length > 1024) throw invalid(path, 'must be texts');
-    if (alike && v.length < 3) throw invalid(path, 'values must have at least 3 characters');
-    return asStored(column, v);
+  if (!column && filter !== 'subject_campaigns') throw invalid(path, 'is no known filter');
+  const given = values.map((v) => {
+    if (typeof v !== 'string') throw invalid(path, 'must be texts');
+    const { length } = [...v];
+    if (length > LONGEST_VALUE) throw invalid(path, `values must have at most ${LONGEST_VALUE} characters`);
+    if (alike && length < SHORTEST_PART) {
+      throw invalid(path, `values must have at least ${SHORTEST_PART} characters`);
+    }
+    return v;
   });
+  // There are no subject campaigns, so nothing belongs to one.
+  if (!column) return not ? '1' : '0';
+  conditions.uses(column);
+  const texts = given.map((v) => asStored(column, v));
   if (!alike) return `${not}(${column} IN ${conditions.bind('Array(String)', texts)})`;
   return `${not}(multiSearchAnyCaseInsensitiveUTF8(${column}, ${conditions.bind('Array(String)', texts)}))`;
 }
 
 /** JSON Schema of `query_filters`, as `GET …/query-filters-schema` answers it. */
 export function queryFiltersSchema(): object {
-  const texts = (least: number) => ({
-    type: 'array',
-    minItems: 1,
-    items: { type: 'string', minLength: least },
-  });
+  const valuesOf = (items: object) => ({ type: 'array', minItems: 1, maxItems: MOST_VALUES, items });
+  // An empty text is what has no value.
+  const whole = valuesOf({ type: 'string', maxLength: LONGEST_VALUE });
+  const part = valuesOf({ type: 'string', minLength: SHORTEST_PART, maxLength: LONGEST_VALUE });
   const text = {
     type: 'object',
     additionalProperties: false,
     minProperties: 1,
-    properties: { eq: texts(1), notEq: texts(1), like: texts(3), notLike: texts(3) },
+    properties: { eq: whole, notEq: whole, like: part, notLike: part },
   };
-  const ids = { type: 'array', minItems: 1, items: { type: 'number' } };
+  const ids = valuesOf({
+    oneOf: [
+      { type: 'integer', minimum: 0, maximum: 2 ** 32 - 1 },
+      { type: 'string', pattern: '^\\d{1,10}$' },
+    ],
+  });
   const conditions = {
     type: 'object',
     additionalProperties: false,
@@ -129,7 +147,9 @@ export function queryFiltersSchema(): object {
     type: 'object',
     required: ['groupings'],
     additionalProperties: false,
-    properties: { groupings: { type: 'array', items: { oneOf: [one('AND'), one('OR')] } } },
+    properties: {
+      groupings: { type: 'array', maxItems: MOST_GROUPINGS, items: { oneOf: [one('AND'), one('OR')] } },
+    },
     $defs: {
       text,
       ids: {

@@ -108,9 +108,10 @@ const rejected =
     const { store, query } = request;
     const conditions = scope(request, Object.keys(rejections));
     const domain = byDomain ? 'recipient_domain AS domain, ' : '';
+    const group = byDomain ? 'reason, domain, type' : 'reason, type';
     const rows = await store.read<Row>(
       `SELECT reason, ${domain}type, sum(events) AS n FROM reasons ${conditions.where}
-       GROUP BY reason, ${byDomain ? 'domain, ' : ''}type ORDER BY n DESC, reason, type LIMIT ${limitOf(query)}`,
+       GROUP BY ${group} ORDER BY n DESC, ${group} LIMIT ${limitOf(query)}`,
       conditions.parameters,
     );
     return rows.map((row) => {
@@ -132,10 +133,11 @@ const delayed =
     const { store, query } = request;
     const conditions = scope(request, ['delay']);
     const domain = byDomain ? 'recipient_domain AS domain, ' : '';
+    const group = byDomain ? 'reason, domain' : 'reason';
     return await store.read<Row>(
       `SELECT reason, ${domain}sum(events) AS count_delayed, sum(first) AS count_delayed_first
-       FROM reasons ${conditions.where} GROUP BY reason${byDomain ? ', domain' : ''}
-       ORDER BY count_delayed DESC, reason LIMIT ${limitOf(query)}`,
+       FROM reasons ${conditions.where} GROUP BY ${group}
+       ORDER BY count_delayed DESC, ${group} LIMIT ${limitOf(query)}`,
       conditions.parameters,
     );
   };

@@ -99,6 +99,8 @@ export async function run(args: string[]): Promise<number> {
     });
     await untilStopped();
     await mta.stop();
+    // All is written down. A host that never says a word must not keep the program for the minutes it is allowed.
+    setTimeout(() => process.exit(), 1000).unref();
     return 0;
   } finally {
     await logFile.close();

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import { readSigningKey, type SigningKey } from '../src/mail/dkim-key.ts';
 import { SignableMessage } from '../src/mail/dkim-sign.ts';
+import { given, number } from './harness/given.ts';
 import { Report } from './harness/report.ts';
 
 /**
@@ -10,11 +11,19 @@ import { Report } from './harness/report.ts';
  * as there are connections, RSA in the thread pool. What an RSA signature takes from the event loop is said apart: it
  * is what all else has to wait for.
  *
- *   node bench/dkim.ts [messages] [bytes] [at once]
+ *   npm run bench -- dkim [--messages 2000] [--bytes 10240] [--at-once 20] [--repeat 3]
  */
-const count = Number(process.argv[2] ?? 2000);
-const bytes = Number(process.argv[3] ?? 10_240);
-const atOnce = Number(process.argv[4] ?? 20);
+const {
+  messages: count,
+  bytes,
+  'at-once': atOnce,
+  repeat,
+} = given({
+  messages: number(2000),
+  bytes: number(10_240, 1000),
+  'at-once': number(20),
+  repeat: number(3),
+});
 
 const raw = Buffer.from(
   'Received: from feed.test (feed.test [192.0.2.1]) by mta.test with ESMTP;\r\n\tFri, 1 Jan 2027 00:00:00 +0000\r\n' +
@@ -36,7 +45,8 @@ const keys = {
 
 const report = new Report('dkim', {
   messages: `${count} of ${raw.length} bytes, relaxed/relaxed`,
-  atOnce: `${atOnce}, thread pool of ${process.env.UV_THREADPOOL_SIZE ?? 4}`,
+  'at once': `${atOnce}, thread pool of ${process.env.UV_THREADPOOL_SIZE ?? 4}`,
+  repetitions: repeat,
 });
 
 const settings = (key: SigningKey) => ({ key, domain: 'b.example', selector: 's' });
@@ -79,10 +89,10 @@ for (const [name, keysOf] of [
     `${name}, in line`,
     'posthorn',
     'messages/s',
-    [1, 2, 3].map(() => inLine(keysOf)),
+    Array.from({ length: repeat }, () => inLine(keysOf)),
   );
   const rounds: [number, number][] = [];
-  for (let round = 0; round < 3; round++) rounds.push(await together(keysOf));
+  for (let round = 0; round < repeat; round++) rounds.push(await together(keysOf));
   report.figure(
     `${name}, at once`,
     'posthorn',
@@ -96,4 +106,4 @@ for (const [name, keysOf] of [
     rounds.map(([, held]) => held),
   );
 }
-report.save('var/bench');
+report.save();

@@ -5,34 +5,35 @@
  *   ten thousand queues    each with connection and rate limits of its own
  * Time runs from the start of the program to the last delivery, so reading the spool is part of it.
  *
- *   node bench/drain.ts [--recipients N] [--repeat 3] [--sessions 20]
+ *   npm run bench -- drain [--recipients N] [--repeat 3] [--sessions 20]
  */
 import { spawn } from 'node:child_process';
 import { cpSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
-import { freePorts, temporaryFolder } from '../test/program.ts';
+import { endsWithUs, freePorts, temporaryFolder } from '../test/program.ts';
 import { fillSpool } from './harness/fill-spool.ts';
+import { profiledAs } from './harness/flame.ts';
+import { given, number } from './harness/given.ts';
 import { cpuSeconds } from './harness/processes.ts';
 import { Report } from './harness/report.ts';
-import { compiledPackage, untilGreets } from './harness/servers.ts';
-import { startSink } from './harness/smtp-load.ts';
+import { compiledPackage, ended, untilGreets } from './harness/servers.ts';
+import { needLoadPrograms, startSink } from './harness/smtp-load.ts';
 
-const { values: given } = parseArgs({
-  options: {
-    recipients: { type: 'string', default: '50000' },
-    repeat: { type: 'string', default: '3' },
-    sessions: { type: 'string', default: '20' },
-  },
+const { recipients, repeat, sessions } = given({
+  recipients: number(50_000),
+  repeat: number(3),
+  sessions: number(20),
 });
+needLoadPrograms('smtp-sink');
 process.setMaxListeners(0);
-const recipients = Number(given.recipients);
-const repeat = Number(given.repeat);
-const sessions = Number(given.sessions);
 
 /** Takes connections and says nothing, as a host behind a broken firewall does. */
-const silent = createServer((socket) => socket.on('error', () => {}));
+const held = new Set<Socket>();
+const silent = createServer((socket) => {
+  held.add(socket.on('error', () => {}));
+  socket.once('close', () => held.delete(socket));
+});
 await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
 const silentPort = (silent.address() as { port: number }).port;
 const refusingPort = await freePorts(1);
@@ -91,10 +92,12 @@ ${deadDomains.join('\n')}
 `;
 }
 
+const program = compiledPackage();
 const report = new Report('drain', {
   recipients,
   messages: '1 kB, a recipient each',
   sessions: `at most ${sessions} to one destination, 500 in all`,
+  tls: 'none',
   durability: 'each outcome in a synced transaction',
   repetitions: repeat,
 });
@@ -112,19 +115,24 @@ for (const shape of shapes) {
     const config = path.join(dir, 'config');
     writeFileSync(config, configuration(dir, port, sink.port, shape));
     const begun = performance.now();
-    const child = spawn(process.execPath, [compiledPackage(), 'mta', '--config', config], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-    process.once('exit', () => child.kill('SIGKILL'));
+    const child = endsWithUs(
+      spawn(process.execPath, [program, 'mta', '--config', config], {
+        stdio: ['ignore', 'ignore', 'inherit'],
+        env: profiledAs('posthorn'),
+      }),
+    );
     const end = await sink.reaches(alive, 600_000);
     await untilGreets(port, child);
     rates.push(alive / ((end - begun) / 1000));
     cpu.push((cpuSeconds(child.pid!) * 1000) / alive);
-    child.kill('SIGKILL');
+    // In order, so that a profile is written; nothing is to be waited for any more.
+    const stopped = ended(child);
+    for (const socket of held) socket.destroy();
+    await stopped;
     sink.stop();
   }
   report.figure(shape.name, 'posthorn', 'messages/s', rates);
   report.figure('  processor time a message', 'posthorn', 'ms', cpu);
 }
-report.save('var/bench');
+report.save();
 process.exit(0);

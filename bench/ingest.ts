@@ -1,7 +1,8 @@
 /**
  * Events per second from the first POST to the last event queryable, beside the engine's own bulk load of the same
  * lines into the same tables with the same views, in turn, in the same run.
- * `npm run bench -- ingest --events 300000 --repeat 3`.
+ *
+ *   npm run bench -- ingest [--events 300000] [--repeat 3]
  *
  * Not equal: the engine alone neither validates lines, nor looks for duplicates, nor enriches engagement with its
  * message, nor keeps the batches, nor answers for each; it reads uncompressed files, keeps the sender's line where we
@@ -10,30 +11,24 @@
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
-import { loadavg, tmpdir } from 'node:os';
+import { loadavg } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { endsWithUs, root, temporaryFolder } from '../test/program.ts';
+import { profiledAs } from './harness/flame.ts';
+import { given, number } from './harness/given.ts';
 import { eventLines } from './harness/ingest-lines.ts';
 import { Report } from './harness/report.ts';
 
-const { values: given } = parseArgs({
-  options: {
-    events: { type: 'string', default: '300000' },
-    repeat: { type: 'string', default: '3' },
-  },
-});
-const EVENTS = Number(given.events);
-const REPEATS = Number(given.repeat);
+const { events: EVENTS, repeat: REPEATS } = given({ events: number(300_000), repeat: number(3) });
 const CLIENTS = 4;
 const KEY = '0123456789abcdef0123456789abcdef01234567';
 const MIB = 2 ** 20;
 
-const folder = mkdtempSync(path.join(tmpdir(), 'posthorn-bench-ingest-'));
-process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+const folder = temporaryFolder();
 
 interface Batch {
   readonly events: number;
@@ -97,8 +92,9 @@ async function start(dir: string): Promise<{ child: ChildProcess; url: URL }> {
       '--log-requests',
       'none',
     ],
-    { env: { ...process.env, POSTHORN_ADMIN_KEY: KEY }, stdio: ['ignore', 'ignore', 'pipe'] },
+    { env: { ...profiledAs('posthorn'), POSTHORN_ADMIN_KEY: KEY }, stdio: ['ignore', 'ignore', 'pipe'] },
   );
+  endsWithUs(child);
   for await (const text of createInterface({ input: child.stderr! })) {
     const url = /ready url=(\S+)/.exec(text)?.[1];
     if (url) {
@@ -189,9 +185,7 @@ function engines(files: readonly string[]): Figures {
   const done = spawnSync(
     process.execPath,
     [path.join(import.meta.dirname, 'harness/ingest-bulk.ts'), dir, warm, ...files],
-    {
-      encoding: 'utf8',
-    },
+    { encoding: 'utf8', env: profiledAs('bulk-load') },
   );
   if (done.status !== 0) throw new Error(done.stderr);
   const figures = JSON.parse(done.stdout) as Figures;
@@ -200,10 +194,15 @@ function engines(files: readonly string[]): Figures {
   return { ...figures, disk };
 }
 
+const { version: engineVersion } = JSON.parse(
+  readFileSync(path.join(root, 'node_modules/chdb/package.json'), 'utf8'),
+);
 const report = new Report('ingest', {
   events: `${EVENTS}; injections, deliveries, delays, bounces, opens, clicks, complaints, unsubscribes`,
   clients: CLIENTS,
-  repeats: REPEATS,
+  tls: 'none',
+  repetitions: REPEATS,
+  engine: `chdb ${engineVersion}`,
   durability: 'every batch is synced before its 200, every part of a table is synced by both',
 });
 
@@ -253,4 +252,4 @@ async function compare(what: string, events: number, most: number): Promise<void
 
 await compare('batches of 5 MB', EVENTS, 5 * MIB);
 await compare('batches of 25 kB', Math.round(EVENTS / 2), 25_000);
-report.save('var/bench');
+report.save();

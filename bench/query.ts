@@ -3,8 +3,8 @@
  * interface makes, and SparkPost's. Page cache warm, as after the first minutes of a day's work. "Now" is 18:00 of the
  * last day, so that three quarters of a day are open, not sealed.
  *
- *   node bench/query.ts [--events 5000000] [--days 30] [--rounds 20] [--data DIR] [--json FILE] [--only TEXT] [--lookups]
- *                       [--event-days N]
+ *   npm run bench -- query [--events 5000000] [--days 30] [--rounds 20] [--data DIR] [--json FILE] [--only TEXT]
+ *                          [--lookups] [--event-days N]
  *
  * With --data the store is kept there and used again. What only ingest looks into is left empty unless --lookups is
  * given: no dashboard reads it, and it doubles the time to fill; with --event-days single events of the latest days
@@ -12,10 +12,9 @@
  * time of a question says more than its time by the clock: it is all that the question costs, in this process too.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { loadavg, tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
+import { loadavg } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { type Signals, startSignals } from '../src/signals/server.ts';
 import { createView } from '../src/signals/store/ddl.ts';
 import { openEmbedded } from '../src/signals/store/engine.ts';
@@ -24,6 +23,7 @@ import { migrate, schema } from '../src/signals/store/schema.ts';
 import { lookupSelects, lookupTables, lookupViews } from '../src/signals/store/tables/lookups.ts';
 import { type Clock, systemClock } from '../src/system/clock.ts';
 import { silentLog } from '../src/system/log.ts';
+import { temporaryFolder } from '../test/program.ts';
 import { dashboardQuestions, type Question } from './harness/dashboard-questions.ts';
 import {
   daysOf,
@@ -33,21 +33,20 @@ import {
   fillRollups,
   repeatRollups,
 } from './harness/fill-events.ts';
+import { fail, flag, given, number, text } from './harness/given.ts';
 import { percentile, Report } from './harness/report.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    events: { type: 'string', default: '5000000' },
-    days: { type: 'string', default: '30' },
-    rounds: { type: 'string', default: '20' },
-    data: { type: 'string' },
-    json: { type: 'string' },
-    only: { type: 'string', default: '' },
-    'event-days': { type: 'string' },
-    lookups: { type: 'boolean', default: false },
-  },
+const options = given({
+  events: number(5_000_000),
+  days: number(30),
+  rounds: number(20),
+  data: text(null),
+  json: text(null),
+  only: text(''),
+  'event-days': number(0, 0),
+  lookups: flag(false),
 });
-const rounds = Number(options.rounds);
+const { rounds } = options;
 const KEY = '0123456789abcdef0123456789abcdef01234567';
 const DAY = 86_400_000;
 const TARGET_MS = 200;
@@ -55,7 +54,7 @@ const TARGET_MS = 200;
 const LEAST_ROUNDS = 5;
 const QUESTION_MS = 4000;
 
-const dir = options.data ?? (await mkdtemp(path.join(tmpdir(), 'posthorn-query-')));
+const dir = options.data ?? temporaryFolder();
 /** Tells of what the store was filled with; there once it is full. */
 const filled = path.join(dir, 'filled.json');
 // Everything is kept, so that search too looks through all of it.
@@ -69,10 +68,10 @@ async function fill(): Promise<void> {
   const tell = (what: string) =>
     process.stderr.write(`${what} after ${((performance.now() - start) / 1000).toFixed(0)} s\n`);
   const of: EventFill = {
-    events: Number(options.events),
-    days: Number(options.days),
+    events: options.events,
+    days: options.days,
     now: Math.floor(Date.now() / DAY) * DAY - DAY / 4,
-    eventDays: Number(options['event-days'] ?? options.days),
+    eventDays: options['event-days'] || options.days,
   };
   const all = daysOf(of);
   const first = of.days - of.eventDays;
@@ -148,97 +147,102 @@ function tell(page: string, asked: readonly Measured[]): void {
   }
 }
 
-try {
-  if (!existsSync(filled)) await fill();
-  const of = JSON.parse(readFileSync(filled, 'utf8')) as EventFill;
-  const start = performance.now();
-  const clock: Clock = {
-    now: () => of.now + Math.round(performance.now() - start),
-    after: systemClock.after,
-  };
-  const report = new Report('query', {
-    events: `${of.events / 1e6} million over ${of.days} days, ${EVENTS_PER_MESSAGE} for each message`,
-    stored: `sums of all of them, single events of the last ${of.eventDays} days`,
-    cardinality: '300 campaigns, 60 templates, 50000 domains, 40 addresses, 20 pools, 20 subaccounts',
-    path: 'HTTP on the loopback, one question at a time, engine embedded, two threads a question',
-    now: new Date(of.now).toISOString(),
-  });
-  const signals = await startSignals({
-    dataDir: dir,
-    listen: { host: '127.0.0.1', port: 0 },
-    adminKey: KEY,
-    log: silentLog,
-    clock,
-    retention,
-    // They read every event in the background.
-    scoreRefreshMs: 2 ** 31 - 1,
-  });
-  const sealing = performance.now();
-  const sealed = await signals.sealDays();
-  if (sealed > 0)
-    report.figure('storing the sums of a day', 'posthorn', 's', [
-      (performance.now() - sealing) / 1000 / sealed,
-    ]);
-  const sample = `from=${new Date(of.now - 9 * DAY).toISOString()}&to=${new Date(of.now - 2 * DAY).toISOString()}`;
-  const page = await fetch(`${signals.url}/api/v1/events/message?${sample}&events=delivery&per_page=1000`, {
-    headers: { authorization: KEY },
-  });
-  const { results } = (await page.json()) as { results: { message_id: string; rcpt_to: string }[] };
-  const questions = dashboardQuestions({
-    now: of.now,
-    messages: results.map((event) => event.message_id),
-    recipients: results.map((event) => event.rcpt_to),
-  }).filter(({ page, name }) => `${page}: ${name}`.includes(options.only));
-  const all: Measured[] = [];
-  for (const page of new Set(questions.map((question) => question.page))) {
-    const asked: Measured[] = [];
-    for (const question of questions.filter((one) => one.page === page)) {
-      asked.push(await measure(signals, question));
-    }
-    tell(page, asked);
-    all.push(...asked);
+if (!existsSync(filled)) await fill();
+const of = JSON.parse(readFileSync(filled, 'utf8')) as EventFill;
+const start = performance.now();
+const clock: Clock = {
+  now: () => of.now + Math.round(performance.now() - start),
+  after: systemClock.after,
+};
+const report = new Report('query', {
+  events: `${of.events / 1e6} million over ${of.days} days, ${EVENTS_PER_MESSAGE} for each message`,
+  stored: `sums of all of them, single events of the last ${of.eventDays} days`,
+  cardinality: '300 campaigns, 60 templates, 50000 domains, 40 addresses, 20 pools, 20 subaccounts',
+  path: 'HTTP on the loopback, one question at a time, engine embedded, two threads a question',
+  tls: 'none',
+  repetitions: `${rounds} of each question, fewer of slow ones but at least ${LEAST_ROUNDS}`,
+  now: new Date(of.now).toISOString(),
+});
+const signals = await startSignals({
+  dataDir: dir,
+  listen: { host: '127.0.0.1', port: 0 },
+  adminKey: KEY,
+  log: silentLog,
+  clock,
+  retention,
+  // They read every event in the background.
+  scoreRefreshMs: 2 ** 31 - 1,
+});
+const sealing = performance.now();
+const sealed = await signals.sealDays();
+if (sealed > 0)
+  report.figure('storing the sums of a day', 'posthorn', 's', [
+    (performance.now() - sealing) / 1000 / sealed,
+  ]);
+const sample = `from=${new Date(of.now - 9 * DAY).toISOString()}&to=${new Date(of.now - 2 * DAY).toISOString()}`;
+const page = await fetch(`${signals.url}/api/v1/events/message?${sample}&events=delivery&per_page=1000`, {
+  headers: { authorization: KEY },
+});
+const { results } = (await page.json()) as { results: { message_id: string; rcpt_to: string }[] };
+const questions = dashboardQuestions({
+  now: of.now,
+  messages: results.map((event) => event.message_id),
+  recipients: results.map((event) => event.rcpt_to),
+}).filter(({ page, name }) => `${page}: ${name}`.includes(options.only));
+if (questions.length === 0) fail(`no question has "${options.only}" in its name or page`);
+const all: Measured[] = [];
+for (const page of new Set(questions.map((question) => question.page))) {
+  const asked: Measured[] = [];
+  for (const question of questions.filter((one) => one.page === page)) {
+    asked.push(await measure(signals, question));
   }
-  const slow = all.filter(misses);
-  console.log(`\n${all.length - slow.length} of ${all.length} questions have p95 under ${TARGET_MS} ms`);
-  const every = all.flatMap((m) => m.times);
-  report.figure('all questions, p50', 'posthorn', 'ms', [percentile(every, 0.5)]);
-  report.figure('all questions, p95', 'posthorn', 'ms', [percentile(every, 0.95)]);
-  report.figure('memory of the process', 'posthorn', 'MiB', [process.memoryUsage().rss / 2 ** 20]);
-  report.figure('load of the machine at the end', 'posthorn', '', [loadavg()[0]!]);
-  await signals.close();
-
-  const engine = await openEmbedded(path.join(dir, 'clickhouse'));
-  // Single events and what is looked up of them are of the days that keep them, sums of all.
-  const [n] = await engine.read<{ kept: number; all: number }>(
-    'SELECT (SELECT count() FROM events) AS kept, (SELECT sum(events) FROM metrics_hour) AS all',
-  );
-  const single = new Set(['events', ...lookupTables.map((table) => table.name)]);
-  const tables = await engine.read<{ name: string; parts: number; rows: number; bytes: number }>(
-    `SELECT table AS name, count() AS parts, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts
-     WHERE active AND database = currentDatabase() GROUP BY name ORDER BY bytes DESC`,
-  );
-  console.log(
-    `\n${'table'.padEnd(20)} ${'rows'.padStart(12)} ${'parts'.padStart(6)} ${'MiB'.padStart(10)} ${'bytes per event'.padStart(16)}`,
-  );
-  let sum = 0;
-  for (const { name, rows, parts, bytes } of tables) {
-    const each = bytes / (single.has(name) ? n!.kept : n!.all);
-    sum += each;
-    console.log(
-      `${name.padEnd(20)} ${String(rows).padStart(12)} ${String(parts).padStart(6)} ${(bytes / 2 ** 20).toFixed(1).padStart(10)} ${each.toFixed(2).padStart(16)}`,
-    );
-  }
-  report.figure('on disk, of an event that all tables keep', 'posthorn', 'bytes', [sum]);
-  await engine.close();
-  if (options.json) {
-    const figures = all.map(({ question, times, cpu }) => ({
-      page: question.page,
-      name: question.name,
-      times: times.map((ms) => Math.round(ms * 10) / 10),
-      cpu,
-    }));
-    await writeFile(options.json, JSON.stringify({ figures, tables }, null, 1));
-  }
-} finally {
-  if (!options.data) await rm(dir, { recursive: true, force: true });
+  tell(page, asked);
+  const times = asked.flatMap((m) => m.times);
+  report.figure(page, 'posthorn', 'ms, p50', [percentile(times, 0.5)]);
+  report.figure(page, 'posthorn', 'ms, p95', [percentile(times, 0.95)]);
+  const cpu = asked.reduce((sum, m) => sum + m.cpu, 0) / asked.length;
+  report.figure(page, 'posthorn', 'ms of CPU on average', [cpu]);
+  all.push(...asked);
 }
+const slow = all.filter(misses);
+console.log(`\n${all.length - slow.length} of ${all.length} questions have p95 under ${TARGET_MS} ms`);
+const every = all.flatMap((m) => m.times);
+report.figure('all questions, p50', 'posthorn', 'ms', [percentile(every, 0.5)]);
+report.figure('all questions, p95', 'posthorn', 'ms', [percentile(every, 0.95)]);
+report.figure('memory of the process', 'posthorn', 'MiB', [process.memoryUsage().rss / 2 ** 20]);
+report.figure('load of the machine at the end', 'posthorn', '', [loadavg()[0]!]);
+await signals.close();
+
+const engine = await openEmbedded(path.join(dir, 'clickhouse'));
+// Single events and what is looked up of them are of the days that keep them, sums of all.
+const [n] = await engine.read<{ kept: number; all: number }>(
+  'SELECT (SELECT count() FROM events) AS kept, (SELECT sum(events) FROM metrics_hour) AS all',
+);
+const single = new Set(['events', ...lookupTables.map((table) => table.name)]);
+const tables = await engine.read<{ name: string; parts: number; rows: number; bytes: number }>(
+  `SELECT table AS name, count() AS parts, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts
+     WHERE active AND database = currentDatabase() GROUP BY name ORDER BY bytes DESC`,
+);
+console.log(
+  `\n${'table'.padEnd(20)} ${'rows'.padStart(12)} ${'parts'.padStart(6)} ${'MiB'.padStart(10)} ${'bytes per event'.padStart(16)}`,
+);
+let sum = 0;
+for (const { name, rows, parts, bytes } of tables) {
+  const each = bytes / (single.has(name) ? n!.kept : n!.all);
+  sum += each;
+  console.log(
+    `${name.padEnd(20)} ${String(rows).padStart(12)} ${String(parts).padStart(6)} ${(bytes / 2 ** 20).toFixed(1).padStart(10)} ${each.toFixed(2).padStart(16)}`,
+  );
+}
+report.figure('on disk, of an event that all tables keep', 'posthorn', 'bytes', [sum]);
+await engine.close();
+if (options.json) {
+  const figures = all.map(({ question, times, cpu }) => ({
+    page: question.page,
+    name: question.name,
+    times: times.map((ms) => Math.round(ms * 10) / 10),
+    cpu,
+  }));
+  await writeFile(options.json, JSON.stringify({ figures, tables }, null, 1));
+}
+report.save();

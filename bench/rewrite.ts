@@ -3,25 +3,21 @@
  * recipient's copy (`copy`), on one thread. A newsletter of 20 kB with 25 links, and a large one. Seconds are those of the
  * processor, so that what else runs on the machine does not count.
  *
- *   node bench/rewrite.ts [--repeat 5]
+ *   npm run bench -- rewrite [--repeat 5]
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { openKeyRing } from '../src/tracking/key-ring.ts';
 import { applyTracking } from '../src/tracking/rewrite-message.ts';
 import { planTracking } from '../src/tracking/tracking-plan.ts';
+import { temporaryFolder } from '../test/program.ts';
+import { given, number } from './harness/given.ts';
 import { newsletter } from './harness/messages.ts';
 import { Report } from './harness/report.ts';
 
-const { values: given } = parseArgs({ options: { repeat: { type: 'string', default: '5' } } });
-const repeat = Number(given.repeat);
+const { repeat } = given({ repeat: number(5) });
 const SECONDS = 1.5;
 
-const dir = mkdtempSync(path.join(tmpdir(), 'posthorn-rewrite-'));
-process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
-const ring = await openKeyRing(path.join(dir, 'keys.json'), { create: true });
+const ring = await openKeyRing(path.join(temporaryFolder(), 'keys.json'), { create: true });
 const settings = {
   opens: true,
   initialOpens: true,
@@ -79,4 +75,4 @@ for (const [name, message] of [
   report.figure('  a further recipient’s copy', 'posthorn', 'copies/s', copies);
   report.ratio('  to 50 MB/s', speed / 50, 'at least 1');
 }
-report.save('var/bench');
+report.save();

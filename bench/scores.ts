@@ -1,27 +1,20 @@
 // How long the daily figures of the scores take, and in how much memory, beside what the engine itself needs to copy
 // the same events once.
 //
-//   node bench/scores.ts [--mails 1000000] [--days 3]
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+//   npm run bench -- scores [--mails 1000000] [--days 3]
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { refresh } from '../src/signals/score/refresh/refresh.ts';
 import { openEmbedded } from '../src/signals/store/engine.ts';
 import { defaultRetention } from '../src/signals/store/retention.ts';
 import { migrate } from '../src/signals/store/schema.ts';
+import { temporaryFolder } from '../test/program.ts';
+import { given, number } from './harness/given.ts';
 import { Report } from './harness/report.ts';
 
-const { values } = parseArgs({
-  options: { mails: { type: 'string', default: '1000000' }, days: { type: 'string', default: '3' } },
-  strict: false,
-});
-const mails = Number(values.mails);
-const days = Number(values.days);
+const { mails, days } = given({ mails: number(1_000_000), days: number(3) });
 const DAY = 86_400_000;
 
-const dir = await mkdtemp(path.join(tmpdir(), 'posthorn-bench-scores-'));
-const engine = await openEmbedded(path.join(dir, 'clickhouse'));
+const engine = await openEmbedded(path.join(temporaryFolder(), 'clickhouse'));
 const resident = () => Math.round(process.memoryUsage.rss() / 2 ** 20);
 let peak = 0;
 const watch = setInterval(() => {
@@ -87,9 +80,8 @@ try {
     refresh(place, Date.now(), { eventAgeHours: 24 }),
   );
   console.log(`  days: ${next.made.join(' ')}`);
-  report.save('var/bench');
+  report.save();
 } finally {
   clearInterval(watch);
   await engine.close();
-  await rm(dir, { recursive: true, force: true });
 }

@@ -1,17 +1,21 @@
 import { connectSmtp, createSmtpServer, type SmtpExtension, smtpServerOptions } from '../src/smtp/index.ts';
 import { systemClock } from '../src/system/clock.ts';
 import { silentLog } from '../src/system/log.ts';
+import { given, number } from './harness/given.ts';
 import { Report } from './harness/report.ts';
 
 /**
  * The SMTP protocol alone, both sessions in this one thread, over loopback: no disk, no queue, no TLS. What is
  * printed is therefore the price of one client and one server session together, per message.
  *
- *   node bench/smtp-protocol.ts [messages] [sessions] [bytes]
+ *   npm run bench -- smtp-protocol [--messages 20000] [--sessions 20] [--bytes 10240] [--repeat 3]
  */
-const messages = Number(process.argv[2] ?? 20_000);
-const sessions = Number(process.argv[3] ?? 20);
-const bytes = Number(process.argv[4] ?? 10_240);
+const { messages, sessions, bytes, repeat } = given({
+  messages: number(20_000),
+  sessions: number(20),
+  bytes: number(10_240, 20),
+  repeat: number(3),
+});
 
 const WAYS: Record<string, SmtpExtension[]> = {
   'one command at a time': ['8BITMIME', 'SIZE'],
@@ -26,7 +30,8 @@ const report = new Report('smtp-protocol', {
   messages: `${messages} of ${content.length} bytes`,
   sessions: `${sessions} kept, both ends in one thread`,
   tls: 'none',
-  durability: 'no disk',
+  disk: 'not used',
+  repetitions: repeat,
 });
 
 for (const [name, extensions] of Object.entries(WAYS)) {
@@ -34,7 +39,7 @@ for (const [name, extensions] of Object.entries(WAYS)) {
   await run(extensions);
   const rates: number[] = [];
   const costs: number[] = [];
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < repeat; round++) {
     const before = process.cpuUsage();
     rates.push(await run(extensions));
     const used = process.cpuUsage(before);
@@ -43,7 +48,7 @@ for (const [name, extensions] of Object.entries(WAYS)) {
   report.figure(name, 'posthorn', 'messages/s', rates);
   report.figure('  processor time a message, both ends', 'posthorn', 'µs', costs);
 }
-report.save('var/bench');
+report.save();
 
 async function run(extensions: SmtpExtension[]): Promise<number> {
   const options = smtpServerOptions({ hostName: 'bench.test', extensions: new Set(extensions) });

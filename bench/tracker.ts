@@ -3,16 +3,17 @@
  * another process. Beside it a bare `node:http` server that redirects everything: what HTTP itself costs here. Every
  * request carries a token of its own, so none is a duplicate. With 10,000 further connections that say nothing.
  *
- *   node bench/tracker.ts [--requests N] [--connections 50] [--idle 10000] [--repeat 3]
+ *   npm run bench -- tracker [--requests N] [--connections 50] [--idle 10000] [--repeat 3]
  */
 import { fork, spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
 import { openKeyRing } from '../src/tracking/key-ring.ts';
 import { sealToken } from '../src/tracking/token.ts';
-import { freePorts, temporaryFolder } from '../test/program.ts';
+import { endsWithUs, freePorts, temporaryFolder } from '../test/program.ts';
+import { profiledAs } from './harness/flame.ts';
+import { given, number } from './harness/given.ts';
 import { cpuSeconds, memoryOf } from './harness/processes.ts';
 import { percentile, Report } from './harness/report.ts';
 import { compiledPackage } from './harness/servers.ts';
@@ -28,12 +29,21 @@ interface Asked {
   readonly times: readonly number[];
 }
 
+interface Run {
+  readonly rate: number;
+  /** Milliseconds of processor time for each request. */
+  readonly cpu: number;
+  readonly p99: number;
+  readonly memory: number;
+}
+
 if (process.argv[2] === 'bare') bareServer(Number(process.argv[3]));
 else if (process.argv[2] === 'ask') process.once('message', (asking) => void ask(asking as Asking));
 else await main();
 
 /** Redirects whatever it is asked for. */
 function bareServer(port: number): void {
+  process.once('SIGTERM', () => process.exit(0));
   createServer((_request, response) => {
     response.writeHead(302, { location: 'https://www.brand.test/' });
     response.end();
@@ -79,7 +89,7 @@ async function ask({ port, connections, paths }: Asking): Promise<void> {
 }
 
 function asked(asking: Asking): Promise<Asked> {
-  const child = fork(import.meta.filename, ['ask']);
+  const child = endsWithUs(fork(import.meta.filename, ['ask'], { env: profiledAs('client') }));
   child.send(asking);
   return new Promise((resolve, reject) => {
     child.once('message', (answer) => resolve(answer as Asked));
@@ -88,18 +98,12 @@ function asked(asking: Asking): Promise<Asked> {
 }
 
 async function main(): Promise<void> {
-  const { values: given } = parseArgs({
-    options: {
-      requests: { type: 'string', default: '40000' },
-      connections: { type: 'string', default: '50' },
-      idle: { type: 'string', default: '10000' },
-      repeat: { type: 'string', default: '3' },
-    },
+  const { requests, connections, idle, repeat } = given({
+    requests: number(40_000, 100),
+    connections: number(50),
+    idle: number(10_000, 0),
+    repeat: number(3),
   });
-  const requests = Number(given.requests);
-  const connections = Number(given.connections);
-  const idle = Number(given.idle);
-  const repeat = Number(given.repeat);
   const dir = temporaryFolder();
   const keys = path.join(dir, 'keys.json');
   const ring = await openKeyRing(keys, { create: true });
@@ -131,6 +135,7 @@ async function main(): Promise<void> {
   const report = new Report('tracker', {
     requests: `${requests}, a third of them clicks, each with a token of its own`,
     connections: `${connections} kept, and ${idle} idle ones`,
+    tls: 'none',
     durability: 'event files synced every 0.2 s (the tracker’s own promise), answers do not wait',
     repetitions: repeat,
   });
@@ -144,45 +149,48 @@ async function main(): Promise<void> {
           'tracker',
           ...['--listen', `127.0.0.1:${port}`, '--keys', keys, '--data', path.join(dir, `data${made}`)],
         ],
-        { stdio: ['ignore', 'pipe', 'inherit'] },
+        { stdio: ['ignore', 'pipe', 'inherit'], env: profiledAs('posthorn') },
       );
       await new Promise<void>((resolve) => child.stdout!.once('data', () => resolve()));
       return { port, child };
     },
     'node:http': async () => {
       const port = await freePorts(1);
-      const child = fork(import.meta.filename, ['bare', `${port}`]);
+      const child = fork(import.meta.filename, ['bare', `${port}`], { env: profiledAs('node-http') });
       await new Promise((resolve) => child.once('message', resolve));
       return { port, child };
     },
   };
-  for (const [who, start] of Object.entries(servers)) {
-    const rates: number[] = [];
-    const cpu: number[] = [];
-    const p99: number[] = [];
-    const memory: number[] = [];
-    for (let i = 0; i < repeat; i++) {
+  const runs = new Map<string, Run[]>(Object.keys(servers).map((who) => [who, []]));
+  for (let i = 0; i < repeat; i++) {
+    for (const [who, start] of Object.entries(servers)) {
       const { port, child } = await start();
-      process.once('exit', () => child.kill('SIGKILL'));
+      endsWithUs(child);
       const quiet = await openIdle(port, idle);
-      await asked({ port, connections, paths: paths().slice(0, requests / 10) });
+      await asked({ port, connections, paths: paths().slice(0, Math.ceil(requests / 10)) });
       const before = cpuSeconds(child.pid!);
       const { seconds, times } = await asked({ port, connections, paths: paths() });
-      rates.push(requests / seconds);
-      cpu.push(((cpuSeconds(child.pid!) - before) * 1000) / requests);
-      p99.push(percentile(times, 0.99));
-      memory.push(memoryOf(child.pid!) / 2 ** 20);
+      runs.get(who)!.push({
+        rate: requests / seconds,
+        cpu: ((cpuSeconds(child.pid!) - before) * 1000) / requests,
+        p99: percentile(times, 0.99),
+        memory: memoryOf(child.pid!) / 2 ** 20,
+      });
       for (const socket of quiet) socket.destroy();
       child.kill('SIGTERM');
       await new Promise((resolve) => child.once('exit', resolve));
     }
-    const rate = report.figure('tracker', who, 'requests/s', rates);
-    report.figure('  processor time a request', who, 'ms', cpu);
-    report.figure('  p99 at full load', who, 'ms', p99);
-    report.figure('  memory', who, 'MiB', memory);
+  }
+  for (const [who, of] of runs) {
+    const tell = (what: string, unit: string, value: (run: Run) => number) =>
+      report.figure(what, who, unit, of.map(value));
+    const rate = tell('tracker', 'requests/s', (run) => run.rate);
+    tell('  processor time a request', 'ms', (run) => run.cpu);
+    tell('  p99 at full load', 'ms', (run) => run.p99);
+    tell('  memory', 'MiB', (run) => run.memory);
     if (who === 'posthorn') report.ratio('  to 5,000 requests/s', rate / 5000, 'at least 1');
   }
-  report.save('var/bench');
+  report.save();
   process.exit(0);
 }
 

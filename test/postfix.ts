@@ -97,7 +97,8 @@ export async function startPostfix({
   const stop = () => {
     spawnSync('postfix', ['-c', at('conf'), 'stop'], { timeout: 120_000, stdio: 'ignore' });
   };
-  process.once('exit', stop);
+  // Before the folder goes: without its configuration Postfix cannot be told to stop.
+  process.prependOnceListener('exit', stop);
   return {
     port,
     mailbox(localPart) {

@@ -13,8 +13,16 @@ const folders = new Set<string>();
 const running = new Set<ChildProcess>();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
-  for (const dir of folders) rmSync(dir, { recursive: true, force: true });
+  // Who was killed may still be writing for a moment.
+  for (const dir of folders) rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
 });
+
+/** A process that is killed when this one ends, before the folders of this one are removed. */
+export function endsWithUs<C extends ChildProcess>(child: C): C {
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
 
 /** A folder that is removed when the test file ends. */
 export function temporaryFolder(): string {

@@ -4,7 +4,8 @@
  *
  *   node bench/harness/flame.ts FILE.cpuprofile [OUT.svg]
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 
 interface ProfileNode {
   readonly id: number;
@@ -61,6 +62,35 @@ export function flameGraph(profile: Profile): string {
     }
   }
   return draw(root);
+}
+
+/** A flame graph beside each profile below a folder that has none yet; answers how many were drawn. */
+export function drawAll(folder: string): number {
+  let drawn = 0;
+  for (const file of globSync('**/*.cpuprofile', { cwd: folder })) {
+    const profile = path.join(folder, file);
+    if (existsSync(`${profile}.svg`)) continue;
+    try {
+      writeFileSync(`${profile}.svg`, flameGraph(JSON.parse(readFileSync(profile, 'utf8'))));
+      drawn++;
+    } catch (error) {
+      // Of a process that was killed while it wrote.
+      process.stderr.write(`${profile} is no whole profile: ${(error as Error).message}\n`);
+    }
+  }
+  return drawn;
+}
+
+/**
+ * The environment of a process that takes part, so that its profiles, if any are made, lie in a folder of its name;
+ * null is for helpers that nobody wants to see.
+ */
+export function profiledAs(name: string | null): NodeJS.ProcessEnv {
+  const profiling = / ?--cpu-prof --cpu-prof-dir="((?:[^"\\]|\\.)*)"/;
+  const options = process.env.NODE_OPTIONS?.replace(profiling, (all) =>
+    name === null ? '' : `${all.slice(0, -1)}/${name}"`,
+  );
+  return { ...process.env, ...(options !== undefined && { NODE_OPTIONS: options }) };
 }
 
 function draw(root: Frame): string {

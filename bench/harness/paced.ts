@@ -1,6 +1,8 @@
 /** Messages over kept sessions, at a steady rate or as fast as they are taken, sent by a process of its own. */
 import { fork } from 'node:child_process';
 import { connectSmtp } from '../../src/smtp/index.ts';
+import { endsWithUs } from '../../test/program.ts';
+import { profiledAs } from './flame.ts';
 import { newsletter, plainMessage } from './messages.ts';
 
 export interface Submission {
@@ -20,7 +22,8 @@ export interface Submission {
  * keeps from being sent.
  */
 export function submit(port: number, submission: Submission): Promise<number[]> {
-  const child = fork(import.meta.filename, [JSON.stringify({ port, submission })]);
+  const order = JSON.stringify({ port, submission });
+  const child = endsWithUs(fork(import.meta.filename, [order], { env: profiledAs('sender') }));
   return new Promise((resolve, reject) => {
     child.once('message', (times) => resolve(times as number[]));
     child.once('exit', (code) => reject(new Error(`the sender ended with ${code}`)));

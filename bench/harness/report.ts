@@ -1,7 +1,10 @@
 /** How a benchmark tells what it found: lines for people, and one JSON file so that runs can be compared. */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, statfsSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, release, tmpdir, totalmem } from 'node:os';
 import path from 'node:path';
+import { root } from '../../test/program.ts';
+import { optionsOfThisRun } from './given.ts';
 
 export interface Figure {
   /** What was measured, `relay, 20 kept sessions`. */
@@ -11,6 +14,40 @@ export interface Figure {
   readonly unit: string;
   /** One value for each repetition. */
   readonly values: readonly number[];
+}
+
+/** What `save` writes. */
+export interface Result {
+  readonly benchmark: string;
+  readonly conditions: Readonly<Record<string, unknown>>;
+  readonly figures: readonly (Figure & { readonly median: number })[];
+  readonly ratios: readonly { readonly what: string; readonly ratio: number; readonly target: string }[];
+}
+
+const FILE_SYSTEMS = new Map([
+  [0xef53, 'ext4'],
+  [0x58465342, 'xfs'],
+  [0x9123683e, 'btrfs'],
+  [0x2fc12fc1, 'zfs'],
+  [0x794c7630, 'overlayfs'],
+  [0x01021994, 'tmpfs'],
+]);
+
+export function fileSystemOf(folder: string): string {
+  const { type } = statfsSync(folder);
+  return FILE_SYSTEMS.get(type) ?? `file system 0x${type.toString(16)}`;
+}
+
+/** Our own version, by its commit: the number of a release says little about what was measured. */
+function ownVersion(): string {
+  const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  const git = (...args: string[]) =>
+    spawnSync('git', ['-C', root, ...args], { encoding: 'utf8' }).stdout?.trim();
+  const commit = git('rev-parse', '--short', 'HEAD');
+  if (!commit) return version;
+  return `${version}, commit ${commit}${git('status', '--porcelain', '--', 'src', 'bin') ? ' and changes' : ''}`;
 }
 
 export function median(values: readonly number[]): number {
@@ -27,7 +64,9 @@ export function percentile(values: readonly number[], share: number): number {
 
 export class Report {
   readonly #name: string;
-  readonly #conditions: Readonly<Record<string, unknown>>;
+  readonly #conditions: Record<string, unknown>;
+  /** What the figures whose names begin with a space are about. */
+  #heading = '';
   readonly #figures: Figure[] = [];
   readonly #ratios: { what: string; ratio: number; target: string }[] = [];
 
@@ -40,19 +79,31 @@ export class Report {
       cores: availableParallelism(),
       processor: cpus()[0]?.model ?? 'unknown',
       memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
-      loadBefore: Number(loadavg()[0]!.toFixed(2)),
+      'load before': Number(loadavg()[0]!.toFixed(2)),
+      'files are on': `${fileSystemOf(tmpdir())} (${tmpdir()})`,
+      version: ownVersion(),
+      options: optionsOfThisRun() || 'none',
       ...conditions,
     };
     for (const [key, value] of Object.entries(this.#conditions)) console.log(`${key}: ${value}`);
+    if (conditions.durability !== undefined && fileSystemOf(tmpdir()) === 'tmpfs')
+      console.log('NOT DURABLE: these files are in memory; set TMPDIR to a folder on a disk');
   }
 
   /** Tells one figure; its median is what counts. */
   figure(what: string, who: string, unit: string, values: readonly number[]): number {
-    this.#figures.push({ what, who, unit, values });
+    this.#figures.push({ what: this.#full(what), who, unit, values });
     const middle = median(values);
     const shown = values.length > 1 ? ` (${values.map(plain).join(', ')})` : '';
     console.log(`${what.padEnd(44)} ${who.padEnd(10)} ${plain(middle).padStart(9)} ${unit}${shown}`);
     return middle;
+  }
+
+  /** The name of a figure in the result, where it has to be told from the others without those before it. */
+  #full(what: string): string {
+    if (what.startsWith(' ')) return `${this.#heading}: ${what.trim()}`;
+    this.#heading = what;
+    return what;
   }
 
   /** Milliseconds of a process by kind of thread, of each repetition. */
@@ -65,23 +116,22 @@ export class Report {
 
   /** Tells how one median stands to another's, or to a bound. */
   ratio(what: string, ratio: number, target: string): void {
-    this.#ratios.push({ what, ratio, target });
+    this.#ratios.push({ what: this.#full(what), ratio, target });
     console.log(`${what.padEnd(44)} ${'ratio'.padEnd(10)} ${plain(ratio).padStart(9)} (target: ${target})`);
   }
 
-  /** Writes all of it as JSON below `folder`. */
-  save(folder: string): void {
+  /** Writes all of it as one file of JSON, where `npm run bench -- --results` says. */
+  save(): void {
+    const folder = process.env.BENCH_RESULTS ?? path.join(root, 'var', 'bench');
     mkdirSync(folder, { recursive: true });
     const file = path.join(folder, `${this.#name}-${new Date().toISOString().replaceAll(':', '-')}.json`);
-    const { conditions, figures, ratios } = {
+    const result: Result = {
+      benchmark: this.#name,
       conditions: this.#conditions,
       figures: this.#figures.map((f) => ({ ...f, median: median(f.values) })),
       ratios: this.#ratios,
     };
-    writeFileSync(
-      file,
-      `${JSON.stringify({ benchmark: this.#name, conditions, figures, ratios }, null, 2)}\n`,
-    );
+    writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
     console.log(`saved: ${file}`);
   }
 }

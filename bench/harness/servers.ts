@@ -4,7 +4,9 @@ import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync
 import path from 'node:path';
 import { connectSmtp } from '../../src/smtp/index.ts';
 import { startPostfix } from '../../test/postfix.ts';
-import { freePorts, root, temporaryFolder } from '../../test/program.ts';
+import { endsWithUs, freePorts, root, temporaryFolder } from '../../test/program.ts';
+import { profiledAs } from './flame.ts';
+import { fail } from './given.ts';
 
 export interface MailServer {
   readonly name: string;
@@ -35,7 +37,7 @@ export async function untilGreets(port: number, child?: ChildProcess): Promise<v
   throw new Error(`nothing greets on port ${port}`);
 }
 
-async function ended(child: ChildProcess): Promise<void> {
+export async function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   await new Promise((resolve) => {
     child.once('exit', resolve);
@@ -48,7 +50,10 @@ let compiled: string | null = null;
 /** Builds what `npm pack` would take: operators run it compiled, so that is what is measured. */
 export function compiledPackage(): string {
   if (compiled) return compiled;
-  const built = spawnSync(process.execPath, [path.join(root, 'scripts/build.mjs')], { stdio: 'pipe' });
+  const built = spawnSync(process.execPath, [path.join(root, 'scripts/build.mjs')], {
+    stdio: 'pipe',
+    env: profiledAs(null),
+  });
   if (built.status !== 0) throw new Error(`the build failed: ${built.stderr}${built.stdout}`);
   const folder = path.join(temporaryFolder(), 'package');
   mkdirSync(folder);
@@ -62,6 +67,8 @@ export function compiledPackage(): string {
 export interface PosthornOptions {
   /** Lines of the configuration; `@DIR@`, `@PORT@`, `@SINK@`, `@SESSIONS@` are filled in. */
   readonly config?: string;
+  /** Where an earlier one was: the same folder and port, so that it finds the earlier one's mail. */
+  readonly again?: { readonly dir: string; readonly port: number };
   /** From its sources instead of the compiled package: for profiles that show our lines. */
   readonly fromSource?: boolean;
   readonly env?: Readonly<Record<string, string>>;
@@ -95,9 +102,9 @@ total-max-smtp-in 1000
 export async function startPosthorn(
   { sinkPort, sessions }: RelayTarget,
   options: PosthornOptions = {},
-): Promise<MailServer & { readonly dir: string }> {
-  const dir = temporaryFolder();
-  const port = await freePorts(1);
+): Promise<MailServer & { readonly dir: string; readonly process: ChildProcess }> {
+  const dir = options.again?.dir ?? temporaryFolder();
+  const port = options.again?.port ?? (await freePorts(1));
   const config = path.join(dir, 'config');
   const places = new Map([
     ['DIR', dir],
@@ -108,14 +115,16 @@ export async function startPosthorn(
   writeFileSync(
     config,
     (options.config ?? RELAY_CONFIG).replace(/@(\w+)@/g, (all, name) => places.get(name) ?? all),
+    // A password may stand in it.
+    { mode: 0o600 },
   );
   const bin = options.fromSource ? path.join(root, 'bin/posthorn.js') : compiledPackage();
   const child = spawn(process.execPath, [bin, 'mta', '--config', config], {
-    env: { ...process.env, NODE_COMPILE_CACHE: path.join(dir, 'compiled'), ...options.env },
+    env: { ...profiledAs('posthorn'), NODE_COMPILE_CACHE: path.join(dir, 'compiled'), ...options.env },
     stdio: ['ignore', 'ignore', 'inherit'],
     cwd: dir,
   });
-  process.once('exit', () => child.kill('SIGKILL'));
+  endsWithUs(child);
   await untilGreets(port, child);
   const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
   return {
@@ -124,12 +133,14 @@ export async function startPosthorn(
     port,
     pid: child.pid!,
     dir,
+    process: child,
     durability: 'message and outcomes in synced LMDB transactions',
     stop: () => ended(child),
   };
 }
 
 export async function startPostfixRelay({ sinkPort, sessions }: RelayTarget): Promise<MailServer> {
+  if (process.getuid?.() !== 0) fail('only root can start Postfix; --peers without it leaves it out');
   const port = await freePorts(1);
   const postfix = await startPostfix({
     port,
@@ -148,7 +159,9 @@ export async function startPostfixRelay({ sinkPort, sessions }: RelayTarget): Pr
       'qmgr_message_active_limit = 40000',
     ],
   });
-  await untilGreets(port);
+  await untilGreets(port).catch((error: Error) => {
+    throw new Error(`${error.message}; Postfix says: ${postfix.log().slice(-500)}`);
+  });
   const version = spawnSync('postconf', ['-d', '-h', 'mail_version'], { encoding: 'utf8' }).stdout.trim();
   return {
     name: 'postfix',
@@ -167,11 +180,9 @@ export async function startBareRelay({ sinkPort, sessions }: RelayTarget): Promi
   const child = spawn(
     process.execPath,
     [script, `${port}`, `${sinkPort}`, `${sessions}`, temporaryFolder()],
-    {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    },
+    { stdio: ['ignore', 'ignore', 'inherit'], env: profiledAs('bare') },
   );
-  process.once('exit', () => child.kill('SIGKILL'));
+  endsWithUs(child);
   await untilGreets(port, child);
   return {
     name: 'bare',
@@ -187,9 +198,17 @@ export async function startBareRelay({ sinkPort, sessions }: RelayTarget): Promi
 const HARAKA = path.join(root, 'var', 'bench', 'haraka');
 const HARAKA_VERSION = '3.3.4';
 
+/** By the file that npm writes when all is there, so an installation that was interrupted is none. */
+function installedHaraka(): string | undefined {
+  const lock = path.join(HARAKA, 'node_modules', '.package-lock.json');
+  if (!existsSync(lock)) return undefined;
+  const { packages } = JSON.parse(readFileSync(lock, 'utf8'));
+  return packages['node_modules/Haraka']?.version;
+}
+
 export async function startHaraka({ sinkPort, sessions }: RelayTarget): Promise<MailServer> {
   const home = path.join(HARAKA, 'node_modules', 'Haraka');
-  if (!existsSync(path.join(home, 'package.json'))) {
+  if (installedHaraka() !== HARAKA_VERSION) {
     mkdirSync(HARAKA, { recursive: true });
     writeFileSync(path.join(HARAKA, 'package.json'), '{"private":true}');
     console.log('installing Haraka for the comparison (once) …');
@@ -197,8 +216,13 @@ export async function startHaraka({ sinkPort, sessions }: RelayTarget): Promise<
     const done = spawnSync('npm', ['install', ...options, `Haraka@${HARAKA_VERSION}`], {
       cwd: HARAKA,
       stdio: ['ignore', 2, 2],
+      env: profiledAs(null),
     });
-    if (done.status !== 0) throw new Error(`Haraka could not be installed (npm ended with ${done.status})`);
+    if (done.status !== 0) {
+      fail(
+        'Haraka could not be installed; its reasons are above. --peers posthorn,bare,postfix leaves it out',
+      );
+    }
   }
   const dir = temporaryFolder();
   const port = await freePorts(1);
@@ -228,8 +252,9 @@ exports.sink = (next) => next(OK, { priority: 0, exchange: '127.0.0.1', port: ${
   );
   const child = spawn(process.execPath, [path.join(home, 'bin', 'haraka'), '-c', dir], {
     stdio: ['ignore', 'ignore', 'inherit'],
+    env: profiledAs('haraka'),
   });
-  process.once('exit', () => child.kill('SIGKILL'));
+  endsWithUs(child);
   await untilGreets(port, child);
   return {
     name: 'haraka',

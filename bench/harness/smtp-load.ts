@@ -1,9 +1,10 @@
 /** Postfix's own load programs: `smtp-source` sends as fast as it is let, `smtp-sink` takes and counts. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { freePorts, temporaryFolder } from '../../test/program.ts';
+import { endsWithUs, freePorts, temporaryFolder } from '../../test/program.ts';
+import { fail } from './given.ts';
 
 /** Takes every message and forgets it. */
 export interface CountingSink {
@@ -13,6 +14,16 @@ export interface CountingSink {
   /** Resolves with the moment (`performance.now()`) at which it had taken `n` messages since it started. */
   reaches(n: number, withinMs: number): Promise<number>;
   stop(): void;
+}
+
+/** Ends the benchmark, saying what to do, when these programs are not here. */
+export function needLoadPrograms(...programs: ('smtp-source' | 'smtp-sink')[]): void {
+  for (const name of programs) {
+    // Told to do nothing, either complains and ends.
+    if (spawnSync(name, [], { stdio: 'ignore' }).error) {
+      fail(`${name} is not here: it comes with Postfix (apt-get install postfix), which need not be running`);
+    }
+  }
 }
 
 /** How often the sink's count is looked at, milliseconds: what a measurement may end too late. */
@@ -27,8 +38,7 @@ export async function startSink(): Promise<CountingSink> {
   const args = ['-c', '-h', 'sink.test', `127.0.0.1:${port}`, '1000'];
   const root = process.getuid?.() === 0 ? ['-u', 'nobody'] : [];
   const counts = openSync(path.join(temporaryFolder(), 'counts'), 'w+');
-  const child = spawn('smtp-sink', [...root, ...args], { stdio: ['ignore', counts, 'inherit'] });
-  process.once('exit', () => child.kill('SIGKILL'));
+  const child = endsWithUs(spawn('smtp-sink', [...root, ...args], { stdio: ['ignore', counts, 'inherit'] }));
   await wait(300);
   const end = Buffer.alloc(64);
   const count = () => {
@@ -75,6 +85,7 @@ export function sendLoad(port: number, { messages, sessions, size, kept }: Load)
     [...args, '-f', 'news@brand.test', '-t', 'reader@far.test', `127.0.0.1:${port}`],
     { stdio: ['ignore', 'inherit', 'inherit'] },
   );
+  endsWithUs(child);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code) =>

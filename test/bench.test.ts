@@ -1,5 +1,5 @@
 // The benchmarks as someone who measures meets them: options and their mistakes, results that can be compared, flame
-// graphs, and nothing left behind. No figure is judged here.
+// graphs, a kill that loses nothing, and nothing left behind. No figure is judged here.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, globSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ function bench(...args: string[]): { status: number | null; stdout: string; stde
 
 test('a benchmark that does not exist, and options for nobody', () => {
   const none = bench('relais');
-  assert.equal(names.length, 13);
+  assert.equal(names.length, 14);
   assert.equal(none.status, 2);
   assert.match(none.stderr, /no benchmark "relais"; there are: .*relay/);
   assert.match(bench('relay', '5000').stderr, /no benchmark "5000".*begins with a dash/);
@@ -114,6 +114,18 @@ test('results are saved with their conditions, two are compared, and a flame gra
   );
 });
 
+test('a server that is killed in the middle of the load loses nothing that it acknowledged', () => {
+  const results = temporaryFolder();
+  const run = ['--messages', '600', '--sessions', '5', '--kills', '2', '--results', results];
+  const done = bench('kill', ...run);
+  assert.equal(done.status, 0, `${done.stdout}\n${done.stderr}`);
+  const { figures } = JSON.parse(readFileSync(path.join(results, readdirSync(results)[0]!), 'utf8'));
+  const value = (what: string) => figures.find((figure: { what: string }) => figure.what === what).median;
+  assert.ok(value('acknowledged') >= 590, 'at most those in flight at a kill have no answer');
+  assert.equal(value('acknowledged and lost'), 0);
+  assert.equal(value('delivered, without a record of it'), 0);
+});
+
 /** Processes that have a folder in their command line or environment. */
 function processesOf(folder: string): string[] {
   return readdirSync('/proc').filter((pid) => {
@@ -153,6 +165,7 @@ async function interrupted(signal: NodeJS.Signals, args: readonly string[], when
 }
 
 test('an interrupted benchmark leaves no process and no file', async () => {
+  await interrupted('SIGTERM', ['kill', '--messages', '200000'], /kills: 5/);
   await interrupted('SIGINT', ['ingest', '--events', '60000', '--repeat', '50'], /batches of 5 MB: /);
 });
 

@@ -36,7 +36,7 @@ const human =
   (f) =>
     which(f) && !f.prefetched;
 const confirmed: Which = (f) => opened(f) || initial(f) || clicked(f);
-const confirmedByPeople: Which = (f) => human(opened)(f) || human(initial)(f) || clicked(f);
+const confirmedByPeople = human(confirmed);
 const first: Which = (f) => delivered(f) && f.retries === 0;
 const later: Which = (f) => delivered(f) && f.retries > 0;
 

@@ -277,8 +277,9 @@ test('a store of version 5 gets the VMTAs that its events tell of, wherever a fi
         'SELECT vmta, sum(unresolved + repeated) AS n FROM unresolved GROUP BY vmta ORDER BY vmta',
       );
     const [before] = await engine.read<{ n: number }>('SELECT sum(unresolved) AS n FROM unresolved');
+    const later = schema.steps.filter((step) => step.version > 5);
     const statements =
-      schema.steps.at(-1)!.statements(defaultRetention, null).length + 2 * schema.views.length;
+      later.flatMap((step) => step.statements(defaultRetention, null)).length + 2 * schema.views.length;
     // At each statement that changes a table, then day after day, with fewer and fewer that are left to do.
     for (let at = 0; at < statements; at++) {
       await assert.rejects(migrate(breaking(at), defaultRetention), /killed/, String(at));
@@ -321,6 +322,29 @@ test('a store of version 5 gets the VMTAs that its events tell of, wherever a fi
         ['m105', 'mta-1', ''],
       ],
     );
+  } finally {
+    await dropAll();
+  }
+});
+
+test('a store of version 6 seals its days again, so that clicks by machines are no opens by people', async () => {
+  try {
+    await migrate(engine, defaultRetention, { ...schema, version: 6, steps: [] });
+    await fill(0);
+    // As the program of then stored it.
+    const old = await EventStore.open(engine, { now: () => Date.now() + 86_400_000 });
+    assert.ok((await old.seals.sealQuietDays(silentLog, 0)) >= 4);
+    await engine.write(
+      'ALTER TABLE slices_day UPDATE nonprefetched_unique_confirmed_opened = -1 WHERE 1 SETTINGS mutations_sync = 2',
+    );
+    await migrate(engine, defaultRetention);
+    const store = await EventStore.open(engine, { now: () => Date.now() + 86_400_000 });
+    assert.ok(!store.seals.has(Date.now() - 86_400_000));
+    assert.ok((await store.seals.sealQuietDays(silentLog, 0)) >= 4);
+    const [row] = await engine.read<{ wrong: number; n: number }>(
+      `SELECT countIf(nonprefetched_unique_confirmed_opened < 0) AS wrong, count() AS n FROM slices_day`,
+    );
+    assert.ok(row!.n > 0 && row!.wrong === 0);
   } finally {
     await dropAll();
   }

@@ -51,7 +51,7 @@ export interface Schema {
 
 /** Version 1 was never published. */
 export const schema: Schema = {
-  version: 6,
+  version: 7,
   oldest: 2,
   tables: [
     eventsTable,
@@ -68,6 +68,7 @@ export const schema: Schema = {
     { version: 4, statements: figuresOfBatches },
     { version: 5, statements: moreCounts, fill: backfillRollups },
     { version: 6, statements: vmtasAndNodes, fill: backfillRollups },
+    { version: 7, statements: confirmedByPeople },
   ],
 };
 
@@ -115,6 +116,14 @@ function vmtasAndNodes(_: Retention, cluster: Cluster): string[] {
     ...[eventsTable, messagesTable].flatMap((table) => addColumns(table, laterDimensions, cluster)),
     ...sorted.flatMap((table) => addToKey(table, laterDimensions, cluster)),
   ];
+}
+
+/**
+ * Mail that only machines clicked is none that people opened: all days are sealed again, as the count is stored with
+ * them.
+ */
+function confirmedByPeople(_: Retention, cluster: Cluster): string[] {
+  return [`TRUNCATE TABLE IF EXISTS ${localName('sealed_days', cluster)}${onCluster(cluster)}`];
 }
 
 /** Search by indexes; sums of sealed days without the subaccount: days are sealed again, from their roll-ups. */

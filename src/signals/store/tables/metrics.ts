@@ -56,7 +56,7 @@ export const uniques: Readonly<Record<string, string>> = {
   nonprefetched_unique_rendered: 'nonprefetched_rendered > 0',
   nonprefetched_unique_initial_rendered: 'nonprefetched_initial_rendered > 0',
   nonprefetched_unique_confirmed_opened:
-    'nonprefetched_rendered > 0 OR nonprefetched_initial_rendered > 0 OR clicked > 0',
+    'nonprefetched_rendered > 0 OR nonprefetched_initial_rendered > 0 OR nonprefetched_clicked > 0',
   nonprefetched_unique_clicked: 'nonprefetched_clicked > 0',
 };
 

@@ -1,12 +1,10 @@
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import { reason } from '../../system/durable-file.ts';
 import { printable } from '../../system/log.ts';
 import { text } from '../parameter.ts';
 import { RequestError } from '../request-error.ts';
-import { type Endpoint, endpoint, objectSchema, results } from './endpoint.ts';
+import { type Call, type Endpoint, endpoint, objectSchema, results } from './endpoint.ts';
+import { unsupported } from './register.ts';
 
 const access = ['events/ingest'];
 const exampleId = '7f0f0c1e-5a6b-4a57-9d55-0c6f7d2c9b10';
@@ -37,16 +35,17 @@ function download(
     faults: [404],
     async handle({ services, reply, path }) {
       const batch = path('id').toLowerCase();
-      const file = await services.files.find(batch, what);
+      const file = await services.files.open(batch, what);
       if (file === null) throw new RequestError(404, missing, { code: '1600' });
+      const { size } = await file.stat();
       return reply
         .header('content-type', 'application/gzip')
         .header(
           'content-disposition',
           `attachment; filename="${batch}${what === 'batch' ? '' : '-failures'}.gz"`,
         )
-        .header('content-length', (await stat(file)).size)
-        .send(createReadStream(file));
+        .header('content-length', size)
+        .send(file.createReadStream());
     },
   });
 }
@@ -67,17 +66,20 @@ export const ingestEndpoints: readonly Endpoint[] = [
     bodyLimit: Number.MAX_SAFE_INTEGER,
     // The uploaders of the field drop a batch that is refused, so no key is held to a rate here.
     limited: false,
-    before({ services: { ingest, processor, receiving }, request, reply }) {
-      requireBatchHeaders(request, reply, ingest.body);
-      if (receiving.now >= ingest.concurrent) refuse(reply, 429, 'Too many requests');
+    before(call) {
+      const { ingest, processor, receiving } = call.services;
+      requireBatchHeaders(call, ingest.body);
+      if (receiving.now >= ingest.concurrent) refuse(call, later(429, 'Too many requests'));
       if (processor.pendingBytes > ingest.pendingBytes) {
-        refuse(reply, 503, 'Too many batches wait to be processed; try again later');
+        refuse(call, later(503, 'Too many batches wait to be processed; try again later'));
       }
     },
-    async handle({ services: { ingest, files, processor, receiving, log }, request, reply, caller }) {
+    async handle(call) {
+      const { services, request, caller } = call;
+      const { ingest, files, processor, receiving, log } = services;
       receiving.now++;
       try {
-        const chunks = await receive(request.body as Readable | undefined, ingest.body, reply);
+        const chunks = await receive(call, ingest.body);
         request.bytesIn = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
         const batch = await files.accept(chunks, caller.kind === 'key' ? caller.name : '').catch((error) => {
           log.error('a batch could not be stored; its sender was told to send it again', {
@@ -142,37 +144,46 @@ export const ingestEndpoints: readonly Endpoint[] = [
   }),
 ];
 
-/** Refuses before the body has been read, so the connection cannot be used again. */
-function refuse(reply: FastifyReply, status: number, message: string, code?: string): never {
-  reply.header('connection', 'close');
-  // A sender that is refused for now has its batch still, and tries again.
-  const later = status === 429 || status === 503 ? { retryAfter: 5 } : {};
-  throw new RequestError(status, message, { ...(code === undefined ? {} : { code }), ...later });
+/** How long the rest of a refused batch may take. */
+const REST_MS = 30_000;
+
+/**
+ * Refuses before the whole body is here. The rest is taken and dropped: if the connection were closed under a sender that
+ * is still writing, the reset would reach it before the answer, and it would try again for ever what it should mend.
+ */
+function refuse({ services, request }: Pick<Call, 'services' | 'request'>, error: RequestError): never {
+  const { raw } = request;
+  const cancel = services.clock.after(REST_MS, () => {
+    if (!raw.complete) raw.socket.destroy();
+  });
+  raw.once('close', cancel);
+  raw.resume();
+  throw error;
 }
 
-function requireBatchHeaders(request: FastifyRequest, reply: FastifyReply, limit: number): void {
-  const [type = ''] = (request.headers['content-type'] ?? '').split(';');
-  if (type.trim().toLowerCase() !== 'application/x-ndjson') {
-    refuse(reply, 415, 'Unsupported Content-Type header', '1700');
+const tooLarge = (limit: number) => new RequestError(413, `The batch is larger than ${limit} bytes`);
+/** A sender that is refused for now has its batch still, and tries again. */
+const later = (status: 429 | 503, message: string) => new RequestError(status, message, { retryAfter: 5 });
+
+function requireBatchHeaders(call: Pick<Call, 'services' | 'request'>, limit: number): void {
+  const { headers } = call.request;
+  const [type = ''] = (headers['content-type'] ?? '').split(';');
+  if (type.trim().toLowerCase() !== 'application/x-ndjson') refuse(call, unsupported('Content-Type'));
+  if ((headers['content-encoding'] ?? '').trim().toLowerCase() !== 'gzip') {
+    refuse(call, unsupported('Content-Encoding'));
   }
-  if ((request.headers['content-encoding'] ?? '').trim().toLowerCase() !== 'gzip') {
-    refuse(reply, 415, 'Unsupported Content-Encoding header', '1700');
-  }
-  if (Number(request.headers['content-length'] ?? 0) > limit) tooLarge(reply, limit);
+  if (Number(headers['content-length'] ?? 0) > limit) refuse(call, tooLarge(limit));
 }
 
-function tooLarge(reply: FastifyReply, limit: number): never {
-  refuse(reply, 413, `The batch is larger than ${limit} bytes`);
-}
-
-async function receive(body: Readable | undefined, limit: number, reply: FastifyReply): Promise<Buffer[]> {
+async function receive(call: Pick<Call, 'services' | 'request'>, limit: number): Promise<Buffer[]> {
   const chunks: Buffer[] = [];
+  const body = call.request.body as Readable | undefined;
   if (!body) return chunks;
   let size = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
+  for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > limit) tooLarge(reply, limit);
+    if (size > limit) break;
     chunks.push(chunk);
   }
-  return chunks;
+  return size > limit ? refuse(call, tooLarge(limit)) : chunks;
 }

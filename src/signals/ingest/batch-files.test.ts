@@ -31,7 +31,7 @@ test('what waits is known with its key and time of arrival after a restart, also
   );
   for (const batch of left) {
     assert.equal(await again.find(batch.id, 'batch'), batch.file);
-    await again.finish(batch, false);
+    await again.finish(batch);
     assert.match((await again.find(batch.id, 'batch'))!, /done/);
   }
   assert.equal(await again.find(key, 'batch'), null, 'the id of a key is no batch');

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync, fsync, openSync, writeFileSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { syncFolder } from '../../system/durable-file.ts';
@@ -127,43 +127,64 @@ export class BatchFiles {
     return { id, file, size, arrivedAt, key, doubtful: false };
   }
 
-  /** Where the failures of a batch are being gathered; taken over by `finish`. */
+  /** Where the failures of a batch are being gathered; taken over by `keepFailures`. */
   failuresFile(batch: PendingBatch): string {
     return `${batch.file}.failures.tmp`;
   }
 
-  /** Moves a processed batch, and its failures if it has any, to where senders fetch them. */
-  async finish(batch: PendingBatch, hasFailures: boolean): Promise<void> {
+  /** Moves the failures of a batch, complete now, to where senders fetch them. */
+  async keepFailures(batch: PendingBatch): Promise<void> {
+    await this.#keep(this.failuresFile(batch), `${batch.id}.failures.gz`);
+  }
+
+  /** Moves a processed batch to where senders fetch it. */
+  async finish(batch: PendingBatch): Promise<void> {
+    await this.#keep(batch.file, `${batch.id}.gz`);
+  }
+
+  async #keep(file: string, name: string): Promise<void> {
     if (!this.#keepDone) {
-      await rm(this.failuresFile(batch), { force: true });
-      await rm(batch.file, { force: true });
+      await rm(file, { force: true });
       return;
     }
     const dir = path.join(this.#done, new Date(this.#now()).toISOString().slice(0, 10));
-    const move = async (from: string, name: string) => {
-      const to = path.join(dir, name);
-      await rename(from, to).catch(async (error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOENT') throw error;
-        // The first of its day, or the folder was taken away.
-        await mkdir(dir, { recursive: true, mode: 0o750 });
-        await rename(from, to);
-      });
-    };
-    if (hasFailures) await move(this.failuresFile(batch), `${batch.id}.failures.gz`);
-    await move(batch.file, `${batch.id}.gz`);
+    const to = path.join(dir, name);
+    await rename(file, to).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+      // The first of its day, or the folder was taken away.
+      await mkdir(dir, { recursive: true, mode: 0o750 });
+      await rename(file, to);
+    });
+  }
+
+  /** A stored batch, or its failures, to read from; `null` when there is none or it has expired. */
+  async open(id: string, what: 'batch' | 'failures'): Promise<FileHandle | null> {
+    for (;;) {
+      const file = await this.find(id, what);
+      if (file === null) return null;
+      try {
+        return await open(file, 'r');
+      } catch (error) {
+        // It was moved, or expired, between the two.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+    }
   }
 
   /** Path of a stored batch, or of its failures; `null` when there is none or it has expired. */
   async find(id: string, what: 'batch' | 'failures'): Promise<string | null> {
     if (!uuid.test(id)) return null;
+    if (what === 'batch') {
+      // Looked for before what is done, so that one that is being moved is in one of the two.
+      const pending = (await readdir(this.#pending)).find((n) => n.endsWith(`${id}.gz`));
+      if (pending) return path.join(this.#pending, pending);
+    }
     const name = what === 'batch' ? `${id}.gz` : `${id}.failures.gz`;
     for (const day of (await readdir(this.#done)).sort().reverse()) {
       const file = path.join(this.#done, day, name);
       if (await exists(file)) return file;
     }
-    if (what === 'failures') return null;
-    const pending = (await readdir(this.#pending)).find((n) => n.endsWith(`${id}.gz`));
-    return pending ? path.join(this.#pending, pending) : null;
+    return null;
   }
 
   /** Removes processed batches that have been kept long enough. */

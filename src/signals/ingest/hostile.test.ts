@@ -4,11 +4,15 @@ import { connect } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
 import { crc32, deflateSync, gunzipSync, gzipSync } from 'node:zlib';
 import { fields } from '../../events/fields.ts';
+import { type Clock, systemClock } from '../../system/clock.ts';
 import { eventId, line, startTestService, TEST_KEY, type TestService } from '../test-service.ts';
 
 let service: TestService;
+/** What half a minute takes. */
+let patience = 30_000;
 before(async () => {
-  service = await startTestService();
+  const after: Clock['after'] = (ms, then) => systemClock.after(ms === 30_000 ? patience : ms, then);
+  service = await startTestService({ clock: { now: systemClock.now, after } });
 });
 after(() => service.stop());
 
@@ -389,6 +393,63 @@ test('requests that lie about their length, or are no chunks, store nothing', as
   assert.equal(await received(), before);
   assert.equal((await service.postBytes(good, { 'content-encoding': 'GZIP' })).status, 200);
   assert.equal(await received(), before + 1);
+});
+
+/** Writes all of it and only then reads, as simple senders do; what is answered. */
+function writeAllThenRead(port: number, head: string, piece: Buffer, pieces: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.setEncoding('latin1').on('error', reject);
+    socket.on('connect', async () => {
+      socket.write(head);
+      for (let i = 0; i < pieces; i++) await new Promise<void>((next) => socket.write(piece, () => next()));
+      let heard = '';
+      socket.on('data', (text) => {
+        heard += text;
+        if (!heard.endsWith('}')) return;
+        socket.destroy();
+        resolve(heard);
+      });
+    });
+  });
+}
+
+const uploadHead = (more: string) =>
+  `POST /api/v1/ingest/events HTTP/1.1\r\nHost: x\r\nAuthorization: ${TEST_KEY}\r\n` +
+  `Content-Type: application/x-ndjson\r\n${more}\r\n`;
+
+test('a sender that writes its whole batch before it reads is told why the batch was refused', async () => {
+  const port = Number(new URL(service.signals.url).port);
+  const piece = Buffer.alloc(2 ** 20);
+  const chunk = Buffer.concat([Buffer.from('100000\r\n'), piece, Buffer.from('\r\n')]);
+  const gzip = 'Content-Encoding: gzip\r\n';
+  const length = (mebibytes: number) => `Content-Length: ${mebibytes * 2 ** 20}\r\n`;
+  const heard = [
+    await writeAllThenRead(port, uploadHead(length(4)), piece, 4),
+    await writeAllThenRead(port, uploadHead(gzip + length(20)), piece, 20),
+    await writeAllThenRead(port, uploadHead(`${gzip}Transfer-Encoding: chunked\r\n`), chunk, 20),
+  ];
+  assert.deepEqual(
+    heard.map((text) => [text.slice(9, 12), JSON.parse(text.split('\r\n\r\n')[1]!).errors[0].message]),
+    [
+      ['415', 'Unsupported Content-Encoding header'],
+      ['413', 'The batch is larger than 5242880 bytes'],
+      ['413', 'The batch is larger than 5242880 bytes'],
+    ],
+  );
+});
+
+test('a refused batch that does not end is not listened to for ever', async () => {
+  patience = 100;
+  try {
+    const socket = connect(Number(new URL(service.signals.url).port), '127.0.0.1');
+    socket.write(uploadHead('Content-Length: 1000000\r\n'));
+    let heard = '';
+    for await (const text of socket.setEncoding('latin1')) heard += text;
+    assert.match(heard, /^HTTP\/1.1 415 /);
+  } finally {
+    patience = 30_000;
+  }
 });
 
 test('bodies that never end hold nobody else up', async () => {

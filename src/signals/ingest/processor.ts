@@ -296,6 +296,8 @@ export class Processor {
     const { store, files, clock } = this.#options;
     for (const work of works) {
       await work.failures.close();
+      // Before the outcome, which tells its sender to fetch them.
+      if (!work.failures.isEmpty) await files.keepFailures(work.batch);
     }
     const outcomes = works.map((work): BatchOutcome => {
       const { succeeded, failed, duplicates } = work;
@@ -314,7 +316,7 @@ export class Processor {
     });
     await storeOutcomes(store.engine, outcomes, `outcome-${works[0]?.batch.id}-${clock.now()}`);
     for (const work of works) {
-      await files.finish(work.batch, !work.failures.isEmpty);
+      await files.finish(work.batch);
       this.#queue.shift();
       this.#pendingBytes -= work.batch.size;
       this.#processed++;

@@ -6,6 +6,7 @@ export class Conditions {
   readonly #parameters: Record<string, unknown> = {};
   readonly #columns = new Set<string>();
   #count = 0;
+  #patterns = 0;
 
   /** Binds a value; returns the placeholder. `type` is ClickHouse's. */
   bind(type: string, value: unknown): string {
@@ -26,6 +27,11 @@ export class Conditions {
   /** Columns that conditions look at, as far as `uses` was told. */
   get columns(): ReadonlySet<string> {
     return this.#columns;
+  }
+
+  /** How many patterns `keywords` has added, which are what makes a statement long. */
+  get patterns(): number {
+    return this.#patterns;
   }
 
   /** `column` is one of these texts. */
@@ -57,23 +63,36 @@ export class Conditions {
    */
   keywords(columns: readonly string[], values: readonly string[], periods: boolean): void {
     const separators = periods ? /[\s\-_.]+/u : /[\s\-_]+/u;
-    const edge = periods ? '[\\s\\-_.]' : '[\\s\\-_]';
-    const alternatives = values.flatMap((value) => {
-      const words = new Set(value.split(separators).filter((w) => w !== ''));
-      const exact = words.size === 0 ? this.bind('String', value) : '';
-      // The engine's regular expressions (RE2) take time linear in the text, whatever the words are.
-      const patterns = [...words].map((w) =>
-        this.bind('String', `(?i)(?:^|${edge})${literal(w)}(?:${edge}|$)`),
-      );
+    const edge = `[${BLANKS}\\-_${periods ? '.' : ''}]`;
+    // The engine's regular expressions (RE2) take time linear in the text, whatever the words are.
+    const pattern = (words: readonly string[]) => {
+      const either = words.length === 1 ? literal(words[0]!) : `(?:${words.map(literal).join('|')})`;
+      this.#patterns += columns.length;
+      return this.bind('String', `(?i)(?:^|${edge})${either}(?:${edge}|$)`);
+    };
+    const wordsOf = values.map((value) => [...new Set(value.split(separators).filter((w) => w !== ''))]);
+    const single = [...new Set(wordsOf.filter((words) => words.length === 1).flat())];
+    // Each is all of the conditions that one column has to meet.
+    const alternatives: ((column: string) => string)[] = [];
+    for (let at = 0; at < single.length; at += WORDS_PER_PATTERN) {
+      const any = pattern(single.slice(at, at + WORDS_PER_PATTERN));
+      alternatives.push((column) => `match(${column}, ${any})`);
+    }
+    for (const [i, words] of wordsOf.entries()) {
+      if (words.length === 1) continue;
+      if (words.length === 0) {
+        const exact = this.bind('String', values[i]);
+        alternatives.push((column) => `${column} = ${exact}`);
+        continue;
+      }
       // The exact value has all its words.
-      return columns.map((column) => {
-        if (patterns.length === 0) return `${column} = ${exact}`;
-        return `(${patterns.map((p) => `match(${column}, ${p})`).join(' AND ')})`;
-      });
-    });
+      const all = words.map((word) => pattern([word]));
+      alternatives.push((column) => `(${all.map((one) => `match(${column}, ${one})`).join(' AND ')})`);
+    }
     // Where several columns are looked into, most events have none of them: that is seen from their sizes.
     if (columns.length > 1) this.add(`(${columns.map((column) => `notEmpty(${column})`).join(' OR ')})`);
-    this.add(`(${alternatives.join(' OR ')})`);
+    const either = alternatives.flatMap((alternative) => columns.map(alternative));
+    this.add(`(${either.join(' OR ')})`);
   }
 
   /** The clause with its leading WHERE; empty if there are no conditions. */
@@ -90,6 +109,12 @@ export class Conditions {
     return this.#parameters;
   }
 }
+
+/** Of values that are one word each: a pattern costs more than the words in it. */
+const WORDS_PER_PATTERN = 100;
+
+/** JavaScript's `\s` as RE2 says it: subjects have blanks that are not ASCII, such as those before French marks. */
+const BLANKS = '\\s\\v\\p{Z}\\x{feff}';
 
 /** A pattern that matches this text and nothing else. */
 function literal(text: string): string {

@@ -30,6 +30,9 @@ export interface Page {
 
 const DAY = 86_400_000;
 
+/** Patterns of words to look for, of all parameters and in each column that they may stand in. */
+const MOST_PATTERNS = 3000;
+
 /** Events that pages by number reach. */
 const FARTHEST = 10_000;
 
@@ -96,6 +99,7 @@ function conditionsOf(query: Query, onlySubaccount: number, known: Values): Cond
     const equal = known.get(parameter);
     if (equal) conditions.in(columns[0]!, equal);
     else conditions.keywords(columns, values, periods);
+    if (conditions.patterns > MOST_PATTERNS) throw badParameter(parameter, 'asks for too many words');
   }
   for (const [parameter, column] of [
     ['bounce_classes', 'bounce_class'],
@@ -164,6 +168,8 @@ export async function searchMessages(
   }
   // Before anything is read: what is asked wrongly is refused.
   conditionsOf(query, onlySubaccount, new Map());
+  // Before or after all times that can be stored.
+  if (window.from >= window.to) return { events: [], totalCount: 0, next: null };
   const known = await valuesAsked(store, query, window);
   const scope = () => conditionsOf(query, onlySubaccount, known);
   const skip = cursor ? 0 : (page - 1) * perPage;
@@ -202,6 +208,8 @@ interface DayCount {
 
 /** Days that are counted by a select of their own each; of more days the engine groups the events. */
 const MOST_SELECTS = 40;
+/** The same for patterns in all selects together: the engine reads a statement no faster than its rows. */
+const MOST_REPEATED_PATTERNS = 1000;
 
 /**
  * Events of each day that has some. Days that lie in the window as a whole are told by their partition, so that no
@@ -218,9 +226,10 @@ async function countByDay(engine: Engine, conditions: Conditions, window: Span):
     );
   const partition = (ms: number) =>
     conditions.bind('String', new Date(ms).toISOString().slice(0, 10).replaceAll('-', ''));
-  if ((last - first) / DAY > MOST_SELECTS) {
-    const days = `_partition_id >= ${partition(first)} AND _partition_id < ${partition(last)}`;
-    count('_partition_id', days, ' GROUP BY day');
+  const days = (last - first) / DAY;
+  if (days > MOST_SELECTS || days * conditions.patterns > MOST_REPEATED_PATTERNS) {
+    const whole = `_partition_id >= ${partition(first)} AND _partition_id < ${partition(last)}`;
+    count('_partition_id', whole, ' GROUP BY day');
   } else {
     for (let day = first; day < last; day += DAY) {
       const name = partition(day);

@@ -31,6 +31,7 @@ before(async () => {
       rcpt_to: 'bob@notyahoo.com',
       friendly_from: 'news@brandexample.org',
       campaign_id: 'spring-2024',
+      subject: 'Ouverture\u00a0: soldes\u202f!',
       bounce_class: '10',
       reason: '550 5.4.7 Delivery expired for ...@...',
       raw_reason: '550 5.4.7 Delivery expired for bob@notyahoo.com',
@@ -95,6 +96,9 @@ test('every filter: values of one are joined by OR, filters by AND', async () =>
     ['from_addresses=news@eu.brand.example', ['1']],
     ['subjects=SALE', ['1']],
     ['subjects=sal', []],
+    ['subjects=ouverture', ['2']],
+    [`subjects=${encodeURIComponent('Ouverture\u00a0: soldes\u202f!')}`, ['2']],
+    ['campaigns=springtime,nothing,VIP,-,nor this', ['1', '3']],
     ['bounce_classes=10,51', ['2', '3']],
     ['bounce_classes=51', ['3']],
     ['bounce_classes=0', []],
@@ -137,6 +141,26 @@ test('times: inclusive from, exclusive to, in every form that clients send', asy
   assert.equal((await ids(`from=${minute}&to=${iso(now).slice(0, 16)}`)).length, 4);
   const wide = `${iso(now - 12 * 86_400)}&to=${iso(now + 86_400)}`;
   assert.equal((await ids(`from=${wide}`)).length, 4);
+});
+
+test('times that nothing can be stored of are no fault, and find nothing', async () => {
+  for (const window of ['from=1900-01-01&to=1901-01-01', 'from=2300-01-01&to=2301-01-01']) {
+    assert.deepEqual(await ids(window), [], window);
+  }
+});
+
+test('an address full of words is answered, also over ten days; one that asks for too much is told so', async () => {
+  const days = `from=${new Date((now - 864_000) * 1000).toISOString()}`;
+  const words = (separator: string, n: number) =>
+    Array.from({ length: n }, (_, i) => `w${i}`).join(separator);
+  for (const name of ['subjects', 'reasons', 'campaigns']) {
+    assert.deepEqual(await ids(`${days}&${name}=${words(',', 1000)}`), [], name);
+    assert.deepEqual(await ids(`${days}&${name}=${words('+', 1000)}`), [], name);
+    const found = await ids(`${days}&${name}=${words(',', 4000)},delivery,spring,sale`);
+    assert.ok(found.length > 0, name);
+    const tooMuch = await service.get(`/api/v1/events/message?${days}&${name}=${words('+', 4000)}`);
+    assert.deepEqual([tooMuch.status, tooMuch.body.errors?.[0].param], [400, name], tooMuch.text);
+  }
 });
 
 test('requests that make no sense are 400', async () => {

@@ -187,6 +187,11 @@ export function readerSettings(limits: EngineLimits): ClickHouseSettings {
     result_overflow_mode: 'throw',
     output_format_json_quote_64bit_integers: 0,
     max_threads: 2,
+    // Searches for thousands of words are long statements.
+    max_query_size: String(8 * 2 ** 20),
+    max_parser_backtracks: '100000000',
+    max_ast_elements: '1000000',
+    max_expanded_ast_elements: '2000000',
   };
 }
 

@@ -144,6 +144,12 @@ test('hash and domain of a recipient come together', () => {
   );
   assert.ok(check(line({ ...none, rcpt_hash: 'a', rcpt_domain: 'b' })).ok);
   assert.match(refused(line({ rcpt_to: '' })), /Missing rcpt_to/);
+  // A value that cannot be one counts as absent.
+  for (const bad of [[], ['ada@example.net'], {}, true]) {
+    assert.match(refused(line({ rcpt_to: bad })), /Missing rcpt_to/);
+    assert.match(refused(line({ ...none, rcpt_hash: bad, rcpt_domain: bad })), /Missing rcpt_to/);
+    assert.match(refused(line({ ...none, rcpt_hash: bad, rcpt_domain: 'a' })), /Missing rcpt_hash/);
+  }
   assert.ok(check(line({ type: 'outofband', rcpt_to: '' })).ok);
   assert.ok(check(line({ type: 'open', rcpt_to: '' }, 'track_event')).ok);
 });

@@ -50,6 +50,11 @@ function absent(value: unknown): boolean {
   return value === undefined || value === null || value === '';
 }
 
+/** A value that ingest takes for a text; one of another type counts as absent. */
+function isText(value: unknown): boolean {
+  return (typeof value === 'string' && value !== '') || typeof value === 'number';
+}
+
 function quote(text: string): string {
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 }
@@ -123,11 +128,11 @@ export function checkIngestLine(value: unknown, limits: CheckLimits): CheckedEve
     messageId = text;
   }
 
-  const hash = !absent(own(wrapped, 'rcpt_hash'));
-  const domain = !absent(own(wrapped, 'rcpt_domain'));
+  const hash = isText(own(wrapped, 'rcpt_hash'));
+  const domain = isText(own(wrapped, 'rcpt_domain'));
   if (hash && !domain) return refuse('Missing rcpt_domain on event with rcpt_hash');
   if (domain && !hash) return refuse('Missing rcpt_hash on event with rcpt_domain');
-  if (entry?.recipient === 'required' && !hash && absent(own(wrapped, 'rcpt_to'))) {
+  if (entry?.recipient === 'required' && !hash && !isText(own(wrapped, 'rcpt_to'))) {
     return refuse('Missing rcpt_to on event');
   }
 

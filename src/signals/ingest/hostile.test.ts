@@ -209,6 +209,13 @@ test('octets that are no UTF-8, lone surrogates, NUL, a byte order mark, odd lin
   const [lone] = await find(`messages=${encodeURIComponent('odd-a\ufffdb')}`);
   assert.equal(lone.campaign_id, 'a\ufffdb@a\ufffdb');
   assert.deepEqual(lone.rcpt_tags, ['a\ufffdb']);
+  assert.deepEqual(lone.rcpt_meta, { 'a\ufffdb': 'a\ufffdb' });
+  const quoted = line('delivery', {
+    message_id: 'quoted',
+    rcpt_meta: { a: '\\ud800 \\\\ud800 \u0001\udc00"' },
+  });
+  assert.deepEqual(counts(await outcomeOf(gzipSync(quoted))), ['success', 1, 0, 0]);
+  assert.equal((await find('messages=quoted'))[0].rcpt_meta.a, '\\ud800 \\\\ud800 \u0001\ufffd"');
   // The same again is the same events, surrogates or not.
   assert.deepEqual(counts(await outcomeOf(gzipSync(body))), ['duplicate_batch', 0, 0, texts.length + 2]);
 });

@@ -279,6 +279,16 @@ test('odd values inside good events are made harmless', async () => {
   assert.equal((await find(`campaigns=${encodeURIComponent(injection.campaign_id)}&delimiter=|`)).length, 1);
 });
 
+test('the subaccount that an event shows is the one it is found by', async () => {
+  const ids = [4_294_967_295, '4294967296', 99_999_999_999, 2 ** 53];
+  await service.ingest(ids.map((subaccount_id) => line('delivery', { campaign_id: 'large', subaccount_id })));
+  const shown = async (query: string) =>
+    (await find(`campaigns=large&${query}`)).map((e: { subaccount_id?: number }) => e.subaccount_id);
+  assert.deepEqual(await shown('subaccounts=4294967295'), [4_294_967_295]);
+  // One that no subaccount can have counts as absent.
+  assert.deepEqual(await shown('subaccounts=0'), [undefined, undefined, undefined]);
+});
+
 test('custom_message_id takes the place of message_id', async () => {
   await service.ingest([line('reception', { message_id: 'sp-1', custom_message_id: 'order-1' })]);
   assert.equal((await find('messages=order-1')).length, 1);

@@ -29,6 +29,8 @@ export interface NormalEvent {
 const LONGEST_TEXT = 16_384;
 /** Of what reports group by: the engine keeps each distinct name of these in a dictionary. */
 const LONGEST_NAME = 512;
+/** What a column of ids holds; a search asks for no larger one. */
+const LARGEST_INTEGER = 2 ** 32 - 1;
 const DEEPEST_OBJECT = 8;
 const MOST_NODES = 1000;
 
@@ -132,7 +134,7 @@ function shownValue(field: Field, value: unknown): unknown {
       return digitsOf(value);
     case 'integer': {
       const number = Number(digitsOf(value));
-      return Number.isSafeInteger(number) ? number : undefined;
+      return Number.isInteger(number) && number <= LARGEST_INTEGER ? number : undefined;
     }
     case 'boolean':
       return booleanOf(value);
@@ -351,6 +353,14 @@ function columnText(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
+/** Lone surrogates deep in a sender's own data are U+FFFD too: many clients cannot write what has some. */
+function jsonOf(shown: ShownEvent): string {
+  const text = JSON.stringify(shown);
+  // They are the only characters that are written so.
+  if (!text.includes('\\ud')) return text;
+  return text.replace(/\\(?:ud[89a-f][0-9a-f]{2}|.)/g, (found) => (found.length > 2 ? '\ufffd' : found));
+}
+
 /** Classes of engagement that no person made (docs/tracker.md, Machine traffic). */
 const machines: readonly unknown[] = ['prefetch', 'scanner', 'bot'];
 
@@ -421,7 +431,7 @@ export function rowOf(
     msg_size: numberOf(shown.msg_size),
     prefetched: isPrefetched(shown) ? 1 : 0,
     marks: event.marks ?? 0,
-    data: JSON.stringify(shown),
+    data: jsonOf(shown),
     outbound_tls: shown.outbound_tls === '1' ? 1 : 0,
   };
 }

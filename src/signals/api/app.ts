@@ -60,7 +60,12 @@ export async function createApp(
   server.on('checkExpectation', (_request, response) => {
     const body = JSON.stringify({ errors: [{ message: 'Unsupported Expect header', code: '1800' }] });
     response
-      .writeHead(417, { 'content-type': 'application/json; charset=utf-8', connection: 'close' })
+      .writeHead(417, {
+        'content-type': 'application/json; charset=utf-8',
+        'x-request-id': randomUUID(),
+        'x-content-type-options': 'nosniff',
+        connection: 'close',
+      })
       .end(body);
   });
   app.decorateRequest('caller', null);

@@ -84,8 +84,11 @@ test('whatever is no request is answered in JSON all the same', async () => {
     assert.equal(answer.phrase, reasonPhrase(status), shown);
     assert.match(answer.headers, /content-type: application\/json/, shown);
     assert.ok(answer.body.errors[0].message, shown);
-    if (status !== 417) assert.match(answer.headers, /x-request-id: [0-9a-f-]{36}/, shown);
+    assert.match(answer.headers, /x-request-id: [0-9a-f-]{36}/, shown);
   }
+  const unencoded = await raw(`GET /api/v1/events/message?campaigns=Fr\u00fchling HTTP/1.1\r\n${close}\r\n`);
+  assert.equal(unencoded.status, 400);
+  assert.match(unencoded.body.errors[0].message, /percent-encoded/);
   assert.equal((await service.get('/health')).status, 200);
 });
 
@@ -192,6 +195,10 @@ test('a proxy that is trusted says who its client is; valid_ips and links go by 
     'x-forwarded-host': 'signals.example',
   });
   assert.match(link.body.results.url, /^https:\/\/signals\.example\/sign-in#token=/);
+  const inContainers = await service.send('POST', '/api/v1/sign-in-links', undefined, {
+    'x-forwarded-host': 'mail_signals_1:7700',
+  });
+  assert.match(inContainers.body.results.url, /^http:\/\/mail_signals_1:7700\/sign-in#token=/);
 });
 
 test('a key that asks too much is told so in the words that clients know, and when to come back; ingest is not', async () => {

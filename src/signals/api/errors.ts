@@ -34,6 +34,8 @@ export function answerOfMalformed(code: string | undefined): ErrorAnswer {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
       return answer(431, 'The address and headers of the request are too large');
+    case 'HPE_INVALID_URL':
+      return answer(400, 'The address has characters that must be percent-encoded', '1101');
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return answer(413, 'Request body is too large');
     case 'ERR_HTTP_REQUEST_TIMEOUT':

@@ -11,7 +11,7 @@ import { type Endpoint, endpoint, type Good, objectSchema } from './endpoint.ts'
 
 /** `http://host` as the client names this service; a header that is no host name is not repeated. */
 export function originOf(request: FastifyRequest): string {
-  const host = /^[A-Za-z0-9.:[\]-]{1,255}$/.test(request.host) ? request.host : 'localhost';
+  const host = /^[A-Za-z0-9._:[\]-]{1,255}$/.test(request.host) ? request.host : 'localhost';
   return `${request.protocol}://${host}`;
 }
 

@@ -84,7 +84,7 @@ function conditionsOf(query: Query, onlySubaccount: number, known: Values): Cond
   if (query.has('ab_test_versions') && !query.has('ab_tests')) {
     throw badParameter('ab_test_versions', "needs 'ab_tests'");
   }
-  const senders = listOf(query, 'from_addresses');
+  const senders = listOf(query, 'from_addresses')?.map(unblanked);
   if (senders) {
     conditions.add(
       `lowerUTF8(friendly_from) IN ${conditions.bind(
@@ -110,7 +110,7 @@ function conditionsOf(query: Query, onlySubaccount: number, known: Values): Cond
   }
   // Events without a class are stored with 0, which is no class.
   if (query.has('bounce_classes')) conditions.add('bounce_class != 0');
-  const recipients = listOf(query, 'recipients');
+  const recipients = listOf(query, 'recipients')?.map(unblanked);
   if (recipients) {
     const addresses = recipients.map((r) => r.toLowerCase());
     const hashes = recipients.map(
@@ -122,6 +122,11 @@ function conditionsOf(query: Query, onlySubaccount: number, known: Values): Cond
     );
   }
   return conditions;
+}
+
+/** An address (or its hash) as it was meant: a blank in it is a `+` that was not encoded, unless its local part is quoted. */
+function unblanked(address: string): string {
+  return address.includes('"') ? address : address.replaceAll(' ', '+');
 }
 
 /** Values that a search for words may be turned into; beyond, the words are looked for in every event. */

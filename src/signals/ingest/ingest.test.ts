@@ -18,6 +18,8 @@ const everywhere = 'from=2020-01-01T00:00Z&to=2100-01-01T00:00Z';
 const find = async (query: string) =>
   (await service.get(`/api/v1/events/message?${everywhere}&${query}`)).body.results;
 
+type Shown = Readonly<Record<string, unknown>>;
+
 test('a good batch: 200 with an id, then a success event with its counts', async () => {
   const outcome = await service.ingest([line('reception'), line('delivery'), line('open')]);
   assert.equal(outcome.type, 'success');
@@ -287,6 +289,27 @@ test('the subaccount that an event shows is the one it is found by', async () =>
   assert.deepEqual(await shown('subaccounts=4294967295'), [4_294_967_295]);
   // One that no subaccount can have counts as absent.
   assert.deepEqual(await shown('subaccounts=0'), [undefined, undefined, undefined]);
+});
+
+test('times within events: none that is a guess, without a zone UTC', async () => {
+  const sent = [
+    '2024-01-01T00:00:01',
+    '2024-01-01 00:00:01.5+01:00',
+    'order 5',
+    '12',
+    '2024-02-30T00:00:00Z',
+    5,
+  ];
+  await service.ingest(
+    sent.map((injection_time, i) =>
+      line('delivery', { campaign_id: 'times', event_id: `time-${i}`, injection_time }),
+    ),
+  );
+  const times = new Map((await find('campaigns=times')).map((e: Shown) => [e.event_id, e.injection_time]));
+  assert.deepEqual(
+    sent.map((_, i) => times.get(`time-${i}`)),
+    ['2024-01-01T00:00:01.000Z', '2023-12-31T23:00:01.500Z', undefined, undefined, undefined, undefined],
+  );
 });
 
 test('custom_message_id takes the place of message_id', async () => {

@@ -4,6 +4,7 @@ import { type Field, fields } from '../../events/fields.ts';
 import { maskedReason } from '../../events/mask.ts';
 import { marksOf } from '../score/marks.ts';
 import type { Traps } from '../score/traps/traps.ts';
+import { parseInstant } from '../search/parameters.ts';
 import type { EventRow } from '../store/event-store.ts';
 import { bounceClass } from './bounce-classes.ts';
 import type { Providers } from './providers/providers.ts';
@@ -139,8 +140,8 @@ function shownValue(field: Field, value: unknown): unknown {
     case 'boolean':
       return booleanOf(value);
     case 'iso8601': {
-      const at = typeof value === 'string' ? Date.parse(value) : Number.NaN;
-      return Number.isNaN(at) ? undefined : new Date(at).toISOString();
+      const at = typeof value === 'string' ? parseInstant(value) : null;
+      return at === null ? undefined : new Date(at).toISOString();
     }
     case 'object':
       if (typeof value !== 'object' || value === null || Array.isArray(value) || !modest(value))

@@ -11,6 +11,7 @@ import { endpoints } from './endpoints.ts';
 import { answerOf, answerOfMalformed, reasonPhrase, sendError } from './errors.ts';
 import { isApi, preflight, setHeaders } from './headers.ts';
 import { discardBodies, register } from './register.ts';
+import { dropRestOfBody } from './rest-of-body.ts';
 import { type StaticFiles, staticRoutes } from './static-files.ts';
 import type { Certificate } from './tls.ts';
 
@@ -72,8 +73,11 @@ export async function createApp(
   app.decorateRequest('bytesIn', null);
 
   // Before the routes: a scope takes the handler that is there when it is made.
-  app.setErrorHandler((error, request, reply) =>
-    sendError(
+  app.setErrorHandler((error, request, reply) => {
+    // The framework closes it under a body that is too large.
+    reply.removeHeader('connection');
+    dropRestOfBody(services.clock, request.raw, reply.raw);
+    return sendError(
       reply,
       answerOf(error as Error, (because) =>
         services.log.error('a request failed', {
@@ -83,8 +87,8 @@ export async function createApp(
           because: printable(because),
         }),
       ),
-    ),
-  );
+    );
+  });
 
   app.addHook('onRequest', async (request, reply) => {
     setHeaders(request, reply);

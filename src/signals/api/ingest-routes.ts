@@ -1,9 +1,10 @@
 import type { Readable } from 'node:stream';
+import type { FastifyRequest } from 'fastify';
 import { reason } from '../../system/durable-file.ts';
 import { printable } from '../../system/log.ts';
 import { text } from '../parameter.ts';
 import { RequestError } from '../request-error.ts';
-import { type Call, type Endpoint, endpoint, objectSchema, results } from './endpoint.ts';
+import { type Endpoint, endpoint, objectSchema, results } from './endpoint.ts';
 import { unsupported } from './register.ts';
 
 const access = ['events/ingest'];
@@ -66,20 +67,17 @@ export const ingestEndpoints: readonly Endpoint[] = [
     bodyLimit: Number.MAX_SAFE_INTEGER,
     // The uploaders of the field drop a batch that is refused, so no key is held to a rate here.
     limited: false,
-    before(call) {
-      const { ingest, processor, receiving } = call.services;
-      requireBatchHeaders(call, ingest.body);
-      if (receiving.now >= ingest.concurrent) refuse(call, later(429, 'Too many requests'));
+    before({ services: { ingest, processor, receiving }, request }) {
+      requireBatchHeaders(request.headers, ingest.body);
+      if (receiving.now >= ingest.concurrent) throw later(429, 'Too many requests');
       if (processor.pendingBytes > ingest.pendingBytes) {
-        refuse(call, later(503, 'Too many batches wait to be processed; try again later'));
+        throw later(503, 'Too many batches wait to be processed; try again later');
       }
     },
-    async handle(call) {
-      const { services, request, caller } = call;
-      const { ingest, files, processor, receiving, log } = services;
+    async handle({ services: { ingest, files, processor, receiving, log }, request, caller }) {
       receiving.now++;
       try {
-        const chunks = await receive(call, ingest.body);
+        const chunks = await receive(request.body as Readable | undefined, ingest.body);
         request.bytesIn = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
         const batch = await files.accept(chunks, caller.kind === 'key' ? caller.name : '').catch((error) => {
           log.error('a batch could not be stored; its sender was told to send it again', {
@@ -144,46 +142,28 @@ export const ingestEndpoints: readonly Endpoint[] = [
   }),
 ];
 
-/** How long the rest of a refused batch may take. */
-const REST_MS = 30_000;
-
-/**
- * Refuses before the whole body is here. The rest is taken and dropped: if the connection were closed under a sender that
- * is still writing, the reset would reach it before the answer, and it would try again for ever what it should mend.
- */
-function refuse({ services, request }: Pick<Call, 'services' | 'request'>, error: RequestError): never {
-  const { raw } = request;
-  const cancel = services.clock.after(REST_MS, () => {
-    if (!raw.complete) raw.socket.destroy();
-  });
-  raw.once('close', cancel);
-  raw.resume();
-  throw error;
-}
-
 const tooLarge = (limit: number) => new RequestError(413, `The batch is larger than ${limit} bytes`);
 /** A sender that is refused for now has its batch still, and tries again. */
 const later = (status: 429 | 503, message: string) => new RequestError(status, message, { retryAfter: 5 });
 
-function requireBatchHeaders(call: Pick<Call, 'services' | 'request'>, limit: number): void {
-  const { headers } = call.request;
+function requireBatchHeaders(headers: FastifyRequest['headers'], limit: number): void {
   const [type = ''] = (headers['content-type'] ?? '').split(';');
-  if (type.trim().toLowerCase() !== 'application/x-ndjson') refuse(call, unsupported('Content-Type'));
+  if (type.trim().toLowerCase() !== 'application/x-ndjson') throw unsupported('Content-Type');
   if ((headers['content-encoding'] ?? '').trim().toLowerCase() !== 'gzip') {
-    refuse(call, unsupported('Content-Encoding'));
+    throw unsupported('Content-Encoding');
   }
-  if (Number(headers['content-length'] ?? 0) > limit) refuse(call, tooLarge(limit));
+  if (Number(headers['content-length'] ?? 0) > limit) throw tooLarge(limit);
 }
 
-async function receive(call: Pick<Call, 'services' | 'request'>, limit: number): Promise<Buffer[]> {
+async function receive(body: Readable | undefined, limit: number): Promise<Buffer[]> {
   const chunks: Buffer[] = [];
-  const body = call.request.body as Readable | undefined;
   if (!body) return chunks;
   let size = 0;
+  // The connection has to be there still for the answer.
   for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > limit) break;
+    if (size > limit) throw tooLarge(limit);
     chunks.push(chunk);
   }
-  return size > limit ? refuse(call, tooLarge(limit)) : chunks;
+  return chunks;
 }

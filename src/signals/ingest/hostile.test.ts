@@ -411,11 +411,11 @@ function writeAllThenRead(port: number, head: string, piece: Buffer, pieces: num
       socket.write(head);
       for (let i = 0; i < pieces; i++) await new Promise<void>((next) => socket.write(piece, () => next()));
       let heard = '';
+      socket.on('close', () => resolve(heard));
       socket.on('data', (text) => {
         heard += text;
-        if (!heard.endsWith('}')) return;
-        socket.destroy();
-        resolve(heard);
+        // Who asked for it is hung up on.
+        if (heard.endsWith('}') && !/Connection: close|HTTP\/1.0/.test(head)) socket.destroy();
       });
     });
   });
@@ -435,6 +435,20 @@ test('a sender that writes its whole batch before it reads is told why the batch
     await writeAllThenRead(port, uploadHead(length(4)), piece, 4),
     await writeAllThenRead(port, uploadHead(gzip + length(20)), piece, 20),
     await writeAllThenRead(port, uploadHead(`${gzip}Transfer-Encoding: chunked\r\n`), chunk, 20),
+    await writeAllThenRead(port, uploadHead(`Connection: close\r\n${gzip}${length(20)}`), piece, 20),
+    await writeAllThenRead(port, uploadHead(length(20)).replace('HTTP/1.1', 'HTTP/1.0'), piece, 20),
+    await writeAllThenRead(
+      port,
+      uploadHead(`Connection: close\r\n${length(20)}`).replace(TEST_KEY, 'x'),
+      piece,
+      20,
+    ),
+    await writeAllThenRead(
+      port,
+      uploadHead(length(20)).replace('x-ndjson', 'json').replace('ingest/events', 'sign-in'),
+      piece,
+      20,
+    ),
   ];
   assert.deepEqual(
     heard.map((text) => [text.slice(9, 12), JSON.parse(text.split('\r\n\r\n')[1]!).errors[0].message]),
@@ -442,6 +456,10 @@ test('a sender that writes its whole batch before it reads is told why the batch
       ['415', 'Unsupported Content-Encoding header'],
       ['413', 'The batch is larger than 5242880 bytes'],
       ['413', 'The batch is larger than 5242880 bytes'],
+      ['413', 'The batch is larger than 5242880 bytes'],
+      ['415', 'Unsupported Content-Encoding header'],
+      ['401', 'Unauthorized.'],
+      ['413', 'Request body is too large'],
     ],
   );
 });

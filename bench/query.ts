@@ -99,6 +99,13 @@ async function fill(): Promise<void> {
   await writeFile(filled, JSON.stringify(of));
 }
 
+async function engineVersion(): Promise<string> {
+  const engine = await openEmbedded(path.join(dir, 'clickhouse'));
+  const [row] = await engine.read<{ v: string }>('SELECT version() AS v');
+  await engine.close();
+  return row!.v;
+}
+
 async function time(signals: Signals, where: string): Promise<number> {
   const start = performance.now();
   const response = await fetch(`${signals.url}/api/v1${where}`, { headers: { authorization: KEY } });
@@ -155,6 +162,7 @@ const clock: Clock = {
   after: systemClock.after,
 };
 const report = new Report('query', {
+  engine: `ClickHouse ${await engineVersion()}`,
   events: `${of.events / 1e6} million over ${of.days} days, ${EVENTS_PER_MESSAGE} for each message`,
   stored: `sums of all of them, single events of the last ${of.eventDays} days`,
   cardinality: '300 campaigns, 60 templates, 50000 domains, 40 addresses, 20 pools, 20 subaccounts',

@@ -60,8 +60,15 @@ try {
       { start, mails },
     );
   }
-  const [{ n } = { n: 0 }] = await engine.read<{ n: number }>('SELECT count() AS n FROM events');
-  report = new Report('scores', { mails: `${mails} a day on ${days} days`, events: n });
+  const [{ n, engineVersion } = { n: 0, engineVersion: '' }] = await engine.read<{
+    n: number;
+    engineVersion: string;
+  }>('SELECT count() AS n, version() AS engineVersion FROM events');
+  report = new Report('scores', {
+    engine: `ClickHouse ${engineVersion}`,
+    mails: `${mails} a day on ${days} days`,
+    events: n,
+  });
   await timed('a copy of all events, all columns', 'clickhouse', async () => {
     await engine.write('CREATE TABLE copied AS events');
     await engine.write('INSERT INTO copied SELECT * FROM events');

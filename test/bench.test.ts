@@ -126,6 +126,14 @@ test('a server that is killed in the middle of the load loses nothing that it ac
   assert.equal(value('delivered, without a record of it'), 0);
 });
 
+test('figures of the store name the engine that they were measured with', () => {
+  const results = temporaryFolder();
+  const done = bench('scores', '--mails', '100', '--days', '1', '--results', results);
+  assert.equal(done.status, 0, done.stderr);
+  const { conditions } = JSON.parse(readFileSync(path.join(results, readdirSync(results)[0]!), 'utf8'));
+  assert.match(conditions.engine, /^ClickHouse \d/);
+});
+
 /** Processes that have a folder in their command line or environment. */
 function processesOf(folder: string): string[] {
   return readdirSync('/proc').filter((pid) => {

@@ -37,11 +37,11 @@ export async function untilGreets(port: number, child?: ChildProcess): Promise<v
   throw new Error(`nothing greets on port ${port}`);
 }
 
-export async function ended(child: ChildProcess): Promise<void> {
+export async function ended(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   await new Promise((resolve) => {
     child.once('exit', resolve);
-    child.kill('SIGTERM');
+    child.kill(signal);
   });
 }
 
@@ -262,6 +262,7 @@ exports.sink = (next) => next(OK, { priority: 0, exchange: '127.0.0.1', port: ${
     port,
     pid: child.pid!,
     durability: 'queue file synced (as it always does)',
-    stop: () => ended(child),
+    // SIGTERM would end it without its profile.
+    stop: () => ended(child, 'SIGINT'),
   };
 }

@@ -312,6 +312,28 @@ test('times within events: none that is a guess, without a zone UTC', async () =
   );
 });
 
+test('an event keeps no more than a page of thousands can hold', async () => {
+  const long = 'x'.repeat(14_000);
+  const own = { user_agent: long, target_link_url: long, target_link_name: long };
+  const about = { campaign_id: 'long', message_id: 'long-1' };
+  await service.ingest([
+    line('delivery', { ...about, event_id: 'long-meta', rcpt_meta: { [long]: 'x'.repeat(3000) } }),
+    line('delivery', { ...about, event_id: 'long-list', rcpt_meta: { a: ['x'.repeat(16_000)], b: 'x' } }),
+    line('reception', { ...about, event_id: 'long-tags', rcpt_tags: [long], subject: long, msg_from: long }),
+    line('click', { ...about, event_id: 'long-click', ...own }),
+  ]);
+  const shown = new Map<unknown, Shown>((await find('campaigns=long')).map((e: Shown) => [e.event_id, e]));
+  assert.equal(shown.get('long-meta')?.rcpt_meta, undefined);
+  assert.deepEqual(shown.get('long-list')?.rcpt_meta, { a: ['x'.repeat(16_000)], b: 'x' });
+  assert.deepEqual(shown.get('long-tags')?.rcpt_tags, ['x'.repeat(512)]);
+  assert.equal(shown.get('long-tags')?.subject, long);
+  // With what it has learned from its message it is too long.
+  const click = shown.get('long-click');
+  for (const name of [...Object.keys(own), 'subject', 'msg_from']) {
+    assert.equal(click?.[name], 'x'.repeat(1024), name);
+  }
+});
+
 test('custom_message_id takes the place of message_id', async () => {
   await service.ingest([line('reception', { message_id: 'sp-1', custom_message_id: 'order-1' })]);
   assert.equal((await find('messages=order-1')).length, 1);

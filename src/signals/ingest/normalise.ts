@@ -28,6 +28,10 @@ export interface NormalEvent {
 }
 
 const LONGEST_TEXT = 16_384;
+/** Of an event as a whole, as JSON: a page of a search holds thousands of them. */
+const LONGEST_EVENT = 65_536;
+/** What is kept of each text where they are too long all together. */
+const SHORTENED_TEXT = 1024;
 /** Of what reports group by: the engine keeps each distinct name of these in a dictionary. */
 const LONGEST_NAME = 512;
 /** What a column of ids holds; a search asks for no larger one. */
@@ -85,10 +89,11 @@ function booleanOf(value: unknown): boolean | undefined {
   return undefined;
 }
 
-/** Whether a value nests no deeper and holds no more than a sender's data sensibly does. */
+/** Whether a value nests no deeper, holds no more and is no longer than a sender's data sensibly is. */
 function modest(value: unknown): boolean {
   let level: unknown[] = [value];
   let nodes = 0;
+  let characters = 0;
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > DEEPEST_OBJECT) return false;
     const next: unknown[] = [];
@@ -96,7 +101,9 @@ function modest(value: unknown): boolean {
       if (typeof item !== 'object' || item === null) continue;
       const children = Object.values(item);
       nodes += children.length;
-      if (nodes > MOST_NODES) return false;
+      for (const key of Object.keys(item)) characters += key.length;
+      for (const child of children) if (typeof child === 'string') characters += child.length;
+      if (nodes > MOST_NODES || characters > LONGEST_TEXT) return false;
       next.push(...children);
     }
     level = next;
@@ -150,7 +157,7 @@ function shownValue(field: Field, value: unknown): unknown {
       return Object.keys(value).length > 0 ? value : undefined;
     case 'array<string>':
       if (!Array.isArray(value)) return undefined;
-      return value.slice(0, 100).flatMap((item) => textOf(item) ?? []);
+      return value.slice(0, 100).flatMap((item) => nameOf(item) ?? []);
     case 'unix-seconds-string':
       return undefined;
   }
@@ -354,6 +361,21 @@ function columnText(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
+/** Shortens texts of an event that is too long as a whole. */
+function bound(shown: ShownEvent): void {
+  let characters = 0;
+  for (const name in shown) {
+    const value = shown[name];
+    if (typeof value === 'string') characters += value.length;
+  }
+  if (characters <= LONGEST_EVENT) return;
+  for (const name in shown) {
+    const value = shown[name];
+    if (typeof value !== 'string' || value.length <= SHORTENED_TEXT) continue;
+    shown[name] = value.slice(0, SHORTENED_TEXT).toWellFormed();
+  }
+}
+
 /** Lone surrogates deep in a sender's own data are U+FFFD too: many clients cannot write what has some. */
 function jsonOf(shown: ShownEvent): string {
   const text = JSON.stringify(shown);
@@ -384,6 +406,7 @@ export function rowOf(
   providers: Providers,
 ): EventRow {
   const { shown } = event;
+  bound(shown);
   fill(shown, 'routing_domain', shown.recipient_domain);
   fill(shown, 'sending_domain', domainOf(shown.msg_from));
   const provider = providers.of(columnText(shown.recipient_domain));

@@ -187,10 +187,17 @@ export async function searchMessages(
     within = daysOfFirst(days, wanted, window);
   }
   const keys = await keysAfter(engine, scope, within, cursor, wanted);
-  const shown = keys.slice(skip, skip + perPage);
+  const wholePage = keys.slice(skip, skip + perPage);
+  const shown = fitting(wholePage);
   const last = shown.at(-1);
   if (!last) return { events: [], totalCount, next: null };
-  const hasMore = keys.length > skip + perPage;
+  if (shown.length < wholePage.length && !cursor && query.has('page')) {
+    throw badParameter(
+      'per_page',
+      'makes a page too large to be numbered; ask for fewer or go by links.next',
+    );
+  }
+  const hasMore = keys.length > skip + shown.length;
   return {
     events: await textsOf(engine, scope, shown),
     totalCount,
@@ -203,6 +210,24 @@ export async function searchMessages(
 interface Key {
   readonly ms: number;
   readonly event_id: string;
+}
+
+/** A key with the bytes of its event's text. */
+interface SizedKey extends Key {
+  readonly size: number;
+}
+
+/** Bytes of a page; one that would be longer ends before it has all the events that were asked for. */
+const LONGEST_PAGE = 64 * 2 ** 20;
+
+/** The first of these whose texts make a page that can be held in memory; one at least. */
+function fitting(keys: readonly SizedKey[]): readonly SizedKey[] {
+  let bytes = 0;
+  const end = keys.findIndex((key, i) => {
+    bytes += key.size;
+    return i > 0 && bytes > LONGEST_PAGE;
+  });
+  return end < 0 ? keys : keys.slice(0, end);
 }
 
 interface DayCount {
@@ -276,8 +301,8 @@ function daysOfFirst(days: readonly DayCount[], wanted: number, window: Span): S
 
 /**
  * Keys of the first events after a place, in the order of the table, so that the engine stops early and reads no
- * event's text. Of an event that was enriched later there are three rows: as it was, that taken back, as it is. Those
- * that match cancel out unless the event as it is matches.
+ * event's text, of which it knows the length without. Of an event that was enriched later there are three rows: as it
+ * was, that taken back, as it is. Those that match cancel out unless the event as it is matches.
  */
 async function keysAfter(
   engine: Engine,
@@ -285,8 +310,8 @@ async function keysAfter(
   window: Span,
   cursor: Cursor | null,
   wanted: number,
-): Promise<Key[]> {
-  const keys: Key[] = [];
+): Promise<SizedKey[]> {
+  const keys: SizedKey[] = [];
   if (window.from >= window.to) return keys;
   let after = cursor;
   while (keys.length < wanted) {
@@ -294,16 +319,18 @@ async function keysAfter(
     const conditions = scope();
     conditions.within('ts', window.from, after ? Math.min(window.to, after.ts + 1) : window.to);
     if (after) conditions.add(`(ts, event_id) < ${place(conditions, after.ts, after.id)}`);
-    const rows = await engine.read<Key & { sign: number }>(
-      `SELECT toUnixTimestamp64Milli(ts) AS ms, event_id, sign FROM events ${conditions.where}
+    const rows = await engine.read<SizedKey & { sign: number }>(
+      `SELECT toUnixTimestamp64Milli(ts) AS ms, event_id, sign, length(data) AS size FROM events ${conditions.where}
        ORDER BY ts DESC, event_id DESC LIMIT ${limit}`,
       conditions.parameters,
     );
-    const groups: { key: Key; sign: number }[] = [];
-    for (const { ms, event_id, sign } of rows) {
+    const groups: { key: SizedKey; sign: number }[] = [];
+    for (const { ms, event_id, sign, size } of rows) {
       const group = groups.at(-1);
-      if (group?.key.ms === ms && group.key.event_id === event_id) group.sign += sign;
-      else groups.push({ key: { ms, event_id }, sign });
+      if (group?.key.ms === ms && group.key.event_id === event_id) {
+        group.sign += sign;
+        if (size > group.key.size) group.key = { ms, event_id, size };
+      } else groups.push({ key: { ms, event_id, size }, sign });
     }
     const isEnd = rows.length < limit;
     // The last event may have more rows than were read.

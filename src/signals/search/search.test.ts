@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { line, startTestService, type TestService } from '../test-service.ts';
+import { type Answer, line, startTestService, type TestService } from '../test-service.ts';
 
 let service: TestService;
 const now = Math.floor(Date.now() / 1000);
@@ -355,4 +355,34 @@ test("a subaccount's key sees its own events only", async () => {
     body.results.map((e: { event_id: string }) => e.event_id),
     ['1'],
   );
+});
+
+test('a page ends before it is too large to be held, and the next goes on', async () => {
+  const text = 'x'.repeat(15_000);
+  const lines = Array.from({ length: 1800 }, (_, i) =>
+    line('inband', {
+      event_id: `fat-${i}`,
+      campaign_id: 'fat',
+      timestamp: String(now - 7000 - (i % 7)),
+      ...{ subject: text, reason: text, raw_reason: text, msg_from: text },
+    }),
+  );
+  assert.equal((await service.ingest(lines)).number_succeeded, 1800);
+  const found = new Set<string>();
+  const sizes: number[] = [];
+  let url: string | undefined = '/api/v1/events/message?campaigns=fat&per_page=10000';
+  while (url) {
+    const answer: Answer = await service.get(url);
+    assert.equal(answer.status, 200, answer.text.slice(0, 200));
+    assert.ok(answer.text.length < 70 * 2 ** 20);
+    assert.equal(answer.body.total_count, 1800);
+    sizes.push(answer.body.results.length);
+    for (const event of answer.body.results) found.add(event.event_id);
+    url = answer.body.links.next;
+  }
+  assert.equal(found.size, 1800);
+  assert.equal(sizes.length, 2, String(sizes));
+  const numbered = await service.get('/api/v1/events/message?campaigns=fat&per_page=5000&page=1');
+  assert.deepEqual([numbered.status, numbered.body.errors?.[0].param], [400, 'per_page']);
+  assert.equal((await service.get('/api/v1/events/message?campaigns=fat&per_page=5&page=3')).status, 200);
 });

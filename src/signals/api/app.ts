@@ -74,8 +74,8 @@ export async function createApp(
 
   // Before the routes: a scope takes the handler that is there when it is made.
   app.setErrorHandler((error, request, reply) => {
-    // The framework closes it under a body that is too large.
-    reply.removeHeader('connection');
+    // The framework would close it under a body that is too large.
+    if (reply.hasHeader('connection')) reply.header('connection', 'keep-alive');
     dropRestOfBody(services.clock, request.raw, reply.raw);
     return sendError(
       reply,

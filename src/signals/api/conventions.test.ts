@@ -86,6 +86,11 @@ test('whatever is no request is answered in JSON all the same', async () => {
     assert.ok(answer.body.errors[0].message, shown);
     assert.match(answer.headers, /x-request-id: [0-9a-f-]{36}/, shown);
   }
+  for (const url of ['/api/v1/account', '/api/v1/nothing']) {
+    const answer = await raw(`GET ${url} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    assert.match(answer.headers, /\r\nconnection: close/, url);
+    assert.match((await service.send('GET', url)).headers.get('connection') ?? '', /keep-alive/);
+  }
   const unencoded = await raw(`GET /api/v1/events/message?campaigns=Fr\u00fchling HTTP/1.1\r\n${close}\r\n`);
   assert.equal(unencoded.status, 400);
   assert.match(unencoded.body.errors[0].message, /percent-encoded/);

@@ -106,7 +106,12 @@ export function eventWindow(query: Query, now: number): { from: number; to: numb
   };
   const to = instant('to', now - 60_000);
   const from = instant('from', Math.min(now, to + 60_000) - 86_400_000);
-  if (from >= to) throw badParameter('from', "must be before 'to'");
+  if (from >= to) {
+    throw badParameter(
+      'from',
+      `must be before 'to'${query.has('to') ? '' : ', which is one minute ago by default'}`,
+    );
+  }
   // Times that the engine's type can hold.
   const within = (at: number) => Math.min(Math.max(at, 0), LAST_TIME);
   return { from: within(from), to: within(to) };

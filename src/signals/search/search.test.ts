@@ -189,6 +189,14 @@ test('requests that make no sense are 400', async () => {
   }
 });
 
+test('who asks for the last seconds is told that the last minute is not shown unless asked for', async () => {
+  const from = new Date(Date.now() - 30_000).toISOString();
+  const answer = await service.get(`/api/v1/events/message?from=${from}`);
+  assert.equal(answer.status, 400);
+  assert.match(answer.body.errors[0].message, /one minute ago/);
+  assert.deepEqual(await ids(`from=${from}&to=${new Date(Date.now() + 1000).toISOString()}`), []);
+});
+
 test('an event is found by what is known of it now, not by what was known once', async () => {
   const at = String(now - 3000);
   const open = { event_id: 'late1', message_id: 'late', timestamp: at, rcpt_to: '' };

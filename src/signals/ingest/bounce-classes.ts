@@ -1,3 +1,5 @@
+import { bounceClassOf, replyParts } from '../../events/bounce-class.ts';
+
 export type BounceCategory = 'Undetermined' | 'Hard' | 'Soft' | 'Block' | 'Admin';
 
 export interface BounceClass {
@@ -37,4 +39,15 @@ const undetermined = bounceClasses[0]!;
 /** The class of a code; codes outside the table count as undetermined. */
 export function bounceClass(code: number): BounceClass {
   return byCode.get(code) ?? undetermined;
+}
+
+/**
+ * The class of a failure whose sender gives none, by the remote host's reply, and by its SMTP code alone where the reply
+ * does not begin with one (SparkPost, Bounce classification codes); `null` where nothing tells.
+ */
+export function classByReply(reply: string, errorCode: string): number | null {
+  const lacksCode = replyParts(reply).code === 0 && /^[45]\d\d$/.test(errorCode);
+  const diagnostic = (lacksCode ? `${errorCode} ${reply}` : reply).trim();
+  const code = diagnostic === '' ? 0 : bounceClassOf({ status: '', diagnostic }).code;
+  return code > 1 ? code : null;
 }

@@ -340,6 +340,49 @@ test('custom_message_id takes the place of message_id', async () => {
   assert.equal((await find('messages=sp-1')).length, 0);
 });
 
+test('a bounce without a class gets the one that its reply tells; a class that it brings is kept', async () => {
+  const cases: [given: Record<string, unknown>, bounceClass: string | undefined][] = [
+    [{ raw_reason: '550 5.1.1 no such user' }, '10'],
+    [{ reason: '552 5.2.2 mailbox full' }, '22'],
+    [{ raw_reason: 'no such user', error_code: '550' }, '10'],
+    [{ raw_reason: '', error_code: '550' }, '40'],
+    [{ raw_reason: '550 5.1.1 no such user', bounce_class: '51' }, '51'],
+    [{ raw_reason: '550 5.1.1 no such user', bounce_class: '' }, '10'],
+    [{ raw_reason: 'something' }, undefined],
+    [{}, undefined],
+  ];
+  for (const type of ['inband', 'outofband']) {
+    const id = (i: number) => `class-${type}-${i}`;
+    await service.ingest(
+      cases.map(([given], i) =>
+        line(type, {
+          bounce_class: undefined,
+          reason: undefined,
+          raw_reason: undefined,
+          error_code: undefined,
+          ...given,
+          message_id: id(i),
+        }),
+      ),
+    );
+    for (const [i, [given, wanted]] of cases.entries()) {
+      const [found] = await find(`messages=${id(i)}`);
+      assert.equal(found.bounce_class, wanted, `${type} ${JSON.stringify(given)}`);
+    }
+    const hard = await find(`bounce_classes=10&messages=${cases.map((_, i) => id(i)).join()}`);
+    assert.equal(hard.length, 3);
+  }
+  // What is no bounce is left as it came.
+  await service.ingest([
+    line('tempfail', {
+      message_id: 'class-none',
+      raw_reason: '550 5.1.1 no such user',
+      bounce_class: undefined,
+    }),
+  ]);
+  assert.equal((await find('messages=class-none'))[0].bounce_class, undefined);
+});
+
 test('an engagement event learns from the injection, whichever comes first', async () => {
   const about = {
     campaign_id: 'late',

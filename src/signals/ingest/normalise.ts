@@ -6,7 +6,7 @@ import { marksOf } from '../score/marks.ts';
 import type { Traps } from '../score/traps/traps.ts';
 import { parseInstant } from '../search/parameters.ts';
 import type { EventRow } from '../store/event-store.ts';
-import { bounceClass } from './bounce-classes.ts';
+import { bounceClass, classByReply } from './bounce-classes.ts';
 import type { Providers } from './providers/providers.ts';
 
 /** An event as search shows it; keys are field names of the vocabulary only. */
@@ -218,6 +218,10 @@ export function normalise(checked: CheckedEvent, traps: Traps, uploader: string)
     fill(shown, 'raw_reason', shown.reason);
     // Reports group by the reason, so what differs from message to message is left out of it, if it is not already.
     shown.reason = maskedReason((shown.reason ?? shown.raw_reason) as string);
+  }
+  if (shown.bounce_class === undefined && (shown.type === 'bounce' || shown.type === 'out_of_band')) {
+    const found = classByReply(columnText(shown.raw_reason), columnText(shown.error_code));
+    if (found !== null) shown.bounce_class = String(found);
   }
   const recipient = shown.rcpt_to;
   if (typeof recipient === 'string') {

@@ -106,7 +106,10 @@ function factOf({ cls, fields }: WireEvent, uploader: string): Fact {
     subject: get('subject'),
     abTest: get('ab_test_id'),
     abVersion: get('ab_test_version'),
-    bounceClass: failed ? Number(get('bounce_class') || 1) : null,
+    // The replies of a history say "refused", which is a block, or that a mailbox is full.
+    bounceClass: failed
+      ? Number(get('bounce_class') || (/4\.2\.2/.test(get('raw_reason') || get('reason')) ? 22 : 50))
+      : null,
     reason: (get('reason') || get('raw_reason')).replace(/\S+@\S+/, '...@...'),
     rawReason: get('raw_reason') || get('reason'),
     link: get('target_link_name') || get('target_link_url'),

@@ -14,6 +14,7 @@ const classNames: Record<number, string> = {
   25: 'Admin Failure',
   30: 'Generic Bounce: No RCPT',
   40: 'Generic Bounce',
+  50: 'Mail Block',
   51: 'Spam Block',
   54: 'Relaying Denied',
   60: 'Auto-Reply',

@@ -3,7 +3,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
-import { systemClock } from '../../system/clock.ts';
+import { type Clock, systemClock } from '../../system/clock.ts';
 import { silentLog } from '../../system/log.ts';
 import { startSignals } from '../server.ts';
 import { type Engine, openEmbedded } from '../store/engine.ts';
@@ -206,6 +206,42 @@ test('an erased recipient is in no table and no file any more, counts and other 
   } finally {
     await service.stop();
   }
+});
+
+test('nothing waits any more after a stop, however many requests came together', async () => {
+  const waiting = new Map<number, () => void>();
+  let timers = 0;
+  const clock: Clock = {
+    now: systemClock.now,
+    after: (ms, then) => {
+      const id = timers++;
+      const cancel = systemClock.after(ms, () => {
+        waiting.delete(id);
+        then();
+      });
+      waiting.set(id, cancel);
+      return () => {
+        waiting.delete(id);
+        cancel();
+      };
+    },
+  };
+  const service = await startTestService({ clock });
+  try {
+    const request = () =>
+      service.send('POST', '/api/v1/data-privacy/rtbf-request', {
+        recipients: [ADA],
+        include_subaccounts: true,
+      });
+    for (const answer of await Promise.all([request(), request(), request()]))
+      assert.equal(answer.status, 200);
+    await service.signals.erased();
+  } finally {
+    await service.stop();
+  }
+  const left = waiting.size;
+  for (const cancel of waiting.values()) cancel();
+  assert.equal(left, 0);
 });
 
 test('a request that a kill has cut off is taken up at the next start', async () => {

@@ -131,6 +131,8 @@ export class Erasure {
   }
 
   #again(ms: number): void {
+    // Several requests that came together each end here; one timer is enough, and the one that is ended with.
+    this.#cancel();
     if (!this.#closed) this.#cancel = this.#options.clock.after(ms, () => this.#start());
   }
 

@@ -179,3 +179,18 @@ test('a damaged part of the log is set aside, the rest goes on', async (t) => {
     /octets of segment 1 of the log, from \d+ on/,
   );
 });
+
+test('a message whose text has changed in the log is set aside like one of the store', async (t) => {
+  const dir = folder(t);
+  const spool = spoolIn(t, dir);
+  await store(spool, 'm1', 1, Buffer.from('Subject: whole\r\n\r\n'));
+  const copy = left(t, dir);
+  const file = path.join(copy, 'log-0');
+  const handle = openSync(file, 'r+');
+  writeSync(handle, '#', readFileSync(file).indexOf('whole'));
+  closeSync(handle);
+  const again = spoolIn(t, copy);
+  assert.equal(again.content('m1'), undefined);
+  await again.close();
+  assert.ok(readdirSync(path.join(copy, 'corrupt')).includes('m1.eml'));
+});

@@ -1,6 +1,6 @@
 /**
- * Records of the spool's log: a header of 44 octets, a text (JSON), and for a message its content. One checksum covers
- * header and text, and stands with that of the content in the header. A file is one segment: all its records carry the segment's
+ * Records of the spool's log: a header of 40 octets, a text (JSON), and for a message its content. The checksum covers
+ * header and text; the text holds that of the content. A file is one segment: all its records carry the segment's
  * number, so that what an earlier use of the file left behind is not taken for more of it, and a mark that is made of
  * the number with the key of the store, so that nobody can write a record into a message. Records that were written
  * together are a group, and nobody was told of one that is not there whole.
@@ -16,9 +16,8 @@ const PLACE_AT = 20;
 const COUNT_AT = 24;
 const TEXT_LENGTH_AT = 28;
 const CONTENT_LENGTH_AT = 32;
-const CONTENT_CHECKSUM_AT = 36;
-const CHECKSUM_AT = 40;
-export const HEADER = 44;
+const CHECKSUM_AT = 36;
+export const HEADER = 40;
 /** Records are written one behind the other into a piece of memory of this size. */
 const SLAB = 64 * 1024;
 
@@ -82,21 +81,13 @@ export interface Place {
   readonly count: number;
 }
 
-/** What is known of a content. */
-export interface ContentFacts {
-  readonly length: number;
-  /** CRC-32. */
-  readonly checksum: number;
-}
-
-export function sealRecord(octets: Buffer, beginning: Buffer, content: ContentFacts, at: Place): void {
+export function sealRecord(octets: Buffer, beginning: Buffer, contentLength: number, at: Place): void {
   octets.set(beginning);
   octets.writeUInt32LE(at.group, GROUP_AT);
   octets.writeUInt32LE(at.place, PLACE_AT);
   octets.writeUInt32LE(at.count, COUNT_AT);
   octets.writeUInt32LE(octets.length - HEADER, TEXT_LENGTH_AT);
-  octets.writeUInt32LE(content.length, CONTENT_LENGTH_AT);
-  octets.writeUInt32LE(content.checksum, CONTENT_CHECKSUM_AT);
+  octets.writeUInt32LE(contentLength, CONTENT_LENGTH_AT);
   octets.writeUInt32LE(checksum(octets), CHECKSUM_AT);
 }
 
@@ -152,14 +143,12 @@ function recordAt(file: Buffer, start: number, beginning: Buffer): Found | null 
   const end = textEnd + file.readUInt32LE(start + CONTENT_LENGTH_AT);
   if (end > file.length) return null;
   if (file.readUInt32LE(start + CHECKSUM_AT) !== checksum(file.subarray(start, textEnd))) return null;
-  const content = file.subarray(textEnd, end);
-  if (file.readUInt32LE(start + CONTENT_CHECKSUM_AT) !== crc32(content)) return null;
   return {
     group: file.readUInt32LE(start + GROUP_AT),
     place: file.readUInt32LE(start + PLACE_AT),
     count: file.readUInt32LE(start + COUNT_AT),
     text: file.toString('utf8', start + HEADER, textEnd),
-    content,
+    content: file.subarray(textEnd, end),
     start,
     end,
   };

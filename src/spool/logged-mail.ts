@@ -95,11 +95,10 @@ export class LoggedMail {
     refuseIfFailed();
     const { spoolId } = envelope.facts;
     const { segment } = this.#log;
-    const contentChecksum = crc32(content);
-    const record = { ...envelope, contentChecksum };
+    const record = { ...envelope, contentChecksum: crc32(content) };
     const appended = journal.appendToLog(outcomes);
     const text = storeText(record, recipients, appended.first, appended.texts);
-    await this.#written(this.#log.append(text, content, contentChecksum), appended, segment);
+    await this.#written(this.#log.append(text, content), appended, segment);
     const reserved = content.length + LEAST_ROOM + recipients.length * 1024;
     room.hold(reserved);
     const waiting = new Map(recipients.map((recipient) => [recipient.index, recipient]));
@@ -131,7 +130,7 @@ export class LoggedMail {
     this.#fresh.settle(ids);
     try {
       const text = settleText(done, enabled, appended.first, appended.texts);
-      await this.#written(this.#log.append(text), appended, segment);
+      await this.#written(this.#log.append(text, null), appended, segment);
       if (enabled) sent.rememberInLog(outcomes, segment);
       for (const { spoolId, index } of done) this.#fresh.settled(spoolId, index);
     } finally {

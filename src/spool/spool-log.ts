@@ -69,7 +69,6 @@ interface Queued {
   readonly segment: Segment;
   readonly octets: Buffer;
   readonly content: Buffer | null;
-  readonly contentChecksum: number;
   readonly bytes: number;
   readonly done: () => void;
   readonly failed: (error: Error) => void;
@@ -181,13 +180,13 @@ export class SpoolLog {
   }
 
   /** Appends a record; `hasRoom` was asked in this turn. Resolves when it is on disk, rejects when it is not. */
-  append(text: string, content: Buffer | null = null, contentChecksum = 0): Promise<void> {
+  append(text: string, content: Buffer | null): Promise<void> {
     const octets = recordOctets(text);
     const bytes = octets.length + (content?.length ?? 0);
     const segment = this.#current;
     segment.queued += bytes;
     const { promise, resolve: done, reject: failed } = Promise.withResolvers<void>();
-    this.#queue.push({ segment, octets, content, contentChecksum, bytes, done, failed });
+    this.#queue.push({ segment, octets, content, bytes, done, failed });
     if (!this.#writing && this.#queue.length === 1) setImmediate(this.#write);
     this.#lookAhead();
     return promise;
@@ -238,9 +237,8 @@ export class SpoolLog {
     }
     const group = this.#queue.splice(0, count);
     const parts: Buffer[] = [];
-    for (const [place, { octets, content, contentChecksum }] of group.entries()) {
-      const facts = { length: content?.length ?? 0, checksum: contentChecksum };
-      sealRecord(octets, segment.beginning, facts, { group: segment.groups, place, count });
+    for (const [place, { octets, content }] of group.entries()) {
+      sealRecord(octets, segment.beginning, content?.length ?? 0, { group: segment.groups, place, count });
       parts.push(octets);
       if (content) parts.push(content);
     }

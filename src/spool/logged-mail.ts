@@ -9,7 +9,6 @@ import type { Database, RootDatabase } from 'lmdb';
 import type { Outcome } from '../events/outcome.ts';
 import { reason } from '../system/durable-file.ts';
 import type { Log } from '../system/log.ts';
-import { UserError } from '../system/user-error.ts';
 import type { CorruptFolder } from './corrupt-folder.ts';
 import { FreshMail, type FreshMessage } from './fresh-mail.ts';
 import { leftInLog, settleText, storeText } from './log-replay.ts';
@@ -255,14 +254,7 @@ export class LoggedMail {
       }
     }
     const newest = Math.max(retired, ...left.map(({ number }) => number));
-    try {
-      if (left.length > 0) this.#recover(left, newest);
-    } catch (error) {
-      throw new UserError(
-        `the mail in the log of the spool in ${dir} cannot be moved into its store: ${reason(error)}`,
-        { cause: error },
-      );
-    }
+    if (left.length > 0) this.#recover(left, newest);
     const retire = (segment: number) => {
       this.#retiring = this.#retireInBackground(segment);
     };

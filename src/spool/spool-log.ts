@@ -14,7 +14,6 @@ import {
   fsyncSync,
   openSync,
   readFileSync,
-  statfsSync,
   write,
   writeSync,
   writev,
@@ -33,11 +32,8 @@ export const LOG_FILES = ['log-0', 'log-1'] as const;
 
 /** Octets of a file at most. */
 const LARGEST_FILE = 32 * 1024 * 1024;
-/** By which a file grows: what is written meanwhile waits for it. */
+/** By which a file grows, at least. */
 const STEP = 1024 * 1024;
-/** Octets of the disk that the log does not take. */
-const LEFT_FREE = 16 * 1024 * 1024;
-const PATIENCE_MS = 60_000;
 /** A larger message would fill the log with what is written once anyway. */
 const LARGEST_RECORD = 1024 * 1024;
 /** Octets and records that are written together at most. */
@@ -61,8 +57,8 @@ interface File {
   /** Octets that are allocated. */
   size: number;
   growing: boolean;
-  /** Its disk had no more; asked again from this time on, milliseconds. */
-  fullUntil: number;
+  /** Its disk has no more. */
+  grown: boolean;
 }
 
 interface Queued {
@@ -99,7 +95,6 @@ export function readLog(dir: string, numbers: readonly number[], key: string): R
 
 export class SpoolLog {
   readonly #files: readonly File[];
-  readonly #dir: string;
   readonly #key: string;
   readonly #fileSize: number;
   readonly #retire: (segment: number) => void;
@@ -120,14 +115,13 @@ export class SpoolLog {
     key: string,
     { fileSize = LARGEST_FILE, retire }: SpoolLogOptions,
   ) {
-    this.#dir = dir;
     this.#key = key;
     this.#fileSize = fileSize;
     this.#retire = retire;
     this.#files = LOG_FILES.map((name) => {
       const flags = constants.O_RDWR | constants.O_CREAT | constants.O_DSYNC;
       const handle = openSync(path.join(dir, name), flags, 0o600);
-      return { handle, size: fstatSync(handle).size, growing: false, fullUntil: 0 };
+      return { handle, size: fstatSync(handle).size, growing: false, grown: false };
     });
     const folder = openSync(dir, 'r');
     fsyncSync(folder);
@@ -135,11 +129,12 @@ export class SpoolLog {
     const [first] = this.#files as [File, File];
     // The first messages are not to wait for it.
     const missing = Math.min(STEP, fileSize) - first.size;
-    if (missing > 0 && this.#mayGrow(first)) {
+    if (missing > 0) {
       try {
-        first.size += writeSync(first.handle, Buffer.alloc(missing), 0, missing, first.size);
+        writeSync(first.handle, Buffer.alloc(missing), 0, missing, first.size);
+        first.size += missing;
       } catch {
-        first.fullUntil = Date.now() + PATIENCE_MS;
+        first.grown = true;
       }
     }
     this.#current = this.#newSegment(number, first);
@@ -164,14 +159,14 @@ export class SpoolLog {
     if (this.#broken || needed > LARGEST_RECORD || this.#fileSize === 0) return false;
     const { file, end, queued } = this.#current;
     if (end + queued + needed <= file.size) return true;
-    if (this.#mayGrow(file)) {
+    if (file.size < this.#fileSize && !file.grown) {
       this.#grow(file);
       return false;
     }
-    if (file.growing || this.#full) return false;
+    if (this.#full) return false;
     const next = this.#files.find((one) => one !== file)!;
     if (needed > next.size) {
-      if (this.#mayGrow(next)) this.#grow(next);
+      this.#grow(next);
       return false;
     }
     this.#full = this.#current;
@@ -195,10 +190,10 @@ export class SpoolLog {
   /** Room for what comes: a larger file, and the other one free again. */
   #lookAhead(): void {
     const { file, end, queued } = this.#current;
-    if (end + queued > file.size - STEP / 2 && this.#mayGrow(file)) this.#grow(file);
-    // Most of what stands in the one before has gone by then. Once something of the current segment is written, so is
-    // all of that one.
-    if (!this.#full || this.#retiring || end === 0 || end < file.size / 2) return;
+    if (end + queued < file.size / 2) return;
+    if (file.size < this.#fileSize) this.#grow(file);
+    // Once something of the current segment is written, so is all of the one before.
+    if (!this.#full || this.#retiring || end === 0) return;
     this.#retiring = true;
     this.#retire(this.#full.number);
   }
@@ -207,6 +202,7 @@ export class SpoolLog {
   retired(): void {
     this.#full = null;
     this.#retiring = false;
+    for (const file of this.#files) file.grown = false;
   }
 
   /** Resolves when nothing waits to be written. */
@@ -280,22 +276,14 @@ export class SpoolLog {
     }
   }
 
-  /** The last of the disk is not taken for the log: the store needs it for what must always be possible. */
-  #mayGrow(file: File): boolean {
-    if (file.growing || file.size >= this.#fileSize || Date.now() < file.fullUntil) return false;
-    const { bavail, bsize } = statfsSync(this.#dir);
-    const may = bavail * bsize > LEFT_FREE;
-    if (!may) file.fullUntil = Date.now() + PATIENCE_MS;
-    return may;
-  }
-
   #grow(file: File): void {
+    if (file.growing || file.grown || file.size >= this.#fileSize) return;
     file.growing = true;
-    const step = Math.min(STEP, this.#fileSize - file.size);
+    const step = Math.min(Math.max(STEP, file.size), this.#fileSize - file.size);
     write(file.handle, Buffer.alloc(step), 0, step, file.size, (error, written = 0) => {
       file.growing = false;
       file.size += written;
-      if (error || written < step) file.fullUntil = Date.now() + PATIENCE_MS;
+      if (error || written < step) file.grown = true;
     });
   }
 }

@@ -134,7 +134,7 @@ export async function startPosthorn(
     pid: child.pid!,
     dir,
     process: child,
-    durability: 'message and outcomes in a synced log, or in synced LMDB transactions',
+    durability: 'message and outcomes in synced LMDB transactions',
     stop: () => ended(child),
   };
 }

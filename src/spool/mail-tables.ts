@@ -16,11 +16,3 @@ export interface MailTables {
 export function recipientsOf(spoolId: string): RangeOptions {
   return { start: [spoolId, 0], end: [spoolId, Number.POSITIVE_INFINITY] };
 }
-
-export function putPending(
-  table: Database<PendingValue, PendingKey>,
-  recipient: PendingRecipient,
-): Promise<boolean> {
-  const { spoolId, index, delayNoticeAt: _, ...value } = recipient;
-  return table.put([spoolId, index], value);
-}

@@ -118,11 +118,3 @@ export interface PendingRecipient {
   /** Job ID; not given when there is none. */
   readonly job?: string;
 }
-
-/** A message that is stored together with what caused it. */
-export interface NewMessage {
-  readonly envelope: Envelope;
-  readonly content: Buffer;
-  /** At least one. */
-  readonly recipients: readonly PendingRecipient[];
-}

@@ -11,8 +11,8 @@ import type {
   QueueDeferred,
   StatusFacts,
 } from '../../events/outcome.ts';
-import { type Settlement, type Spool, SpoolWriteError } from '../../spool/spool.ts';
-import type { Envelope, NewMessage, PendingRecipient, StoredRecipient } from '../../spool/stored-message.ts';
+import { type NewMessage, type Settlement, type Spool, SpoolWriteError } from '../../spool/spool.ts';
+import type { Envelope, PendingRecipient, StoredRecipient } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';
 import type { Queue, QueuedRecipient } from '../queue/queue.ts';

@@ -7,13 +7,8 @@ import type { Bounced, Delivered, Received } from '../../events/outcome.ts';
 import { domainOf } from '../../mail/address.ts';
 import { buildDeliveryReport, type RecipientToReport } from '../../mail/build-delivery-report.ts';
 import { editHeaders } from '../../mail/header.ts';
-import type { Spool } from '../../spool/spool.ts';
-import {
-  type Envelope,
-  factsFor,
-  type NewMessage,
-  type PendingRecipient,
-} from '../../spool/stored-message.ts';
+import type { NewMessage, Spool } from '../../spool/spool.ts';
+import { type Envelope, factsFor, type PendingRecipient } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import { mergedContent } from '../deliver/merged-content.ts';
 import type { Told } from '../deliver/outcome-writer.ts';

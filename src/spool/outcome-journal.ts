@@ -47,14 +47,8 @@ export class OutcomeJournal {
   /** Every outcome on disk with a number above `#recentAfter`, in order. */
   #recent: JournalEntry[] = [];
   #recentAfter = 0;
-  /** Their records are not written yet. */
-  #gathered: Appended[] = [];
-  /** Takes what comes next, as long as its numbers follow. */
+  /** Their record is not written yet. */
   #gathering: Appended | null = null;
-  /** Key of the first record that comes from the log into the store. */
-  #leaving = Number.POSITIVE_INFINITY;
-  /** On disk in the log, and not in the store. */
-  readonly #inLog: { readonly segment: number; readonly appended: Appended }[] = [];
   /** In the order of their numbers, until it is known what the disk said. */
   readonly #appended: Appended[] = [];
 
@@ -87,7 +81,6 @@ export class OutcomeJournal {
     const texts = outcomes.map((outcome) => JSON.stringify(outcome));
     if (!this.#gathering) {
       this.#gathering = { first: this.#nextSeq, outcomes: [], texts: [], state: 'writing' };
-      this.#gathered.push(this.#gathering);
       this.#appended.push(this.#gathering);
     }
     for (const outcome of outcomes) this.#gathering.outcomes.push(outcome);
@@ -96,61 +89,31 @@ export class OutcomeJournal {
     return this.#gathering;
   }
 
-  /**
-   * Takes these for the log, where they stand in a record of their own: `texts`. `endedInLog` or `ended` must be called
-   * with what this answers.
-   */
-  appendToLog(outcomes: readonly Outcome[]): Appended {
-    const texts = outcomes.map((outcome) => JSON.stringify(outcome));
-    const appended: Appended = { first: this.#nextSeq, outcomes: [...outcomes], texts, state: 'writing' };
-    this.#appended.push(appended);
-    this.#nextSeq += outcomes.length;
-    this.#gathering = null;
-    return appended;
-  }
-
   /** Begins the writes of what was appended since the last call. */
   write(): Promise<boolean>[] {
+    if (!this.#gathering) return [];
+    const { first, texts } = this.#gathering;
     this.#gathering = null;
-    return this.#gathered
-      .splice(0)
-      .flatMap(({ first, texts }) => recordsOf(first, texts))
-      .map(({ last, record }) => this.database.put(last, record));
-  }
-
-  /** They are on disk, in this segment of the log. */
-  endedInLog(appended: Appended, segment: number): void {
-    if (appended.outcomes.length > 0) this.#inLog.push({ segment, appended });
-    this.ended(appended, true);
-  }
-
-  /** Begins the writes of those that stand in a segment of the log; call `leftLog` when they are on disk. */
-  leaveLog(segment: number): Promise<boolean>[] {
-    const leaving = this.#inLog
-      .filter((one) => one.segment <= segment)
-      .map(({ appended }) => appended)
-      .reduce(inRows, [])
-      .flatMap(({ first, texts }) => recordsOf(first, texts))
-      .filter(({ last }) => last >= this.#oldest);
-    this.#leaving = leaving[0]?.last ?? Number.POSITIVE_INFINITY;
-    return leaving.map(({ last, record }) => this.database.put(last, record));
-  }
-
-  leftLog(segment: number): void {
-    // What was dropped while they were on their way is dropped again, with the next.
-    this.#oldest = Math.min(this.#oldest, this.#leaving);
-    const left = this.#inLog.findIndex((one) => one.segment > segment);
-    this.#inLog.splice(0, left === -1 ? this.#inLog.length : left);
-  }
-
-  /** What the log had when the store was opened, in order; within a transaction, before `begin`. */
-  recover(found: readonly { readonly first: number; readonly outcomes: readonly Outcome[] }[]): void {
-    const rows = found
-      .map(({ first, outcomes }) => ({ first, texts: outcomes.map((outcome) => JSON.stringify(outcome)) }))
-      .reduce(inRows, []);
-    for (const { first, texts } of rows) {
-      for (const { last, record } of recordsOf(first, texts)) this.database.putSync(last, record);
+    const writes: Promise<boolean>[] = [];
+    let together = '';
+    let octets = 0;
+    for (let i = 0; i < texts.length; i++) {
+      const text = texts[i]!;
+      const more = Buffer.byteLength(text) + 1;
+      if (octets > 0 && octets + more > FITS_A_PAGE) {
+        writes.push(this.#put(first + i - 1, together));
+        octets = 0;
+      }
+      together = octets === 0 ? text : `${together},${text}`;
+      octets += more;
     }
+    writes.push(this.#put(first + texts.length - 1, together));
+    return writes;
+  }
+
+  #put(last: number, texts: string): Promise<boolean> {
+    // The codec takes JSON that is made.
+    return this.database.put(last, `[${texts}]` as unknown as Outcomes);
   }
 
   /**
@@ -169,11 +132,7 @@ export class OutcomeJournal {
       for (let i = 0; i < outcomes.length; i++) this.#recent.push({ seq: first + i, outcome: outcomes[i]! });
     }
     if (known > 0) this.#appended.splice(0, known);
-    if (this.#recent.length > MOST_KEPT) {
-      // What stands in the log can be read here only.
-      const inLog = this.#inLog[0]?.appended.first ?? Number.POSITIVE_INFINITY;
-      this.#forgetThrough(Math.min(this.#recent[this.#recent.length >> 1]!.seq, inLog - 1));
-    }
+    if (this.#recent.length > MOST_KEPT) this.#forgetThrough(this.#recent[this.#recent.length >> 1]!.seq);
   }
 
   #forgetThrough(seq: number): void {
@@ -203,19 +162,12 @@ export class OutcomeJournal {
       const range = { start: from, limit: Math.min(SLICE, limit - entries.length) };
       const records = readRecords(this.database, range, outcomesFault);
       for (const record of records) {
-        if (record.value === undefined) this.#unusable(record);
-        else addEntries(record.key, record.value, seq, this.#recentAfter, limit, entries);
-        // From there on the log may have some between those in the store.
-        if (record.key > this.#recentAfter) return this.#andRecent(entries, limit);
+        if (record.value !== undefined) addEntries(record.key, record.value, seq, limit, entries);
+        else this.#unusable(record);
       }
-      if (records.length < range.limit) return this.#andRecent(entries, limit);
+      if (records.length < range.limit) break;
       from = records.at(-1)!.key + 1;
     }
-    return entries;
-  }
-
-  #andRecent(entries: JournalEntry[], limit: number): JournalEntry[] {
-    entries.push(...this.#recent.slice(0, limit - entries.length));
     return entries;
   }
 
@@ -234,58 +186,14 @@ export class OutcomeJournal {
   dropped(seq: number): void {
     this.#oldest = Math.max(this.#oldest, Math.min(seq, this.#nextSeq - 1) + 1);
     this.#forgetThrough(seq);
-    const left = this.#inLog.findIndex(({ appended }) => appended.first + appended.texts.length - 1 > seq);
-    this.#inLog.splice(0, left === -1 ? this.#inLog.length : left);
   }
 }
 
-interface Row {
-  readonly first: number;
-  readonly texts: string[];
-}
-
-/** Puts outcomes to those that they follow by number. */
-function inRows(rows: Row[], { first, texts }: { first: number; texts: readonly string[] }): Row[] {
-  const row = rows.at(-1);
-  if (row && row.first + row.texts.length === first) for (const text of texts) row.texts.push(text);
-  else rows.push({ first, texts: [...texts] });
-  return rows;
-}
-
-/** The records that these outcomes are written as, each as JSON; `last` is the number of its last one, and its key. */
-function recordsOf(first: number, texts: readonly string[]): { last: number; record: Outcomes }[] {
-  const records: { last: number; record: Outcomes }[] = [];
-  // The codec takes JSON that is made.
-  const add = (last: number) => records.push({ last, record: `[${together}]` as unknown as Outcomes });
-  let together = '';
-  let octets = 0;
-  for (let i = 0; i < texts.length; i++) {
-    const text = texts[i]!;
-    const more = Buffer.byteLength(text) + 1;
-    if (octets > 0 && octets + more > FITS_A_PAGE) {
-      add(first + i - 1);
-      octets = 0;
-    }
-    together = octets === 0 ? text : `${together},${text}`;
-    octets += more;
-  }
-  if (octets > 0) add(first + texts.length - 1);
-  return records;
-}
-
-/** Adds the outcomes of a record that come after `seq` and not after `through`, as long as there are fewer than `limit`. */
-function addEntries(
-  key: number,
-  value: Outcomes,
-  seq: number,
-  through: number,
-  limit: number,
-  entries: JournalEntry[],
-): void {
+/** Adds the outcomes of a record that come after `seq`, as long as there are fewer than `limit`. */
+function addEntries(key: number, value: Outcomes, seq: number, limit: number, entries: JournalEntry[]): void {
   const outcomes = Array.isArray(value) ? (value as readonly Outcome[]) : [value as Outcome];
   const first = key - outcomes.length + 1;
-  const end = Math.min(outcomes.length, through - first + 1);
-  for (let i = Math.max(0, seq + 1 - first); i < end && entries.length < limit; i++) {
+  for (let i = Math.max(0, seq + 1 - first); i < outcomes.length && entries.length < limit; i++) {
     entries.push({ seq: first + i, outcome: outcomes[i]! });
   }
 }

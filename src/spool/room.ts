@@ -39,12 +39,6 @@ export class Room {
     return null;
   }
 
-  /** Keeps room for what comes later, whether there is any now or not: the next who asks is measured against it. */
-  hold(bytes: number): void {
-    this.#left -= bytes;
-    this.#inFlight += bytes;
-  }
-
   /** What was reserved is written, or will not be. */
   release(bytes: number): void {
     this.#inFlight -= bytes;

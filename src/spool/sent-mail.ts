@@ -6,7 +6,7 @@
  * Kept only where somebody reads reports (`enabled`), for 14 days, and at most ten million recipients: about 3 GB.
  */
 import type { Database, RootDatabase } from 'lmdb';
-import type { Delivered, MatchedMessage, Outcome } from '../events/outcome.ts';
+import type { MatchedMessage, Outcome } from '../events/outcome.ts';
 
 /** Something that was reported of a message: `bounce`, or `complaint` with its type. */
 export interface ReportMark {
@@ -31,8 +31,6 @@ export class SentMail {
   readonly #sent: Database<SentValue, SentKey>;
   readonly #marks: Database<true, MarkKey>;
   readonly #most: number;
-  /** On disk in the log, and not in the store: by message id. */
-  readonly #inLog = new Map<string, { readonly segment: number; readonly value: SentValue }>();
 
   constructor(root: RootDatabase, most: number = MOST_REMEMBERED) {
     this.#sent = root.openDB({ name: 'sent' });
@@ -42,7 +40,7 @@ export class SentMail {
 
   /** The message with this id, if it was sent lately. */
   find(messageId: string): MatchedMessage | null {
-    const value = this.#inLog.get(messageId)?.value ?? this.#sent.get([secondOf(messageId), messageId]);
+    const value = this.#sent.get([secondOf(messageId), messageId]);
     return value && typeof value.recipient === 'string' ? { messageId, ...value } : null;
   }
 
@@ -51,7 +49,7 @@ export class SentMail {
   }
 
   get size(): number {
-    return entries(this.#sent) + this.#inLog.size;
+    return entries(this.#sent);
   }
 
   /** Adds the writes that keep what is delivered in mind. */
@@ -59,39 +57,20 @@ export class SentMail {
     if (!this.enabled) return;
     for (const outcome of outcomes) {
       if (outcome.kind !== 'delivered') continue;
-      const { messageId } = outcome.recipient;
-      writes.push(this.#sent.put([secondOf(messageId), messageId], sentValue(outcome)));
-    }
-  }
-
-  /** These are on disk in a segment of the log. */
-  rememberInLog(outcomes: readonly Outcome[], segment: number): void {
-    for (const outcome of outcomes) {
-      if (outcome.kind !== 'delivered') continue;
-      this.#inLog.set(outcome.recipient.messageId, { segment, value: sentValue(outcome) });
-    }
-  }
-
-  /** Begins the writes of what stands in a segment of the log; call `leftLog` when it is on disk. */
-  leaveLog(segment: number): Promise<boolean>[] {
-    const writes: Promise<boolean>[] = [];
-    for (const [messageId, { segment: its, value }] of this.#inLog) {
-      if (its <= segment) writes.push(this.#sent.put([secondOf(messageId), messageId], value));
-    }
-    return writes;
-  }
-
-  leftLog(segment: number): void {
-    for (const [messageId, { segment: its }] of this.#inLog)
-      if (its <= segment) this.#inLog.delete(messageId);
-  }
-
-  /** What the log had when the store was opened; within a transaction. */
-  recover(outcomes: readonly Outcome[]): void {
-    for (const outcome of outcomes) {
-      if (outcome.kind !== 'delivered') continue;
-      const { messageId } = outcome.recipient;
-      this.#sent.putSync([secondOf(messageId), messageId], sentValue(outcome));
+      const { message, recipient, attempt } = outcome;
+      const value: SentValue = {
+        recipient: recipient.address,
+        sender: message.sender,
+        from: message.from,
+        senderDomain: message.senderDomain,
+        jobId: message.jobId,
+        vmta: attempt.vmta,
+        pool: message.pool,
+        sendingIp: attempt.sourceIp,
+        subaccountId: message.subaccountId,
+        ...(message.customMessageId === '' ? {} : { customMessageId: message.customMessageId }),
+      };
+      writes.push(this.#sent.put([secondOf(recipient.messageId), recipient.messageId], value));
     }
   }
 
@@ -105,10 +84,6 @@ export class SentMail {
   /** The removal of a batch of what is too old or too much, and whether there is more of it. */
   outdated(now: number): { writes: Promise<boolean>[]; more: boolean } {
     const before = Math.floor((now - REMEMBERED_MS) / 1000);
-    for (const messageId of this.#inLog.keys()) {
-      if (secondOf(messageId) >= before) break;
-      this.#inLog.delete(messageId);
-    }
     const end = [before] as unknown as SentKey;
     const surplus = Math.max(0, this.size - this.#most);
     const old = [...this.#sent.getKeys({ end, limit: BATCH })];
@@ -121,21 +96,6 @@ export class SentMail {
       more: sent.length === BATCH || marks.length === BATCH,
     };
   }
-}
-
-function sentValue({ message, recipient, attempt }: Delivered): SentValue {
-  return {
-    recipient: recipient.address,
-    sender: message.sender,
-    from: message.from,
-    senderDomain: message.senderDomain,
-    jobId: message.jobId,
-    vmta: attempt.vmta,
-    pool: message.pool,
-    sendingIp: attempt.sourceIp,
-    subaccountId: message.subaccountId,
-    ...(message.customMessageId === '' ? {} : { customMessageId: message.customMessageId }),
-  };
 }
 
 function entries(database: Database): number {

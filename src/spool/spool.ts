@@ -1,22 +1,17 @@
 /**
- * The durable message store of one MTA, on LMDB, and a log in front of it.
+ * The durable message store of one MTA, on LMDB.
  *
  * One environment holds the messages, what each recipient waits for, and the journal of outcomes, so that "this
  * recipient is done" and "this is what became of it" are one transaction: an outcome can be neither lost nor told
  * twice. Every write resolves after its transaction is on disk; writes of the same moment share one transaction and
  * one sync (group commit), which is what makes durability cheap under load.
  *
- * Most mail is gone within seconds. It is stored and settled in the log alone (`SpoolLog`), one record for each of the
- * two; what stays longer, or is more than that, is moved into the store, and from then on it is the store's (`#moving`).
- * What the log holds is in memory too (`FreshMail`), so that only a start reads it.
- *
  * A write that the disk refuses rejects with `SpoolWriteError`, changes nothing, and the next one is tried afresh.
  * A record that cannot be used is set aside (`SetAside`), and everything else goes on.
  */
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
-import { setTimeout as wait } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Outcome } from '../events/outcome.ts';
@@ -26,9 +21,6 @@ import { UserError } from '../system/user-error.ts';
 import { CorruptFolder } from './corrupt-folder.ts';
 import { Departures } from './departures.ts';
 import { EnvelopeCache } from './envelope-cache.ts';
-import { FreshMail, type FreshMessage } from './fresh-mail.ts';
-import type { ReadSegment } from './log-records.ts';
-import { leftInLog, settleText, storeText } from './log-replay.ts';
 import { type PendingKey, type PendingValue, recipientsOf } from './mail-tables.ts';
 import { type Appended, type JournalEntry, OutcomeJournal } from './outcome-journal.ts';
 import { RecentMessages } from './recent-messages.ts';
@@ -38,7 +30,6 @@ import { RecoveryScan } from './recovery-scan.ts';
 import { Room } from './room.ts';
 import { type ReportMark, SentMail } from './sent-mail.ts';
 import { SetAside } from './set-aside.ts';
-import { readLog, SpoolLog } from './spool-log.ts';
 import type { Envelope, PendingRecipient } from './stored-message.ts';
 import { Transactions } from './transactions.ts';
 
@@ -88,8 +79,6 @@ export interface SpoolOptions {
   /** Upper bound of the store in bytes; address space, not disk. Default 1 TiB. */
   readonly mapSize?: number;
   readonly log?: Log;
-  /** Octets of each of the log's two files at most, 0 for no log; default 32 MiB. */
-  readonly logFileSize?: number;
   /** Delete records that cannot be used instead of setting them aside (`spool-delete-corrupted`). */
   readonly deleteCorrupted?: boolean;
   /**
@@ -101,10 +90,10 @@ export interface SpoolOptions {
 
 /**
  * The layout of the records: 1 has envelopes and outcomes in MessagePack, 2 in JSON (`record-codec.ts`), 3 has the
- * outcomes of a transaction in one record (`outcome-journal.ts`), 4 a log beside it. A store without a number was written before there
+ * outcomes of a transaction in one record (`outcome-journal.ts`). A store without a number was written before there
  * was one, in layout 1.
  */
-const FORMAT = 4;
+const FORMAT = 3;
 
 export function openSpool(dir: string, options: SpoolOptions = {}): Spool {
   let root: RootDatabase;
@@ -116,12 +105,7 @@ export function openSpool(dir: string, options: SpoolOptions = {}): Spool {
   }
   // Other people's mail: LMDB makes its files readable for everyone.
   for (const name of ['data.mdb', 'lock.mdb']) chmodSync(path.join(dir, name), 0o600);
-  try {
-    return new Spool(dir, root, options);
-  } catch (error) {
-    void root.close();
-    throw error;
-  }
+  return new Spool(dir, root, options);
 }
 
 export class Spool {
@@ -135,11 +119,6 @@ export class Spool {
   readonly #journal: OutcomeJournal;
   readonly #checkpoints: Database<Checkpoint, string>;
   readonly #claims: Database<number, string>;
-  readonly #state: Database<string | number, string>;
-  /** Messages that the log has and the store has taken over, each with the segment in which it stands. */
-  readonly #moved: Database<number, string>;
-  readonly #log: SpoolLog;
-  readonly #fresh = new FreshMail();
   /** Ordered by time, so that what is due is found without a look at the rest. */
   readonly #delays: Database<true, DelayKey>;
   readonly #departures: Departures;
@@ -150,21 +129,18 @@ export class Spool {
   readonly #aside: SetAside;
   readonly #scan: RecoveryScan;
   readonly #room: Room;
-  readonly #told: Log;
+  readonly #log: Log;
   readonly #onFailed: (error: SpoolWriteError) => void;
   #failed: SpoolWriteError | null = null;
-  #closing = false;
-  #retiring: Promise<void> = Promise.resolve();
   readonly #transactions: Transactions;
 
   constructor(dir: string, root: RootDatabase, options: SpoolOptions) {
     this.dir = dir;
     this.#root = root;
     this.#transactions = new Transactions(root, () => this.#journal.write());
-    this.#told = options.log ?? silentLog;
+    this.#log = options.log ?? silentLog;
     this.#onFailed = options.onFailed ?? (() => {});
     const state: Database<string | number, string> = root.openDB({ name: 'state' });
-    this.#state = state;
     const format = state.get('format') ?? 1;
     if (typeof format !== 'number' || format > FORMAT) {
       throw new UserError(
@@ -177,7 +153,6 @@ export class Spool {
     this.#journal = new OutcomeJournal(root, (record) => this.#aside.outcomes(record));
     this.#checkpoints = root.openDB({ name: 'checkpoints' });
     this.#claims = root.openDB({ name: 'claims' });
-    this.#moved = root.openDB({ name: 'moved' });
     this.#delays = root.openDB({ name: 'delays' });
     this.sent = new SentMail(root);
     this.id = (state.get('id') as string | undefined) ?? randomUUID();
@@ -185,17 +160,14 @@ export class Spool {
     if (state.get('format') !== FORMAT) {
       root.transactionSync(() => {
         state.putSync('id', this.id);
-        state.putSync('log-key', randomBytes(16).toString('hex'));
         state.putSync('format', FORMAT);
       });
     }
     this.#departures = new Departures(
       (spoolId) =>
-        this.#fresh.get(spoolId)?.waiting.size ??
         this.#recent.waiting(spoolId)?.length ??
         this.#reading(() => this.#pending.getKeysCount(recipientsOf(spoolId))),
       (spoolId, index) =>
-        this.#fresh.get(spoolId)?.waiting.has(index) ??
         this.#recent.waiting(spoolId)?.includes(index) ??
         this.#reading(() => this.#pending.doesExist([spoolId, index])),
     );
@@ -209,7 +181,6 @@ export class Spool {
     const free = () => used() - databases.reduce((sum, one) => sum + pagesOf(one).inUse * PAGE, 0);
     this.#room = new Room(path.join(dir, 'data.mdb'), used, free);
     const tables = { envelopes: this.#envelopes, contents: this.#contents, pending: this.#pending };
-    const corrupt = new CorruptFolder(dir, !options.deleteCorrupted, this.#told);
     this.#aside = new SetAside(
       {
         tables,
@@ -225,10 +196,9 @@ export class Spool {
           await this.#commit(begin());
         },
       },
-      corrupt,
-      this.#told,
+      new CorruptFolder(dir, !options.deleteCorrupted, this.#log),
+      this.#log,
     );
-    this.#log = this.#openLog(corrupt, options.logFileSize);
     this.#scan = new RecoveryScan(tables, this.#aside);
     this.#journal.begin([...this.#checkpoints.getRange()].map(({ value }) => value.seq));
   }
@@ -257,10 +227,6 @@ export class Spool {
       throw this.#refused(error);
     }
     try {
-      const alone = claim === undefined && also.created.length + also.reported.length === 0;
-      if (alone && FreshMail.takes(recipients) && this.#log.hasRoom(content.length + TEXT_ROOM)) {
-        return await this.#storeInLog({ envelope, content, recipients }, outcomes);
-      }
       await this.#free();
       const writes: Promise<boolean>[] = [];
       if (claim !== undefined) writes.push(this.#claims.put(claim, envelope.facts.receivedAt));
@@ -272,36 +238,6 @@ export class Spool {
     } finally {
       this.#room.release(bytes);
     }
-  }
-
-  async #storeInLog(
-    { envelope, content, recipients }: NewMessage,
-    outcomes: readonly Outcome[],
-  ): Promise<void> {
-    this.#refuseIfFailed();
-    const { spoolId } = envelope.facts;
-    const record = { ...envelope, contentChecksum: crc32(content) };
-    const appended = this.#journal.appendToLog(outcomes);
-    const { segment } = this.#log;
-    await this.#inLog(
-      this.#log.append(storeText(record, recipients, appended.first, appended.texts), content),
-      appended,
-      segment,
-    );
-    const reserved = content.length + LEAST_ROOM + recipients.length * 1024;
-    this.#room.hold(reserved);
-    const waiting = new Map(recipients.map((recipient) => [recipient.index, recipient]));
-    this.#fresh.keep({ spoolId, envelope: record, content, waiting, segment, reserved });
-  }
-
-  async #inLog(written: Promise<void>, appended: Appended, segment: number): Promise<void> {
-    try {
-      await written;
-    } catch (cause) {
-      this.#journal.ended(appended, false);
-      throw this.#refused(cause);
-    }
-    this.#journal.endedInLog(appended, segment);
   }
 
   /** Whether a message was stored from what this names. */
@@ -332,36 +268,26 @@ export class Spool {
     // From here on they are leaving, though nothing is written yet.
     const departure = this.#departures.begin(done);
     const write = async () => {
-      const ids = new Set(settlements.map(({ spoolId }) => spoolId));
-      const only = done.length === settlements.length && created.length + told.length === 0;
-      if (only && outcomes.length + done.length > 0 && this.#fresh.allStay(ids)) {
-        if (this.#log.hasRoom(outcomes.length * 2048 + done.length * 64)) {
-          return await this.#settleInLog(ids, done, outcomes);
-        }
+      await this.#free();
+      const writes: Promise<boolean>[] = [];
+      for (const { spoolId, state } of settlements) {
+        if (state === 'done') continue;
+        writes.push(this.#putPending(state));
+        // It will wait a while.
+        this.#recent.forget(spoolId);
       }
-      const moving = await this.#fresh.move(ids);
-      await this.#storing(moving, async () => {
-        await this.#free();
-        const writes = this.#moveIntoStore(moving);
-        for (const { spoolId, state } of settlements) {
-          if (state === 'done') continue;
-          writes.push(this.#putPending(state));
-          // It will wait a while.
-          this.#recent.forget(spoolId);
-        }
-        for (const { spoolId, index } of done) writes.push(this.#pending.remove([spoolId, index]));
-        for (const spoolId of departure.emptied) {
-          this.#decoded.forget(spoolId);
-          writes.push(this.#envelopes.remove(spoolId), this.#contents.remove(spoolId));
-        }
-        for (const message of created) this.#create(message, writes);
-        for (const { notice, next } of told) {
-          const { at, spoolId, index } = notice;
-          writes.push(this.#delays.remove([at, spoolId, index]));
-          if (next !== null) writes.push(this.#delays.put([next, spoolId, index], true));
-        }
-        await this.#commit(writes, this.#append(outcomes, writes));
-      });
+      for (const { spoolId, index } of done) writes.push(this.#pending.remove([spoolId, index]));
+      for (const spoolId of departure.emptied) {
+        this.#decoded.forget(spoolId);
+        writes.push(this.#envelopes.remove(spoolId), this.#contents.remove(spoolId));
+      }
+      for (const message of created) this.#create(message, writes);
+      for (const { notice, next } of told) {
+        const { at, spoolId, index } = notice;
+        writes.push(this.#delays.remove([at, spoolId, index]));
+        if (next !== null) writes.push(this.#delays.put([next, spoolId, index], true));
+      }
+      await this.#commit(writes, this.#append(outcomes, writes));
       for (const { spoolId, index } of done) this.#recent.settled(spoolId, index);
     };
     const written = write();
@@ -369,93 +295,8 @@ export class Spool {
     await written;
   }
 
-  async #settleInLog(
-    spoolIds: ReadonlySet<string>,
-    done: readonly { readonly spoolId: string; readonly index: number }[],
-    outcomes: readonly Outcome[],
-  ): Promise<void> {
-    this.#refuseIfFailed();
-    const { segment } = this.#log;
-    const { enabled } = this.sent;
-    const appended = this.#journal.appendToLog(outcomes);
-    this.#fresh.settle(spoolIds);
-    try {
-      const text = settleText(done, enabled, appended.first, appended.texts);
-      await this.#inLog(this.#log.append(text, null), appended, segment);
-      if (enabled) this.sent.rememberInLog(outcomes, segment);
-      for (const { spoolId, index } of done) this.#fresh.settled(spoolId, index);
-    } finally {
-      for (const { reserved } of this.#fresh.settleEnded(spoolIds)) this.#room.release(reserved);
-    }
-  }
-
-  /** Begins the writes by which messages of the log become the store's. */
-  #moveIntoStore(messages: readonly FreshMessage[]): Promise<boolean>[] {
-    const writes: Promise<boolean>[] = [];
-    for (const { spoolId, envelope, content, waiting, segment } of messages) {
-      writes.push(this.#moved.put(spoolId, segment));
-      if (waiting.size === 0) continue;
-      this.#scan.leaveOut(spoolId);
-      writes.push(this.#contents.put(spoolId, content), this.#envelopes.put(spoolId, envelope));
-      for (const recipient of waiting.values()) writes.push(this.#putPending(recipient));
-    }
-    return writes;
-  }
-
-  /** While `write` moves these messages. */
-  async #storing(messages: readonly FreshMessage[], write: () => Promise<void>): Promise<void> {
-    let stored = false;
-    try {
-      await write();
-      stored = true;
-    } finally {
-      this.#fresh.moved(messages, stored);
-      if (stored) for (const { reserved } of messages) this.#room.release(reserved);
-    }
-  }
-
-  /** Moves what is left of a segment of the log, and of those before it, into the store. */
-  async #retire(segment: number): Promise<void> {
-    for (;;) {
-      const ids = this.#fresh.ofSegment(segment, MOVED_TOGETHER);
-      if (ids.length === 0) break;
-      const moving = await this.#fresh.move(ids);
-      await this.#storing(moving, async () => {
-        await this.#free();
-        await this.#commit(this.#moveIntoStore(moving));
-      });
-    }
-    await this.#free();
-    const marks = [...this.#moved.getRange()].filter(({ value }) => value <= segment);
-    await this.#commit([
-      ...this.#journal.leaveLog(segment),
-      ...this.sent.leaveLog(segment),
-      ...marks.map(({ key }) => this.#moved.remove(key)),
-      this.#state.put('retired', segment),
-    ]);
-    this.#journal.leftLog(segment);
-    this.sent.leftLog(segment);
-  }
-
-  /** Until that is done the store takes everything, when the other file is full. */
-  async #retireInBackground(segment: number): Promise<void> {
-    for (let told = false; !this.#closing && !this.#failed; ) {
-      try {
-        await this.#retire(segment);
-        this.#log.retired();
-        return;
-      } catch (error) {
-        if (!told) this.#told.warn(`mail stays in the log: ${reason(error)}`);
-        told = true;
-        await wait(RETRY_MS, undefined, { ref: false });
-      }
-    }
-  }
-
   /** Where a recipient waits, as stored last; undefined when it is settled. */
   pending(spoolId: string, index: number): PendingRecipient | undefined {
-    const fresh = this.#fresh.get(spoolId);
-    if (fresh) return fresh.waiting.get(index);
     const value = this.#pending.get([spoolId, index]);
     return value && { spoolId, index, ...value };
   }
@@ -479,8 +320,7 @@ export class Spool {
 
   /** The unchanging part of a stored message; undefined when it is not (or no longer) here. */
   envelope(spoolId: string): Envelope | undefined {
-    const kept =
-      this.#fresh.get(spoolId)?.envelope ?? this.#recent.get(spoolId)?.envelope ?? this.#decoded.get(spoolId);
+    const kept = this.#recent.get(spoolId)?.envelope ?? this.#decoded.get(spoolId);
     if (kept) return kept;
     let fault: string | null;
     try {
@@ -502,8 +342,8 @@ export class Spool {
 
   /** The message as stored, for reading only; undefined when it is not (or no longer) here. */
   content(spoolId: string): Buffer | undefined {
-    const kept = this.#fresh.get(spoolId) ?? this.#recent.get(spoolId);
-    if (kept) return kept.content;
+    const recent = this.#recent.get(spoolId);
+    if (recent) return recent.content;
     const content = this.#contents.get(spoolId);
     const envelope = content && this.envelope(spoolId);
     if (!content || !envelope) return undefined;
@@ -524,7 +364,7 @@ export class Spool {
 
   /** Messages with at least one recipient still waiting. */
   get messageCount(): number {
-    return (this.#envelopes.getStats() as { entryCount: number }).entryCount + this.#fresh.size;
+    return (this.#envelopes.getStats() as { entryCount: number }).entryCount;
   }
 
   /** Number of the latest outcome; 0 when there was none yet. */
@@ -572,62 +412,10 @@ export class Spool {
   }
 
   async close(): Promise<void> {
-    if (this.#closing) return;
-    this.#closing = true;
     await this.#aside.ended();
-    await this.#log.idle();
-    await this.#retiring;
-    if (!this.#failed && this.#log.isUsed) {
-      try {
-        await this.#retire(this.#log.segment);
-      } catch (error) {
-        // It is read at the next start.
-        this.#told.warn(`mail stays in the log: ${reason(error)}`);
-      }
-    }
-    this.#log.close();
     if (!this.#failed) await this.#transactions.idle();
     // The writing thread of a store that has failed never ends.
     if (!this.#failed) await this.#root.close();
-  }
-
-  /** Moves what an earlier run has left in the log into the store, and begins a new log. */
-  #openLog(corrupt: CorruptFolder, fileSize: number | undefined): SpoolLog {
-    const retired = Number(this.#state.get('retired') ?? 0);
-    const key = String(this.#state.get('log-key'));
-    // Of two files no more can be left.
-    const left = readLog(this.dir, [retired + 1, retired + 2], key);
-    const newest = Math.max(retired, ...left.map(({ number }) => number));
-    for (const { number, damaged } of left) {
-      for (const { offset, octets } of damaged) {
-        const fault = `${octets.length} octets of segment ${number} of the log, from ${offset} on, cannot be read`;
-        corrupt.take({ name: `log-${number}-${offset}`, fault, found: octets });
-      }
-    }
-    if (left.length > 0) this.#takeFromLog(left, newest);
-    const retire = (segment: number) => {
-      this.#retiring = this.#retireInBackground(segment);
-    };
-    return new SpoolLog(this.dir, newest + 1, key, { fileSize, retire });
-  }
-
-  #takeFromLog(segments: readonly ReadSegment[], newest: number): void {
-    const { messages, outcomes, remembered } = leftInLog(segments, (id) => this.#moved.doesExist(id));
-    const told = [...this.#checkpoints.getRange()].map(({ value }) => value.seq);
-    const through = told.length > 0 ? Math.min(...told) : 0;
-    this.#root.transactionSync(() => {
-      for (const { envelope, content, waiting } of messages) {
-        const { spoolId } = envelope.facts;
-        this.#contents.putSync(spoolId, content);
-        this.#envelopes.putSync(spoolId, envelope);
-        for (const { spoolId: id, index, ...value } of waiting.values())
-          this.#pending.putSync([id, index], value);
-      }
-      this.#journal.recover(outcomes.filter(({ first, outcomes: of }) => first + of.length > through + 1));
-      this.sent.recover(remembered);
-      for (const key of [...this.#moved.getKeys()]) this.#moved.removeSync(key);
-      this.#state.putSync('retired', newest);
-    });
   }
 
   #putPending(recipient: PendingRecipient): Promise<boolean> {
@@ -708,13 +496,6 @@ export class Spool {
 }
 
 const PAGE = 4096;
-/** Octets of the text of a message's record in the log, beside its content: what is ordinary. */
-const TEXT_ROOM = 16 * 1024;
-/** Octets in the store that a message of the log takes at most beside its content, moved there with others. */
-const LEAST_ROOM = 8 * 1024;
-/** Messages of the log moved in one transaction. */
-const MOVED_TOGETHER = 100;
-const RETRY_MS = 1000;
 
 function pagesOf(database: Database): { inUse: number; last: number } {
   const stats = database.getStats() as Record<string, number>;

@@ -87,7 +87,7 @@ test('a message that is delivered again after a kill replaces its file and does 
   assert.ok(readdirSync(dir).some((name) => name.endsWith('.msg')));
   // What a kill would leave: the file is there, and the outcome is not on disk.
   const left = folder(t);
-  for (const name of ['data.mdb', 'log-0', 'log-1']) cpSync(path.join(state, name), path.join(left, name));
+  cpSync(path.join(state, 'data.mdb'), path.join(left, 'data.mdb'));
   write!();
 
   const second = await startDelivery(t, { config, dir: left });

@@ -436,6 +436,33 @@ test('bounces and complaints come back over SMTP, and a refused first try is rep
   }
 });
 
+test('a bounce whose connection is cut before any reply may have arrived: it is said again, and counted as doubtful', async () => {
+  let tries = 0;
+  const inbound = createSmtpServer(
+    () => ({
+      options: smtpServerOptions({ hostName: 'inbound.test' }),
+      handlers: {
+        // The content came along with the envelope, whose replies are still held back.
+        onMessage(_, session) {
+          if (++tries === 1) session.destroy();
+          return null;
+        },
+      },
+    }),
+    { clock: systemClock, log: silentLog },
+  );
+  const deliverVia = { host: '127.0.0.1', port: await inbound.listen('127.0.0.1', 0, 'test') };
+  try {
+    await withSink({ deliverVia }, async ({ sink }) => {
+      await send(sink, ['x@oob.sink.test']);
+      const { oob, inDoubt } = await settled(sink);
+      assert.deepEqual([tries, oob, inDoubt.oob], [2, 1, 1]);
+    });
+  } finally {
+    await inbound.close(0);
+  }
+});
+
 test('without a way back nothing is sent, and that is counted', async () => {
   await withSink({}, async ({ sink }) => {
     await send(sink, ['x@oob.sink.test']);

@@ -114,6 +114,20 @@ test('records = events, for every type', () => {
   }
 });
 
+test('a report that came again has a record and no event, as far as answers were lost', () => {
+  for (const [what, record, words] of [
+    ['remoteBounces', 'rb', 'remote bounces'],
+    ['complaints', 'f', 'complaints'],
+  ] as const) {
+    const twice = (inDoubt: number) => ({
+      ...withAccounting({ byType: records([[record, 2]]) }),
+      sink: { ...RUN.sink, [what]: made(1, inDoubt) },
+    });
+    assert.deepEqual(off(twice(1)), []);
+    assert.deepEqual(off(twice(0)), [`${words}: records = events`, `${words}: sent back = recorded`]);
+  }
+});
+
 test('what the sink did = what was recorded; more only as far as answers were lost', () => {
   for (const [what, event, words] of [
     ['initialOpens', 'initial_open', 'initial opens'],

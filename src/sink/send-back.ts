@@ -70,9 +70,9 @@ export function createSendBack(
         recipients: [{ address: mail.to }],
         content: mail.content,
       });
-      if (result.lost && result.bytes > 0) {
-        // It may have arrived: content goes along with the envelope where it may, so that even the first reply may be
-        // missing then. But a bounce said twice does less harm than one not said.
+      if (result.lost && result.bytes > 0 && result.lost.stage !== 'content') {
+        // All of it was sent, and it may have arrived: content goes along with the envelope where it may, so that even
+        // the first reply may be missing then. But a bounce said twice does less harm than one not said.
         return { ok: false, doubt: true, status: 0, fault: 'lost', again: true };
       }
       if (result.lost) return outcome(null);

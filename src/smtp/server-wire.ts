@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { Deadline } from '../system/deadline.ts';
+import { atTurnEnd } from '../system/turn-end.ts';
 import type { CloseReason, MaybeLater, SmtpServerTls, SmtpSessionTools } from './server-types.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -164,7 +165,7 @@ export class ServerWire {
     this.#scanned = 0;
   }
 
-  /** Does whatever the input allows, then sends all replies in one write. */
+  /** Does whatever the input allows; all replies go out in one write at the end of this turn. */
   run(): void {
     while (!this.#busy && this.#phase === 'open' && this.#mayStep() && this.#owner.step()) {
       this.#progress = true;
@@ -175,7 +176,7 @@ export class ServerWire {
       if (this.#out !== '') this.#cancelHeld ??= this.#tools.clock.after(LONGEST_HELD_REPLY_MS, this.#flush);
       return;
     }
-    this.#flush();
+    if (this.#out !== '') atTurnEnd(this.#flush);
     if (this.#inputEnded) {
       this.finish('client-closed');
       return;

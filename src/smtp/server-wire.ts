@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { Deadline } from '../system/deadline.ts';
-import { atTurnEnd } from '../system/turn-end.ts';
+import { atTurnEnd } from '../system/event-loop.ts';
 import type { CloseReason, MaybeLater, SmtpServerTls, SmtpSessionTools } from './server-types.ts';
 
 const EMPTY = Buffer.alloc(0);

@@ -18,12 +18,13 @@ function store(t: TestContext) {
   const table: Database<number, string> = root.openDB({ name: 'table' });
   const putOff: string[] = [];
   const transactions = new Transactions(root, () => putOff.splice(0).map((key) => table.put(key, 1)));
+  const nextIsBegun = () => new Promise<unknown>((begun) => root.on('beforecommit', begun));
   const version = () => (root.getStats() as { lastTxnId: number }).lastTxnId;
-  return { table, putOff, transactions, version };
+  return { table, putOff, transactions, version, nextIsBegun };
 }
 
 test('what is put off to the end of a turn is in the transaction of that turn, and one at a time is on its way', async (t) => {
-  const { table, putOff, transactions, version } = store(t);
+  const { table, putOff, transactions, version, nextIsBegun } = store(t);
   const before = version();
   const write = async (key: string) => {
     await transactions.free();
@@ -34,9 +35,7 @@ test('what is put off to the end of a turn is in the transaction of that turn, a
   await Promise.all([write('a'), write('b'), write('c')]);
   assert.equal(version(), before + 1);
   const first = write('d');
-  // That one is on its way then.
-  await turn();
-  await turn();
+  await nextIsBegun();
   await Promise.all([first, write('e'), write('f')]);
   assert.equal(version(), before + 3);
   assert.deepEqual(putOff, []);

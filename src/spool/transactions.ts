@@ -1,6 +1,7 @@
 /**
  * The transactions of an LMDB store: writes that are begun in one turn of the event loop are one of them, so they are
- * all stored or none is, and one transaction is on its way at a time. Those who wait for it share the next.
+ * all stored or none is, and one transaction is on its way at a time. The next is begun when the event loop has little
+ * else to do, for all who want to write by then: on a busy server one sync is for many.
  *
  * lmdb (3.5.6) would take more. But among three whose end it has not told yet it forgets the second, whose writes then
  * have the result of the third, so that what a failed sync undid would pass for stored. Two are not safe either: it
@@ -8,6 +9,7 @@
  */
 import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import type { RootDatabase } from 'lmdb';
+import { whenQuiet } from '../system/event-loop.ts';
 
 interface Batch {
   readonly writes: Set<Promise<boolean>>;
@@ -25,11 +27,12 @@ export class Transactions {
   readonly #gathered: () => readonly Promise<boolean>[];
   /** Takes the writes of this turn. */
   #open: Batch | null = null;
-  /** Its result is not known yet. */
+  /** On its way: its result is not known yet. */
   #underWay: Batch | null = null;
-  /** Ended, and not told. */
-  #untold: Batch | null = null;
-  #waiting = 0;
+  /** Writes may be begun: nothing is on its way. */
+  #free = false;
+  /** For those who want to write before that. */
+  #freed: PromiseWithResolvers<void> | null = null;
 
   /** `gathered` begins the writes that were put off to the end of the turn, for all who write in it together. */
   constructor(root: RootDatabase, gathered: () => readonly Promise<boolean>[] = () => []) {
@@ -40,11 +43,19 @@ export class Transactions {
 
   /** Resolves when writes may be begun, in the turn in which that is so. */
   async free(): Promise<void> {
-    if (!this.#underWay || this.#open) return;
-    this.#waiting++;
-    while (this.#underWay && !this.#open) await this.#underWay.ended.promise;
-    this.#waiting--;
+    if (this.#free) return;
+    if (!this.#freed) {
+      this.#freed = Promise.withResolvers();
+      if (!this.#underWay) whenQuiet(this.#begin);
+    }
+    await this.#freed.promise;
   }
+
+  readonly #begin = (): void => {
+    this.#free = true;
+    this.#freed?.resolve();
+    this.#freed = null;
+  };
 
   /**
    * Resolves when these writes, and what was put off with them, are on disk; they were begun in this turn, after
@@ -62,7 +73,11 @@ export class Transactions {
 
   /** Resolves when nothing is under way or waits to be. */
   async idle(): Promise<void> {
-    while (this.#open || this.#underWay) await (this.#underWay?.ended.promise ?? turn());
+    while (this.#open || this.#underWay || this.#freed) {
+      await (this.#underWay?.ended.promise ?? this.#freed?.promise);
+      // Those who waited for it begin to write.
+      await turn();
+    }
   }
 
   /**
@@ -73,6 +88,7 @@ export class Transactions {
     // None where somebody began to write and then threw.
     const batch = this.#open ?? newBatch();
     this.#open = null;
+    this.#free = false;
     this.#underWay = batch;
     try {
       for (const write of this.#gathered()) batch.writes.add(write);
@@ -81,35 +97,24 @@ export class Transactions {
     }
     // When lmdb has begun to write, and before it can know how that ended.
     queueMicrotask(() => {
-      this.#tell();
       // The promise of that instruction is to be had only now; it rejects too, and unheard it would end the process.
       const committed = this.#root.committed.then(ignore, ignore);
       void Promise.allSettled([...batch.writes, committed]).then((results) => this.#ended(batch, results));
     });
   }
 
-  /**
-   * First those who wait begin to write, then the ones that are stored are told so: the disk works while they are
-   * answered and delivered.
-   */
+  /** Those who are told first have the more to write when the next is begun. */
   #ended(batch: Batch, results: readonly PromiseSettledResult<unknown>[]): void {
     this.#underWay = null;
+    if (this.#freed) whenQuiet(this.#begin);
     batch.ended.resolve();
     const failed = results.find((result) => result.status === 'rejected');
-    if (failed) {
-      batch.told.promise.catch(ignore);
-      void causeOf(failed.reason).then(batch.told.reject);
+    if (!failed) {
+      batch.told.resolve();
       return;
     }
-    this.#untold = batch;
-    if (this.#waiting === 0) this.#tell();
-    // Should none of them write after all.
-    else setImmediate(() => setImmediate(() => this.#tell()));
-  }
-
-  #tell(): void {
-    this.#untold?.told.resolve();
-    this.#untold = null;
+    batch.told.promise.catch(ignore);
+    void causeOf(failed.reason).then(batch.told.reject);
   }
 }
 

@@ -79,13 +79,15 @@ export class SignableMessage {
   }
 
   /**
-   * The same, with the signature made in the thread pool: one of RSA holds a thread for about a millisecond, one of
-   * Ed25519 for a tenth of that, which is still a sixth of what a signed and tracked message takes of the main thread.
+   * The same, with a signature of RSA made in the thread pool, which takes a third of a millisecond. One of Ed25519 takes
+   * 0.03, as much as it costs to wake a thread and to hear of it.
    */
   async signAsync(settings: DkimSettings, now: number): Promise<string | null> {
+    const { key } = settings.key;
+    if (key.asymmetricKeyType === 'ed25519') return this.sign(settings, now);
     const unsigned = this.#unsigned(settings, now);
     if (unsigned === null) return null;
-    return withSignature(unsigned.field, await signInPool(unsigned.digest, unsigned.data, settings.key.key));
+    return withSignature(unsigned.field, await signInPool(unsigned.digest, unsigned.data, key));
   }
 
   #unsigned(s: DkimSettings, now: number): { field: string; data: Buffer; digest: string | null } | null {

@@ -5,16 +5,17 @@ import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { atTurnEnd, whenQuiet } from './event-loop.ts';
 
-/** Turns of the event loop until it counts as quiet. */
-async function turnsUntilQuiet(): Promise<number> {
+/** Whether the event loop counted as quiet within so many turns. */
+async function quietWithin(turns: number, longestMs: number): Promise<boolean> {
   let quiet = false;
   whenQuiet(() => {
     quiet = true;
-  });
-  let turns = 0;
-  for (; !quiet; turns++) await turn();
-  return turns;
+  }, longestMs);
+  for (let i = 0; i < turns; i++) await turn();
+  return quiet;
 }
+
+const LONG_MS = 600_000;
 
 test('what is put off to the end of a turn is done there, in order', async () => {
   const done: string[] = [];
@@ -32,8 +33,7 @@ test('what is put off to the end of a turn is done there, in order', async () =>
 });
 
 test('an idle event loop is quiet at once, a busy one is waited for, but not for ever', async (t) => {
-  const idle = await turnsUntilQuiet();
-  assert.ok(idle <= 3, `${idle} turns`);
+  assert.equal(await quietWithin(3, LONG_MS), true);
   const server = net.createServer((socket) => {
     socket.on('error', () => {});
     socket.pipe(socket);
@@ -52,6 +52,12 @@ test('an idle event loop is quiet at once, a busy one is waited for, but not for
     server.close();
   });
   await Promise.all(clients.map((socket) => once(socket, 'data')));
-  const busy = await turnsUntilQuiet();
-  assert.ok(busy > 2 * idle, `${busy} turns beside ${idle}`);
+  assert.equal(await quietWithin(50, LONG_MS), false);
+  assert.equal(await quietWithin(3, 0), true);
+  let quiet = false;
+  whenQuiet(() => {
+    quiet = true;
+  }, LONG_MS);
+  for (const socket of clients) socket.destroy();
+  while (!quiet) await turn();
 });

@@ -24,9 +24,9 @@ function turnEnds(): void {
 const FEW_EVENTS = 2;
 const LONGEST_MS = 4;
 
-/** Calls back after the first turn of the event loop in which hardly anything came, or after 4 ms. */
-export function whenQuiet(then: () => void): void {
-  const end = performance.now() + LONGEST_MS;
+/** Calls back after the first turn of the event loop in which hardly anything came, or after `longestMs`. */
+export function whenQuiet(then: () => void, longestMs = LONGEST_MS): void {
+  const end = performance.now() + longestMs;
   let before = 0;
   const look = () => {
     const events = eventsSoFar();

@@ -71,6 +71,8 @@ export interface PosthornOptions {
   readonly again?: { readonly dir: string; readonly port: number };
   /** From its sources instead of the compiled package: for profiles that show our lines. */
   readonly fromSource?: boolean;
+  /** From the sources of this checkout, which may be another one. */
+  readonly checkout?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -118,7 +120,8 @@ export async function startPosthorn(
     // A password may stand in it.
     { mode: 0o600 },
   );
-  const bin = options.fromSource ? path.join(root, 'bin/posthorn.js') : compiledPackage();
+  const checkout = options.checkout ?? (options.fromSource ? root : null);
+  const bin = checkout === null ? compiledPackage() : path.join(checkout, 'bin/posthorn.js');
   const child = spawn(process.execPath, [bin, 'mta', '--config', config], {
     env: { ...profiledAs('posthorn'), NODE_COMPILE_CACHE: path.join(dir, 'compiled'), ...options.env },
     stdio: ['ignore', 'ignore', 'inherit'],

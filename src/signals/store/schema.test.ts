@@ -163,14 +163,14 @@ const tables = () =>
 const dropAll = async () => {
   for (const { name } of await tables()) await engine.write(`DROP TABLE IF EXISTS ${name} SYNC`);
 };
-/** Events of the last five days, of all kinds that counts look at. */
+/** Events of the last five days, of all kinds that counts look at, and those of each hour: today may be minutes old. */
 const fill = (first: number) =>
   engine.write(
     `INSERT INTO events (ts, event_id, type, batch_id, sign, version, sending_ip, message_id, campaign_id, rcpt_to, link_name, num_retries, queue_time, prefetched, data)
      SELECT now64(3, 'UTC') - toIntervalHour(number % 100), toString(number),
-       ['injection', 'delivery', 'delivery', 'click', 'list_unsubscribe', 'link_unsubscribe', 'open', 'delay'][number % 8 + 1], 'b', 1, 1,
+       ['injection', 'delivery', 'delivery', 'click', 'list_unsubscribe', 'link_unsubscribe', 'open', 'delay'][intDiv(number % 5000, 100) % 8 + 1], 'b', 1, 1,
        ['192.0.2.1', 'mta-1', '2001:db8::7', 'mta-2', ''][intDiv(number, 100) % 5 + 1] AS ip,
-       concat('m', toString(number % 5000)), concat('c', toString(number % 3)), 'a@b.example', if(number % 8 = 3, 'l', ''), number % 2,
+       concat('m', toString(number % 5000)), concat('c', toString(number % 3)), 'a@b.example', if(intDiv(number % 5000, 100) % 8 = 3, 'l', ''), number % 2,
        cityHash64(number) % 100000, number % 5 = 0, concat('{"outbound_tls":"', toString(number % 3), '","sending_ip":"', ip, '"}')
      FROM numbers(${first}, 20000)`,
   );

@@ -20,7 +20,7 @@ function turnEnds(): void {
   for (const then of now) then();
 }
 
-/** A turn with no more events than this has left nothing to wait for; some are always there, as of timers and threads. */
+/** A turn with no more events than this has left nothing to wait for: threads that are done count too. */
 const FEW_EVENTS = 2;
 const LONGEST_MS = 4;
 

@@ -1,5 +1,5 @@
-import { type AddressInfo, createServer } from 'node:net';
 import type { TestContext } from 'node:test';
+import { freePorts } from '../../../test/program.ts';
 import { good } from '../../config/testing.ts';
 import { TestClock } from '../../system/testing.ts';
 import { limitsFromConfig } from '../limits-from-config.ts';
@@ -19,7 +19,7 @@ export const KEY = 'k'.repeat(32);
 export async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
   const dir = folder(t);
   const config = good(
-    `http-mgmt-port ${await freePort()}\nhttp-redirect-to-https no\nstate-dir ${dir}\nhttp-api-key ${KEY}\n${access}\n<domain *>\nmax-smtp-out 1\n</domain>`,
+    `http-mgmt-port ${await freePorts(1)}\nhttp-redirect-to-https no\nstate-dir ${dir}\nhttp-api-key ${KEY}\n${access}\n<domain *>\nmax-smtp-out 1\n</domain>`,
   );
   const clock = new TestClock();
   const { log, lines } = keptLog();
@@ -84,12 +84,4 @@ export async function monitor(t: TestContext, access = 'http-access 127.0.0.1 ad
     }
   };
   return { port: opened.port!, ask, add, clock, lines, scheduler, traffic, events, state };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -1,12 +1,12 @@
 // Clients of the Transmissions API over real HTTPS; a real spool behind it.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
 import { request } from 'node:https';
 import path from 'node:path';
 import { Writable } from 'node:stream';
 import { before, type TestContext, test } from 'node:test';
 import { connect } from 'node:tls';
+import { freePorts } from '../../../../test/program.ts';
 import { good } from '../../../config/testing.ts';
 import { makeSelfSignedCertificate } from '../../../smtp/index.ts';
 import { SpoolWriteError } from '../../../spool/spool.ts';
@@ -45,7 +45,7 @@ async function start(t: TestContext, given: Given = {}) {
   const dir = folder(t);
   const certificate = path.join(dir, 'certificate.pem');
   writeFileSync(certificate, `${pem.cert}\n${pem.key}`);
-  const port = await freePort();
+  const port = await freePorts(1);
   const listener = (at: number, file = certificate) =>
     `<transmissions-api-listener 127.0.0.1:${at}>\ntls-certificate ${file}\n</transmissions-api-listener>`;
   const api = `<transmissions-api>\napi-key ${KEY}\napi-key ${'0'.repeat(32)}\n${given.api ?? 'log-requests yes'}\n</transmissions-api>`;
@@ -86,14 +86,6 @@ async function start(t: TestContext, given: Given = {}) {
       asked.end(text);
     });
   return { mta, listeners, port, send, api, listener, dir };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 const MESSAGE =
@@ -353,7 +345,7 @@ test('campaign_id c1 and X-Job j1 with process-x-job yes ⇒ job ID c1', async (
 
 test('a reload opens and closes addresses, changes the certificate, and changes nothing when it fails', async (t) => {
   const { listeners, port, send, api, listener, dir } = await start(t);
-  const second = await freePort();
+  const second = await freePorts(1);
   await listeners.apply(good(`${api}\n${listener(port)}\n${listener(second)}`));
   assert.deepEqual(listeners.addresses, [`https://127.0.0.1:${port}`, `https://127.0.0.1:${second}`]);
   assert.equal((await send(whole(), { port: second })).status, 200);

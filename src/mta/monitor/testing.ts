@@ -1,5 +1,5 @@
+import { createServer } from 'node:net';
 import type { TestContext } from 'node:test';
-import { freePorts } from '../../../test/program.ts';
 import { good } from '../../config/testing.ts';
 import { TestClock } from '../../system/testing.ts';
 import { limitsFromConfig } from '../limits-from-config.ts';
@@ -19,7 +19,7 @@ export const KEY = 'k'.repeat(32);
 export async function monitor(t: TestContext, access = 'http-access 127.0.0.1 admin') {
   const dir = folder(t);
   const config = good(
-    `http-mgmt-port ${await freePorts(1)}\nhttp-redirect-to-https no\nstate-dir ${dir}\nhttp-api-key ${KEY}\n${access}\n<domain *>\nmax-smtp-out 1\n</domain>`,
+    `http-mgmt-port ${await freePort()}\nhttp-redirect-to-https no\nstate-dir ${dir}\nhttp-api-key ${KEY}\n${access}\n<domain *>\nmax-smtp-out 1\n</domain>`,
   );
   const clock = new TestClock();
   const { log, lines } = keptLog();
@@ -84,4 +84,18 @@ export async function monitor(t: TestContext, access = 'http-access 127.0.0.1 ad
     }
   };
   return { port: opened.port!, ask, add, clock, lines, scheduler, traffic, events, state };
+}
+
+/** Below the range that the system takes the ports of outgoing connections from: of those, somebody could take it meanwhile. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 12_000 + Math.floor(Math.random() * 4_000);
+    const server = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    await new Promise((resolve) => server.close(resolve));
+    if (free) return port;
+  }
 }

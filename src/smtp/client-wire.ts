@@ -4,6 +4,7 @@ import type { Clock } from '../system/clock.ts';
 import { Deadline } from '../system/deadline.ts';
 import type { SmtpClientTls, WireObserver } from './client-types.ts';
 import { ReplyReader, type SmtpReply } from './reply-reader.ts';
+import { takeInput } from './socket-input.ts';
 
 /** Why a connection is of no more use. */
 export interface WireFault {
@@ -23,6 +24,7 @@ export class Wire {
   readonly #deadline: Deadline;
   #socket: Socket;
   #reader = new ReplyReader();
+  #stopInput: (() => void) | null = null;
   #fault: WireFault | null = null;
   readonly #restOfReplyMs: number;
   readonly #observer: WireObserver | undefined;
@@ -60,7 +62,7 @@ export class Wire {
   }
 
   #listen(): void {
-    this.#socket.on('data', this.#onData);
+    this.#stopInput = takeInput(this.#socket, this.#onData);
     this.#socket.on('error', this.#onError);
     this.#socket.on('end', this.#onEnd);
     this.#socket.on('close', this.#onEnd);
@@ -190,7 +192,7 @@ export class Wire {
       this.fail({ error: 'data came before the TLS handshake', code: 'EPROTOCOL' });
       return this.#fault;
     }
-    raw.removeListener('data', this.#onData);
+    this.#stopInput?.();
     raw.removeListener('end', this.#onEnd);
     raw.removeListener('close', this.#onEnd);
     const secured: TLSSocket = connectTls({

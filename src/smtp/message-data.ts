@@ -11,10 +11,9 @@ const DOT = 0x2e;
 const TERMINATOR = Buffer.from('\r\n.\r\n', 'latin1');
 const STUFFED_LINE = Buffer.from('\r\n.', 'latin1');
 
-/** Pieces smaller than this are copied together: a client that sends single bytes must not cost an object each. */
-const SMALL_PIECE = 4096;
-/** Most of the block that they are copied into; it is no larger than what has come, as most messages end in one small piece. */
-const BLOCK = 65536;
+/** What comes is copied together into blocks: most messages end in the first, and a long one has few. */
+const FIRST_BLOCK = 16_384;
+const LARGEST_BLOCK = 1_048_576;
 
 /**
  * How much of CR LF . CR LF the bytes seen so far end with (0 to 5), after one more byte. Five is the end of data.
@@ -69,21 +68,16 @@ export class MessageCollector {
     this.#blockUsed = 0;
   }
 
-  /** Takes a whole piece unlooked at. */
+  /** Takes a whole piece unlooked at. It is copied. */
   push(piece: Buffer): void {
     this.#received += piece.length;
     if (this.#received > this.#limit || this.#forgetful) {
       this.forget();
       return;
     }
-    if (piece.length >= SMALL_PIECE || (this.#received === piece.length && piece.length > 0)) {
-      this.#closeBlock();
-      this.#pieces.push(piece);
-      return;
-    }
     let at = 0;
     while (at < piece.length) {
-      this.#block ??= Buffer.allocUnsafeSlow(Math.min(BLOCK, Math.max(SMALL_PIECE, this.#received)));
+      this.#block ??= Buffer.allocUnsafeSlow(Math.min(LARGEST_BLOCK, Math.max(FIRST_BLOCK, this.#received)));
       const taken = piece.copy(this.#block, this.#blockUsed, at);
       at += taken;
       this.#blockUsed += taken;
@@ -97,12 +91,15 @@ export class MessageCollector {
     return whole.subarray(0, whole.length - 3);
   }
 
-  /** Everything collected. A message that came in one piece is not copied. */
+  /** Everything collected. */
   content(): Buffer {
     this.#closeBlock();
     const pieces = this.#pieces;
     this.#pieces = [];
-    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    if (pieces.length !== 1) return Buffer.concat(pieces);
+    const [whole] = pieces as [Buffer];
+    // Little of its block is used: that may be kept for long.
+    return whole.length < FIRST_BLOCK / 4 ? Buffer.from(whole) : whole;
   }
 
   #closeBlock(): void {

@@ -55,7 +55,7 @@ export class ReplyReader {
     return this.#lines.length > 0;
   }
 
-  /** Takes the next piece; returns in words what makes it no SMTP, null when all is well. */
+  /** Takes the next piece, which is read and not kept; returns in words what makes it no SMTP, null when all is well. */
   push(piece: Buffer): string | null {
     const input = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
     let from = 0;
@@ -67,7 +67,7 @@ export class ReplyReader {
       if (fault) return fault;
       from = end + 1;
     }
-    this.#rest = from === input.length ? EMPTY : input.subarray(from);
+    this.#rest = from === input.length ? EMPTY : Buffer.from(input.subarray(from));
     return this.#rest.length > LONGEST_LINE ? 'the reply has a line that is too long' : null;
   }
 

@@ -3,6 +3,7 @@ import { TLSSocket } from 'node:tls';
 import { Deadline } from '../system/deadline.ts';
 import { atTurnEnd } from '../system/event-loop.ts';
 import type { CloseReason, MaybeLater, SmtpServerTls, SmtpSessionTools } from './server-types.ts';
+import { takeInput } from './socket-input.ts';
 
 const EMPTY = Buffer.alloc(0);
 const LF = 0x0a;
@@ -51,6 +52,7 @@ export class ServerWire {
   /** Where to look on for the end of an unfinished line. */
   #scanned = 0;
   #inputEnded = false;
+  #stopInput: (() => void) | null = null;
   /** A handler has not answered yet: nothing more is read from the input until it does. */
   #busy = false;
   #progress = false;
@@ -93,13 +95,13 @@ export class ServerWire {
   /** Begins to take input. */
   listen(): void {
     this.#phase = 'open';
-    this.#socket.on('data', this.#onData);
+    this.#stopInput = takeInput(this.#socket, this.#onData);
     this.#socket.on('end', this.#onEnd);
     this.#socket.on('drain', this.#onDrain);
   }
 
   #unlisten(): void {
-    this.#socket.removeListener('data', this.#onData);
+    this.#stopInput?.();
     this.#socket.removeListener('end', this.#onEnd);
     this.#socket.removeListener('drain', this.#onDrain);
   }
@@ -117,6 +119,11 @@ export class ServerWire {
     if (this.#busy || this.#socket.writableLength > MOST_PENDING_OUTPUT) {
       if (this.#input.length > MOST_PENDING_INPUT) this.#socket.pause();
     } else this.run();
+    // The piece is lent: what is left of it is kept elsewhere.
+    if (this.#input !== piece) return;
+    this.#scanned -= this.#at;
+    this.#input = Buffer.from(piece.subarray(this.#at));
+    this.#at = 0;
   };
 
   readonly #onEnd = (): void => {
@@ -264,7 +271,6 @@ export class ServerWire {
     this.#forgetInput();
     this.#phase = 'securing';
     this.#unlisten();
-    socket.pause();
     const out = this.#out;
     this.#out = '';
     this.#cancelHeld?.();

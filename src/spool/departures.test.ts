@@ -19,15 +19,12 @@ function store(recipients: number) {
     counts,
     /** Begins to remove recipients; `end` says whether the disk took it. */
     remove(...indexes: number[]) {
-      const { emptied, settledBy } = departures.begin(of(...indexes));
-      const { promise, resolve, reject } = Promise.withResolvers<void>();
-      settledBy(promise);
+      const { emptied, end } = departures.begin(of(...indexes));
       return {
         emptied,
         async end(taken: boolean) {
           if (taken) for (const index of indexes) waiting.delete(index);
-          if (taken) resolve();
-          else reject(new Error('the disk is full'));
+          end(taken);
           await new Promise((turn) => setImmediate(turn));
         },
       };

@@ -12,8 +12,8 @@ interface Open {
   left: number;
   /** Recipients whose removal is being written. */
   readonly removing: Set<number>;
-  /** The latest of those writes; never rejects. */
-  written: Promise<unknown>;
+  /** For those who wait for the end of one of those writes. */
+  ended: PromiseWithResolvers<void> | null;
 }
 
 /** A message with more recipients than this is not counted anew for each of them. */
@@ -30,16 +30,19 @@ export class Departures {
   }
 
   /**
-   * What must be awaited before these can be removed, null when nothing. The message may go only when all other
-   * recipients are gone for certain: another transaction that is on its way can still fail.
+   * What must be awaited before it is asked again whether these can be removed, null when they can. The message may go
+   * only when all other recipients are gone for certain: another transaction that is on its way can still fail.
    */
-  busy(done: readonly Departing[]): Promise<unknown> | null {
+  busy(done: readonly Departing[]): Promise<void> | null {
     if (this.#open.size === 0) return null;
     const leaving = new Map<string, number>();
     for (const { spoolId } of done) leaving.set(spoolId, (leaving.get(spoolId) ?? 0) + 1);
     for (const [spoolId, count] of leaving) {
       const open = this.#open.get(spoolId);
-      if (open && open.removing.size > 0 && open.left <= count) return open.written;
+      if (open && open.removing.size > 0 && open.left <= count) {
+        open.ended ??= Promise.withResolvers();
+        return open.ended.promise;
+      }
     }
     return null;
   }
@@ -49,13 +52,13 @@ export class Departures {
     return this.#open.get(spoolId)?.removing.has(index) ?? false;
   }
 
-  /** These are being removed in one transaction. Answers which messages it empties. */
-  begin(done: readonly Departing[]): { emptied: string[]; settledBy(written: Promise<void>): void } {
+  /** These are being removed in one transaction. Answers which messages it empties; `end` is to be told how it ended. */
+  begin(done: readonly Departing[]): { readonly emptied: string[]; end(written: boolean): void } {
     const touched = new Map<string, { open: Open; indexes: number[] }>();
     for (const { spoolId, index } of done) {
       let open = this.#open.get(spoolId);
       if (!open) {
-        open = { left: this.#countOf(spoolId), removing: new Set(), written: Promise.resolve() };
+        open = { left: this.#countOf(spoolId), removing: new Set(), ended: null };
         this.#open.set(spoolId, open);
       }
       const indexes: number[] = touched.get(spoolId)?.indexes ?? [];
@@ -71,17 +74,13 @@ export class Departures {
         for (const index of indexes) open.removing.delete(index);
         if (!written) open.left += indexes.length;
         if (open.removing.size === 0 && open.left <= CHEAP_TO_COUNT) this.#open.delete(spoolId);
+        open.ended?.resolve();
+        open.ended = null;
       }
     };
     return {
       emptied: [...touched].filter(([, { open }]) => open.left <= 0).map(([spoolId]) => spoolId),
-      settledBy: (written) => {
-        const ended = written.then(
-          () => end(true),
-          () => end(false),
-        );
-        for (const { open } of touched.values()) open.written = ended;
-      },
+      end,
     };
   }
 }

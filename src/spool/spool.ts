@@ -191,10 +191,10 @@ export class Spool {
           this.#recent.forget(spoolId);
         },
         settle: (spoolId, index) => this.settle([{ spoolId, index, state: 'done' }], []),
-        commit: async (begin) => {
-          await this.#free();
-          await this.#commit(begin());
-        },
+        commit: (begin) =>
+          this.#write((writes) => {
+            for (const write of begin()) writes.push(write);
+          }),
       },
       new CorruptFolder(dir, !options.deleteCorrupted, this.#log),
       this.#log,
@@ -209,7 +209,7 @@ export class Spool {
    * not be removed in time: see `wasTaken`. In the same transaction: messages that this one causes, and what was
    * reported of messages sent before.
    */
-  async store(
+  store(
     envelope: Envelope,
     content: Buffer,
     recipients: readonly PendingRecipient[],
@@ -217,27 +217,28 @@ export class Spool {
     claim?: string,
     also: AlsoStored = NOTHING_ELSE,
   ): Promise<void> {
-    // Before anything is written: all writes must be begun in one turn of the event loop.
     let bytes = spaceFor(content, recipients.length) + outcomes.length * 2048;
     for (const message of also.created) bytes += spaceFor(message.content, message.recipients.length);
-    try {
-      const later = this.#room.reserve(bytes);
-      if (later) await later;
-    } catch (error) {
-      throw this.#refused(error);
-    }
-    try {
-      await this.#free();
-      const writes: Promise<boolean>[] = [];
-      if (claim !== undefined) writes.push(this.#claims.put(claim, envelope.facts.receivedAt));
-      if (recipients.length > 0) this.#create({ envelope, content, recipients }, writes);
-      for (const message of also.created) this.#create(message, writes);
-      this.sent.mark(also.reported, writes);
-      await this.#commit(writes, this.#append(outcomes, writes));
-      if (recipients.length > 0) this.#recent.keep(envelope, content, recipients, Date.now());
-    } finally {
-      this.#room.release(bytes);
-    }
+    const write = () =>
+      this.#write(
+        (writes) => {
+          if (claim !== undefined) writes.push(this.#claims.put(claim, envelope.facts.receivedAt));
+          if (recipients.length > 0) this.#create({ envelope, content, recipients }, writes);
+          for (const message of also.created) this.#create(message, writes);
+          this.sent.mark(also.reported, writes);
+        },
+        outcomes,
+        (written) => {
+          this.#room.release(bytes);
+          if (written && recipients.length > 0) this.#recent.keep(envelope, content, recipients, Date.now());
+        },
+      );
+    const later = this.#room.reserve(bytes);
+    return later
+      ? later.then(write, (error) => {
+          throw this.#refused(error);
+        })
+      : write();
   }
 
   /** Whether a message was stored from what this names. */
@@ -246,9 +247,10 @@ export class Spool {
   }
 
   /** What these name is gone for good: they will not be asked about again. */
-  async forgetTaken(claims: readonly string[]): Promise<void> {
-    await this.#free();
-    await this.#commit(claims.map((claim) => this.#claims.remove(claim)));
+  forgetTaken(claims: readonly string[]): Promise<void> {
+    return this.#write((writes) => {
+      for (const claim of claims) writes.push(this.#claims.remove(claim));
+    });
   }
 
   /**
@@ -256,43 +258,43 @@ export class Spool {
    * with its last recipient. In the same transaction: messages that this causes (reports, copies), and delay notices
    * that were told, each due again at `next` or forgotten.
    */
-  async settle(
+  settle(
     settlements: readonly Settlement[],
     outcomes: readonly Outcome[],
     created: readonly NewMessage[] = [],
     told: readonly { readonly notice: DelayNotice; readonly next: number | null }[] = [],
   ): Promise<void> {
     const done = settlements.filter(({ state }) => state === 'done');
-    for (let busy = this.#departures.busy(done); busy; busy = this.#departures.busy(done)) await busy;
-    this.#refuseIfFailed();
+    const busy = this.#departures.busy(done);
+    if (busy) return busy.then(() => this.settle(settlements, outcomes, created, told));
     // From here on they are leaving, though nothing is written yet.
     const departure = this.#departures.begin(done);
-    const write = async () => {
-      await this.#free();
-      const writes: Promise<boolean>[] = [];
-      for (const { spoolId, state } of settlements) {
-        if (state === 'done') continue;
-        writes.push(this.#putPending(state));
-        // It will wait a while.
-        this.#recent.forget(spoolId);
-      }
-      for (const { spoolId, index } of done) writes.push(this.#pending.remove([spoolId, index]));
-      for (const spoolId of departure.emptied) {
-        this.#decoded.forget(spoolId);
-        writes.push(this.#envelopes.remove(spoolId), this.#contents.remove(spoolId));
-      }
-      for (const message of created) this.#create(message, writes);
-      for (const { notice, next } of told) {
-        const { at, spoolId, index } = notice;
-        writes.push(this.#delays.remove([at, spoolId, index]));
-        if (next !== null) writes.push(this.#delays.put([next, spoolId, index], true));
-      }
-      await this.#commit(writes, this.#append(outcomes, writes));
-      for (const { spoolId, index } of done) this.#recent.settled(spoolId, index);
-    };
-    const written = write();
-    departure.settledBy(written);
-    await written;
+    return this.#write(
+      (writes) => {
+        for (const { spoolId, state } of settlements) {
+          if (state === 'done') continue;
+          writes.push(this.#putPending(state));
+          // It will wait a while.
+          this.#recent.forget(spoolId);
+        }
+        for (const { spoolId, index } of done) writes.push(this.#pending.remove([spoolId, index]));
+        for (const spoolId of departure.emptied) {
+          this.#decoded.forget(spoolId);
+          writes.push(this.#envelopes.remove(spoolId), this.#contents.remove(spoolId));
+        }
+        for (const message of created) this.#create(message, writes);
+        for (const { notice, next } of told) {
+          const { at, spoolId, index } = notice;
+          writes.push(this.#delays.remove([at, spoolId, index]));
+          if (next !== null) writes.push(this.#delays.put([next, spoolId, index], true));
+        }
+      },
+      outcomes,
+      (written) => {
+        departure.end(written);
+        if (written) for (const { spoolId, index } of done) this.#recent.settled(spoolId, index);
+      },
+    );
   }
 
   /** Where a recipient waits, as stored last; undefined when it is settled. */
@@ -387,27 +389,30 @@ export class Spool {
   }
 
   /** Gives new views their first checkpoint and forgets those of views that have gone, all or nothing. */
-  async succeed(fresh: ReadonlyMap<string, Checkpoint>, gone: readonly string[]): Promise<void> {
-    await this.#free();
-    const writes = [...fresh].map(([view, checkpoint]) => this.#checkpoints.put(view, checkpoint));
-    await this.#commit([...writes, ...gone.map((view) => this.#checkpoints.remove(view))]);
+  succeed(fresh: ReadonlyMap<string, Checkpoint>, gone: readonly string[]): Promise<void> {
+    return this.#write((writes) => {
+      for (const [view, checkpoint] of fresh) writes.push(this.#checkpoints.put(view, checkpoint));
+      for (const view of gone) writes.push(this.#checkpoints.remove(view));
+    });
   }
 
   /** Remembers how far each view has come and drops the outcomes that all of them have on disk. */
   async advance(checkpoints: ReadonlyMap<string, Checkpoint>, dropThrough: number): Promise<void> {
-    await this.#free();
-    const writes: Promise<boolean>[] = [];
-    for (const [view, checkpoint] of checkpoints) writes.push(this.#checkpoints.put(view, checkpoint));
-    this.#journal.drop(dropThrough, writes);
-    await this.#commit(writes);
+    await this.#write((writes) => {
+      for (const [view, checkpoint] of checkpoints) writes.push(this.#checkpoints.put(view, checkpoint));
+      this.#journal.drop(dropThrough, writes);
+    });
     this.#journal.dropped(dropThrough);
   }
 
   /** Forgets mail that was sent before the time of `SentMail.outdated`, a batch at a time; whether there is more. */
   async forgetSent(now: number): Promise<boolean> {
-    await this.#free();
-    const { writes, more } = this.#reading(() => this.sent.outdated(now));
-    await this.#commit(writes);
+    let more = false;
+    await this.#write((writes) => {
+      const outdated = this.#reading(() => this.sent.outdated(now));
+      more = outdated.more;
+      for (const write of outdated.writes) writes.push(write);
+    });
     return more;
   }
 
@@ -435,29 +440,43 @@ export class Spool {
     }
   }
 
-  #append(outcomes: readonly Outcome[], writes: Promise<boolean>[]): Appended | null {
-    this.sent.remember(outcomes, writes);
-    return this.#journal.append(outcomes);
-  }
-
-  #refuseIfFailed(): void {
-    if (this.#failed) throw this.#failed;
-  }
-
-  async #commit(writes: readonly Promise<boolean>[], appended: Appended | null = null): Promise<void> {
-    try {
-      await this.#transactions.stored(writes);
-    } catch (cause) {
-      this.#journal.ended(appended, false);
-      throw this.#readable() ? this.#refused(cause) : this.#fail(cause);
-    }
-    this.#journal.ended(appended, true);
-  }
-
-  /** Resolves when writes may be begun, in the turn in which that is so; throws when the store takes no more. */
-  async #free(): Promise<void> {
-    await this.#transactions.free();
-    this.#refuseIfFailed();
+  /**
+   * Writes in one transaction: `begin` adds the writes, in the turn in which that may be done, and the outcomes are
+   * journaled with them. Resolves when all is on disk; rejects when the store takes no more, or not this. Before either
+   * `ended` hears whether it was `written`.
+   */
+  #write(
+    begin: (writes: Promise<boolean>[]) => void,
+    outcomes: readonly Outcome[] = [],
+    ended?: (written: boolean) => void,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let begun = false;
+      let appended: Appended | null = null;
+      this.#transactions.write({
+        begin: () => {
+          if (this.#failed) throw this.#failed;
+          const writes: Promise<boolean>[] = [];
+          begin(writes);
+          this.sent.remember(outcomes, writes);
+          appended = this.#journal.append(outcomes);
+          begun = true;
+          return writes;
+        },
+        ended: (failure) => {
+          const written = failure === null;
+          try {
+            this.#journal.ended(appended, written);
+            ended?.(written);
+            if (written) resolve();
+            else if (!begun) reject(failure);
+            else reject(this.#readable() ? this.#refused(failure) : this.#fail(failure));
+          } catch (error) {
+            reject(error);
+          }
+        },
+      });
+    });
   }
 
   #refused(cause: unknown): SpoolWriteError {

@@ -20,59 +20,73 @@ function store(t: TestContext) {
   const transactions = new Transactions(root, () => putOff.splice(0).map((key) => table.put(key, 1)));
   const nextIsBegun = () => new Promise<unknown>((begun) => root.on('beforecommit', begun));
   const version = () => (root.getStats() as { lastTxnId: number }).lastTxnId;
-  return { table, putOff, transactions, version, nextIsBegun };
+  const write = (begin: () => Promise<boolean>[]) =>
+    new Promise<void>((resolve, reject) =>
+      transactions.write({
+        begin,
+        ended: (failure) => (failure === null ? resolve() : reject(failure as Error)),
+      }),
+    );
+  return { table, putOff, transactions, version, nextIsBegun, write };
 }
 
 test('what is put off to the end of a turn is in the transaction of that turn, and one at a time is on its way', async (t) => {
-  const { table, putOff, transactions, version, nextIsBegun } = store(t);
+  const { table, putOff, write, version, nextIsBegun } = store(t);
   const before = version();
-  const write = async (key: string) => {
-    await transactions.free();
-    putOff.push(`${key} later`);
-    await transactions.stored([table.put(key, 1)]);
+  const twice = async (key: string) => {
+    await write(() => {
+      putOff.push(`${key} later`);
+      return [table.put(key, 1)];
+    });
     assert.ok(table.doesExist(key) && table.doesExist(`${key} later`));
   };
-  await Promise.all([write('a'), write('b'), write('c')]);
+  await Promise.all([twice('a'), twice('b'), twice('c')]);
   assert.equal(version(), before + 1);
-  const first = write('d');
+  const first = twice('d');
   await nextIsBegun();
-  await Promise.all([first, write('e'), write('f')]);
+  await Promise.all([first, twice('e'), twice('f')]);
   assert.equal(version(), before + 3);
   assert.deepEqual(putOff, []);
 });
 
 test('a turn in which all is put off, and one in which there is nothing to write', async (t) => {
-  const { table, putOff, transactions, version } = store(t);
+  const { table, putOff, transactions, write, version } = store(t);
   const before = version();
-  await transactions.free();
-  await transactions.stored([]);
+  await write(() => []);
   assert.equal(version(), before);
-  await transactions.free();
-  putOff.push('a');
-  const first = transactions.stored([]);
-  putOff.push('b');
-  await Promise.all([first, transactions.stored([])]);
+  const putOffOnly = (key: string) =>
+    write(() => {
+      putOff.push(key);
+      return [];
+    });
+  await Promise.all([putOffOnly('a'), putOffOnly('b')]);
   assert.deepEqual([...table.getKeys()], ['a', 'b']);
   assert.equal(version(), before + 1);
   await transactions.idle();
 });
 
-test('one who begins to write and throws holds up nobody, and others wait for the end of it', async (t) => {
-  const { table, transactions } = store(t);
-  await transactions.free();
-  void table.put('begun', 1);
+test('one who begins to write and throws is told so, holds up nobody, and others wait for the end of it', async (t) => {
+  const { table, transactions, write } = store(t);
+  const throws = write(() => {
+    void table.put('begun', 1);
+    throw new Error('on the way');
+  });
+  await assert.rejects(throws, /on the way/);
   await turn();
-  await transactions.free();
-  assert.ok(table.doesExist('begun'));
-  await transactions.stored([table.put('next', 1)]);
+  await write(() => {
+    assert.ok(table.doesExist('begun'));
+    return [table.put('next', 1)];
+  });
+  assert.ok(table.doesExist('next'));
   await transactions.idle();
 });
 
 test('when what was put off cannot be written, nobody is told that it is stored', async (t) => {
-  const { table, putOff, transactions } = store(t);
-  await transactions.free();
-  putOff.push('x'.repeat(10_000));
-  await assert.rejects(transactions.stored([table.put('a', 1)]), /key size/i);
-  await transactions.free();
-  await transactions.stored([table.put('b', 1)]);
+  const { table, putOff, write } = store(t);
+  const refused = write(() => {
+    putOff.push('x'.repeat(10_000));
+    return [table.put('a', 1)];
+  });
+  await assert.rejects(refused, /key size/i);
+  await write(() => [table.put('b', 1)]);
 });

@@ -11,12 +11,20 @@ import { setImmediate as turn, setTimeout as wait } from 'node:timers/promises';
 import type { RootDatabase } from 'lmdb';
 import { whenQuiet } from '../system/event-loop.ts';
 
+/** Writes that are to be stored in one transaction, or not at all. */
+export interface Writing {
+  /** Begins them: called once, in the turn in which that may be done. What is put off to its end goes with them. */
+  begin(): readonly Promise<boolean>[];
+  /** They are on disk (`null`), or why they are not: also what `begin` threw. Must not throw. */
+  ended(failure: unknown): void;
+}
+
 interface Batch {
   readonly writes: Set<Promise<boolean>>;
+  /** Who is to hear of its end. */
+  readonly writings: Writing[];
   /** When all its writes have their result. */
   readonly ended: PromiseWithResolvers<void>;
-  /** When that may be acted upon; rejects with why they are not on disk. */
-  readonly told: PromiseWithResolvers<void>;
 }
 
 /** It comes at once when it comes. */
@@ -31,8 +39,8 @@ export class Transactions {
   #underWay: Batch | null = null;
   /** Writes may be begun: nothing is on its way. */
   #free = false;
-  /** For those who want to write before that. */
-  #freed: PromiseWithResolvers<void> | null = null;
+  /** Who wants to write when that is so. */
+  #waiting: Writing[] = [];
 
   /** `gathered` begins the writes that were put off to the end of the turn, for all who write in it together. */
   constructor(root: RootDatabase, gathered: () => readonly Promise<boolean>[] = () => []) {
@@ -41,40 +49,46 @@ export class Transactions {
     root.on('beforecommit', () => this.#close());
   }
 
-  /** Resolves when writes may be begun, in the turn in which that is so. */
-  async free(): Promise<void> {
-    if (this.#free) return;
-    if (!this.#freed) {
-      this.#freed = Promise.withResolvers();
-      if (!this.#underWay) whenQuiet(this.#begin);
+  /** Begins these writes when that may be done: now, or later. */
+  write(writing: Writing): void {
+    if (this.#free) {
+      this.#run(writing);
+      return;
     }
-    await this.#freed.promise;
+    // Whoever is the first; when a transaction ends, it is looked who waits.
+    if (this.#waiting.length === 0 && !this.#underWay) whenQuiet(this.#begin);
+    this.#waiting.push(writing);
   }
 
   readonly #begin = (): void => {
     this.#free = true;
-    this.#freed?.resolve();
-    this.#freed = null;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const writing of waiting) this.#run(writing);
   };
 
-  /**
-   * Resolves when these writes, and what was put off with them, are on disk; they were begun in this turn, after
-   * `free`. Rejects with why they are not.
-   */
-  async stored(writes: readonly Promise<boolean>[]): Promise<void> {
+  #run(writing: Writing): void {
     const batch = this.#open ?? newBatch();
-    for (const write of writes) batch.writes.add(write);
-    // lmdb ends a batch only when it has begun one.
-    if (batch.writes.size === 0) for (const write of this.#gathered()) batch.writes.add(write);
-    if (batch.writes.size === 0) return;
+    try {
+      for (const write of writing.begin()) batch.writes.add(write);
+      // lmdb ends a batch only when it has begun one.
+      if (batch.writes.size === 0) for (const write of this.#gathered()) batch.writes.add(write);
+    } catch (error) {
+      writing.ended(error);
+      return;
+    }
+    if (batch.writes.size === 0) {
+      writing.ended(null);
+      return;
+    }
+    batch.writings.push(writing);
     this.#open = batch;
-    await batch.told.promise;
   }
 
   /** Resolves when nothing is under way or waits to be. */
   async idle(): Promise<void> {
-    while (this.#open || this.#underWay || this.#freed) {
-      await (this.#underWay?.ended.promise ?? this.#freed?.promise);
+    while (this.#open || this.#underWay || this.#waiting.length > 0) {
+      await this.#underWay?.ended.promise;
       // Those who waited for it begin to write.
       await turn();
     }
@@ -103,23 +117,22 @@ export class Transactions {
     });
   }
 
-  /** Those who are told first have the more to write when the next is begun. */
+  /** Those who are told now have the more to write when the next is begun. */
   #ended(batch: Batch, results: readonly PromiseSettledResult<unknown>[]): void {
     this.#underWay = null;
-    if (this.#freed) whenQuiet(this.#begin);
+    if (this.#waiting.length > 0) whenQuiet(this.#begin);
     batch.ended.resolve();
     const failed = results.find((result) => result.status === 'rejected');
-    if (!failed) {
-      batch.told.resolve();
-      return;
-    }
-    batch.told.promise.catch(ignore);
-    void causeOf(failed.reason).then(batch.told.reject);
+    const tell = (failure: unknown) => {
+      for (const writing of batch.writings) writing.ended(failure);
+    };
+    if (failed) void causeOf(failed.reason).then(tell);
+    else tell(null);
   }
 }
 
 function newBatch(): Batch {
-  return { writes: new Set(), ended: Promise.withResolvers(), told: Promise.withResolvers() };
+  return { writes: new Set(), writings: [], ended: Promise.withResolvers() };
 }
 
 /**

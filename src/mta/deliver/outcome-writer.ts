@@ -289,10 +289,11 @@ export class OutcomeWriter {
     then: () => void,
   ): Promise<void> {
     const { spool, clock, log, onWritten, enqueue } = this.#deps;
+    const told = caused.outcomes.length === 0 ? outcomes : [...outcomes, ...caused.outcomes];
     const write = async () => {
       for (;;) {
         try {
-          await spool.settle(settlements, [...outcomes, ...caused.outcomes], caused.messages);
+          await spool.settle(settlements, told, caused.messages);
           break;
         } catch (error) {
           // The remote host has the message; forgetting that would send it twice. That holds for faults of ours too.
@@ -301,15 +302,16 @@ export class OutcomeWriter {
           await new Promise<void>((resolve) => clock.after(RETRY_WRITE_MS, resolve));
         }
       }
-      then();
-      for (const { recipients } of caused.messages) enqueue?.(recipients);
-      onWritten();
+      try {
+        then();
+        for (const { recipients } of caused.messages) enqueue?.(recipients);
+        onWritten();
+      } catch (error) {
+        log.error(`an outcome is written, and the queue could not be told: ${stackOf(error)}`);
+      }
+      this.#pending.delete(pending);
     };
-    const pending: Promise<void> = write()
-      .catch((error) =>
-        log.error(`an outcome is written, and the queue could not be told: ${stackOf(error)}`),
-      )
-      .finally(() => this.#pending.delete(pending));
+    const pending = write();
     this.#pending.add(pending);
     return pending;
   }

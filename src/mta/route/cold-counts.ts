@@ -55,8 +55,7 @@ export class ColdCounts {
     const key = `${cold} ${domain}`;
     this.#unwritten.set(key, count);
     try {
-      await this.#transactions.free();
-      await this.#stored([this.#counts.put([cold, domain], count)]);
+      await this.#write(() => [this.#counts.put([cold, domain], count)]);
     } finally {
       if (this.#unwritten.get(key) === count) this.#unwritten.delete(key);
     }
@@ -65,31 +64,36 @@ export class ColdCounts {
   /** Drops what no plan needs any more; in small steps, it may be called while mail comes in. */
   async purge(today: number): Promise<void> {
     let start: Key | undefined;
-    for (;;) {
-      await this.#transactions.free();
-      if (this.#closed) return;
-      const range = this.#counts.getRange(start ? { start, limit: BATCH } : { limit: BATCH });
-      const entries = [...range].map(({ key, value }) => ({ key, value }));
-      const removed: Promise<boolean>[] = [];
-      for (const { key, value } of entries) {
-        const age = today - value.day;
-        if (age <= 0 || this.#unwritten.has(key.join(' '))) continue;
-        if (!value.steps || age > FORGOTTEN_AFTER_DAYS) removed.push(this.#counts.remove(key));
-      }
+    let more = true;
+    while (more && !this.#closed) {
+      const step = () => {
+        if (this.#closed) return [];
+        const range = this.#counts.getRange(start ? { start, limit: BATCH } : { limit: BATCH });
+        const entries = [...range].map(({ key, value }) => ({ key, value }));
+        const removed: Promise<boolean>[] = [];
+        for (const { key, value } of entries) {
+          const age = today - value.day;
+          if (age <= 0 || this.#unwritten.has(key.join(' '))) continue;
+          if (!value.steps || age > FORGOTTEN_AFTER_DAYS) removed.push(this.#counts.remove(key));
+        }
+        start = entries.at(-1)?.key;
+        more = entries.length === BATCH;
+        return removed;
+      };
       // What could not be removed now is removed another day.
-      await this.#stored(removed).catch(() => {});
-      const last = entries.at(-1);
-      if (!last || entries.length < BATCH) return;
-      start = last.key;
+      await this.#write(step).catch(() => {});
     }
   }
 
-  async #stored(writes: readonly Promise<boolean>[]): Promise<void> {
-    try {
-      await this.#transactions.stored(writes);
-    } catch (cause) {
-      throw new SpoolWriteError(`${this.#dir} refused a write: ${reason(cause)}`, { cause });
-    }
+  /** Resolves when what `begin` begins to write is on disk. */
+  #write(begin: () => readonly Promise<boolean>[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const ended = (cause: unknown) => {
+        if (cause === null) resolve();
+        else reject(new SpoolWriteError(`${this.#dir} refused a write: ${reason(cause)}`, { cause }));
+      };
+      this.#transactions.write({ begin, ended });
+    });
   }
 
   async close(): Promise<void> {

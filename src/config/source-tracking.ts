@@ -14,8 +14,17 @@ const NAMES: readonly string[] = [...directivesIn('source').values()]
   .filter(({ name, scopes }) => /^(track|add-list-unsubscribe)/.test(name) && scopes.includes('virtual-mta'))
   .map(({ name }) => name);
 
+/** Asked for each message, and the same for all that come in by the same settings. */
+const known = new WeakMap<Settings<'source'>, SourceTracking>();
+
 /** What the `<source>` blocks of a submission set, without what the file level sets. */
 export function sourceTracking(source: Settings<'source'>): SourceTracking {
+  const found = known.get(source) ?? readSourceTracking(source);
+  known.set(source, found);
+  return found;
+}
+
+function readSourceTracking(source: Settings<'source'>): SourceTracking {
   if (!(source instanceof LayeredSettings)) return [];
   const own = source.layers.filter((block) => block.scope === 'source');
   if (own.length === 0) return [];

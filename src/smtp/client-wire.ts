@@ -2,6 +2,7 @@ import { isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Clock } from '../system/clock.ts';
 import { Deadline } from '../system/deadline.ts';
+import { atTurnEnd } from '../system/event-loop.ts';
 import type { SmtpClientTls, WireObserver } from './client-types.ts';
 import { ReplyReader, type SmtpReply } from './reply-reader.ts';
 import { takeInput } from './socket-input.ts';
@@ -123,6 +124,15 @@ export class Wire {
     if (this.#fault) return;
     this.#observer?.wrote(secret ? shown : data, shown);
     this.#socket.write(data);
+  }
+
+  /** Writes commands whose replies are waited for: at the end of this turn, with those of other connections. */
+  ask(commands: string): void {
+    if (this.#fault) return;
+    this.#observer?.wrote(commands, commands);
+    atTurnEnd(() => {
+      if (!this.#fault) this.#socket.write(commands);
+    });
   }
 
   /** Writes pieces in one turn to the system, uncopied: in one segment where they fit in one. */

@@ -172,7 +172,7 @@ export class SmtpClient {
       const head = Buffer.from(batch, 'utf8');
       wire.write(Buffer.concat([head, chunk]), batch);
       transaction.bytes = chunk.length;
-    } else wire.write(chunking ? batch : `${batch}DATA\r\n`);
+    } else wire.ask(chunking ? batch : `${batch}DATA\r\n`);
 
     const replies = resets + 1 + envelope.rcpt.length;
     await wire.expect(replies, this.#timeouts.command);
@@ -195,18 +195,18 @@ export class SmtpClient {
   async #oneByOne(transaction: Transaction, envelope: { mail: string; rcpt: string[] }): Promise<void> {
     const wire = this.#wire;
     if (this.#needsReset) {
-      wire.write('RSET\r\n');
+      wire.ask('RSET\r\n');
       await wire.expect(1, this.#timeouts.command);
       if (wire.take() === null) return this.#lose(transaction, 'mail');
     }
     this.#needsReset = true;
-    wire.write(envelope.mail);
+    wire.ask(envelope.mail);
     await wire.expect(1, this.#timeouts.command);
     transaction.mail = wire.take();
     if (transaction.mail === null) return this.#lose(transaction, 'mail');
     if (!positive(transaction.mail)) return;
     for (const [i, line] of envelope.rcpt.entries()) {
-      wire.write(line);
+      wire.ask(line);
       await wire.expect(1, this.#timeouts.command);
       transaction.recipients[i] = wire.take();
       if (transaction.recipients[i] === null) return this.#lose(transaction, 'rcpt');
@@ -214,7 +214,7 @@ export class SmtpClient {
     transaction.envelopeAt = this.#clock.now();
     if (!transaction.hasRecipients) return;
     if (this.offers('CHUNKING') && !transaction.message.separateDot) return this.#sendChunk(transaction);
-    wire.write('DATA\r\n');
+    wire.ask('DATA\r\n');
     await wire.expect(1, this.#timeouts.data);
     await this.#afterData(transaction);
   }

@@ -73,6 +73,21 @@ test('sockets accepted and connected, in clear and with TLS, are read into one p
   assert.equal(memory.size, 1);
 });
 
+test('so is one that has yet to connect, to a name with several addresses', async (t) => {
+  const server = createServer((socket) => socket.end('220 hello\r\n'));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const socket = connect({ port: (server.address() as { port: number }).port, host: 'localhost' });
+  t.after(() => {
+    socket.destroy();
+    server.close();
+  });
+  const taken = collect(socket);
+  await once(socket, 'end');
+  assert.equal(taken.text(), '220 hello\r\n');
+  assert.equal(taken.memory.size, 1);
+});
+
 test('a paused socket gives nothing until it goes on; the end comes as an event', async (t) => {
   const { accepted, connected } = await pair(t);
   const taken = collect(accepted);

@@ -233,12 +233,13 @@ export class Spool {
           if (written && recipients.length > 0) this.#recent.keep(envelope, content, recipients, Date.now());
         },
       );
-    const later = this.#room.reserve(bytes);
-    return later
-      ? later.then(write, (error) => {
-          throw this.#refused(error);
-        })
-      : write();
+    const refused = (error: unknown) => Promise.reject(this.#refused(error));
+    try {
+      const later = this.#room.reserve(bytes);
+      return later ? later.then(write, refused) : write();
+    } catch (error) {
+      return refused(error);
+    }
   }
 
   /** Whether a message was stored from what this names. */
@@ -267,8 +268,13 @@ export class Spool {
     const done = settlements.filter(({ state }) => state === 'done');
     const busy = this.#departures.busy(done);
     if (busy) return busy.then(() => this.settle(settlements, outcomes, created, told));
-    // From here on they are leaving, though nothing is written yet.
-    const departure = this.#departures.begin(done);
+    let departure: ReturnType<Departures['begin']>;
+    try {
+      // From here on they are leaving, though nothing is written yet.
+      departure = this.#departures.begin(done);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     return this.#write(
       (writes) => {
         for (const { spoolId, state } of settlements) {

@@ -4,6 +4,7 @@
  * its buffer (lmdb 3.5.6), which may end the process.
  */
 import { open, stat, statfs } from 'node:fs/promises';
+import type { Database } from 'lmdb';
 
 /** Kept free for what must always be possible: writing down what became of messages, which frees their space. */
 const MARGIN = 256 * 1024;
@@ -89,4 +90,24 @@ export class Room {
       this.#measure();
     }
   }
+}
+
+const PAGE = 4096;
+
+/** Room in the file of a store with these tables, the only ones that are large. */
+export function roomOf(file: string, tables: readonly Database[]): Room {
+  const used = () => pagesOf(tables[0]!).last * PAGE;
+  const free = () => used() - tables.reduce((sum, one) => sum + pagesOf(one).inUse * PAGE, 0);
+  return new Room(file, used, free);
+}
+
+function pagesOf(table: Database): { inUse: number; last: number } {
+  const stats = table.getStats() as Record<string, number>;
+  const inUse = stats.treeBranchPageCount! + stats.treeLeafPageCount! + stats.overflowPages!;
+  return { inUse, last: stats.lastPageNumber! + 1 };
+}
+
+/** What a message may take in the file at most, the pages that are written anew around it included; bytes. */
+export function spaceFor(content: Buffer, recipients: number): number {
+  return content.length + 64 * 1024 + recipients * 1024;
 }

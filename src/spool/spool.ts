@@ -27,7 +27,7 @@ import { RecentMessages } from './recent-messages.ts';
 import { envelopeFault } from './record-checks.ts';
 import { openRecords } from './record-codec.ts';
 import { RecoveryScan } from './recovery-scan.ts';
-import { Room } from './room.ts';
+import { type Room, roomOf, spaceFor } from './room.ts';
 import { type ReportMark, SentMail } from './sent-mail.ts';
 import { SetAside } from './set-aside.ts';
 import type { Envelope, PendingRecipient } from './stored-message.ts';
@@ -171,15 +171,8 @@ export class Spool {
         this.#recent.waiting(spoolId)?.includes(index) ??
         this.#reading(() => this.#pending.doesExist([spoolId, index])),
     );
-    const databases = [
-      this.#envelopes,
-      this.#contents,
-      this.#pending,
-      this.#journal.database,
-    ] as readonly Database[];
-    const used = () => pagesOf(this.#envelopes).last * PAGE;
-    const free = () => used() - databases.reduce((sum, one) => sum + pagesOf(one).inUse * PAGE, 0);
-    this.#room = new Room(path.join(dir, 'data.mdb'), used, free);
+    const databases = [this.#envelopes, this.#contents, this.#pending, this.#journal.database];
+    this.#room = roomOf(path.join(dir, 'data.mdb'), databases as Database[]);
     const tables = { envelopes: this.#envelopes, contents: this.#contents, pending: this.#pending };
     this.#aside = new SetAside(
       {
@@ -518,17 +511,4 @@ export class Spool {
     }
     return this.#failed;
   }
-}
-
-const PAGE = 4096;
-
-function pagesOf(database: Database): { inUse: number; last: number } {
-  const stats = database.getStats() as Record<string, number>;
-  const inUse = stats.treeBranchPageCount! + stats.treeLeafPageCount! + stats.overflowPages!;
-  return { inUse, last: stats.lastPageNumber! + 1 };
-}
-
-/** What a message may take in the file at most, the pages that are written anew around it included; bytes. */
-function spaceFor(content: Buffer, recipients: number): number {
-  return content.length + 64 * 1024 + recipients * 1024;
 }

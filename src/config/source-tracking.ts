@@ -19,8 +19,11 @@ const known = new WeakMap<Settings<'source'>, SourceTracking>();
 
 /** What the `<source>` blocks of a submission set, without what the file level sets. */
 export function sourceTracking(source: Settings<'source'>): SourceTracking {
-  const found = known.get(source) ?? readSourceTracking(source);
-  known.set(source, found);
+  let found = known.get(source);
+  if (!found) {
+    found = readSourceTracking(source);
+    known.set(source, found);
+  }
   return found;
 }
 

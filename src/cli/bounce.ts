@@ -30,7 +30,7 @@ export async function run(args: string[]): Promise<number> {
   }
   const loaded = values.config
     ? loadConfig(path.resolve(values.config), { missingFiles: 'warn' })
-    : loadConfig(path.resolve('config'), { replaced: { file: path.resolve('config'), text: '' } });
+    : loadConfig(path.resolve('config'), { texts: new Map([[path.resolve('config'), '']]) });
   if (!loaded.config) {
     for (const d of loaded.diagnostics) {
       if (d.severity === 'error') process.stderr.write(`${formatDiagnostic(d)}\n`);

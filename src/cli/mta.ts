@@ -47,7 +47,8 @@ export async function run(args: string[]): Promise<number> {
   }
   const given = values.config ?? positionals[0] ?? defaultConfigFile();
   const file = path.resolve(given);
-  const readConfig = (replaced?: ReplacedFile) => loadConfig(file, { replaced });
+  const readConfig = (replaced?: ReplacedFile) =>
+    loadConfig(file, { texts: replaced && new Map([[replaced.file, replaced.text]]) });
   const loaded = readConfig();
   const { config, diagnostics } = loaded;
   if (values.check && values.json) {

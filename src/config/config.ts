@@ -39,7 +39,8 @@ const REMEMBERED = 200_000;
 /** A whole configuration, resolved. Nothing in it changes; a reload makes a new one. */
 export class Config {
   readonly file: string;
-  readonly files: readonly string[];
+  /** What stood in it and in each file that it includes, in the order they were read. */
+  readonly texts: ReadonlyMap<string, string>;
   readonly root: Block;
   readonly global: Settings<'global'>;
   readonly listeners: readonly Listener[];
@@ -76,7 +77,7 @@ export class Config {
     root: Block,
     given: {
       file: string;
-      files: readonly string[];
+      texts: ReadonlyMap<string, string>;
       disk: Disk;
       findings: Findings;
       hostName: string;
@@ -85,7 +86,7 @@ export class Config {
   ) {
     const { disk, findings } = given;
     this.file = given.file;
-    this.files = given.files;
+    this.texts = given.texts;
     this.root = root;
     const global = new LayeredSettings('global', [root], root);
     this.global = global;
@@ -172,6 +173,11 @@ export class Config {
     this.#vmtaBlocks = blocks;
   }
 
+  /** Where it stands: the main file, then what that includes, in the order they were read. */
+  get files(): readonly string[] {
+    return [...this.texts.keys()];
+  }
+
   get patternLists(): Lists['patternLists'] {
     return this.lists.patternLists;
   }
@@ -203,7 +209,7 @@ export class Config {
   /** Settings that govern a session or a submission (config language 8). */
   sourceFor(query: {
     readonly clientIp: string | null;
-    readonly listener?: Listener | undefined;
+    readonly listener?: Pick<Listener, 'source'> | undefined;
     readonly user?: SmtpUser | undefined;
     readonly reserved?: '{pickup}' | '{transmissions-api}' | undefined;
   }): Settings<'source'> {

@@ -144,7 +144,7 @@ test('devices, pipes and folders are no configuration; a pipe from the shell is'
       [folder, /a folder/],
     ] as const) {
       const { diagnostics } = loadConfig('/main', {
-        replaced: { file: '/main', text: `host-id 1\ninclude ${file}\n` },
+        texts: new Map([['/main', `host-id 1\ninclude ${file}\n`]]),
       });
       const [found] = diagnostics.filter(
         ({ severity, message }) => severity === 'error' && why.test(message),

@@ -26,7 +26,8 @@ const MOST_INCLUDES = 20_000;
 /** Everything read: the statements as nested blocks, and the files they came from. */
 export interface Interpreted {
   readonly root: Block;
-  readonly files: readonly string[];
+  /** What stood in each of the files. */
+  readonly texts: ReadonlyMap<string, string>;
   readonly trees: ReadonlyMap<string, Tree>;
 }
 
@@ -58,7 +59,7 @@ export class Interpreter {
   readonly #disk: Disk;
   readonly #folder: string;
   readonly #trees = new Map<string, Tree>();
-  readonly #files: string[] = [];
+  readonly #texts = new Map<string, string>();
   readonly #merged = new Map<Block, Map<string, Block>>();
   #including: string[] = [];
   #statements = 0;
@@ -83,7 +84,7 @@ export class Interpreter {
   }
 
   result(): Interpreted {
-    return { root: this.root, files: this.#files, trees: this.#trees };
+    return { root: this.root, texts: this.#texts, trees: this.#trees };
   }
 
   #within(file: string, work: () => void): void {
@@ -113,7 +114,7 @@ export class Interpreter {
     }
     const tree = parseTree(text, file, this.#findings);
     this.#trees.set(file, tree);
-    this.#files.push(file);
+    this.#texts.set(file, text);
     return tree;
   }
 

@@ -19,8 +19,8 @@ export interface ReplacedFile {
 }
 
 export interface LoadOptions {
-  /** A text that stands for one file, by its absolute name; all others come from the disk. */
-  readonly replaced?: ReplacedFile | undefined;
+  /** Texts that stand for files, by their absolute names; all others come from the disk. */
+  readonly texts?: ReadonlyMap<string, string> | undefined;
   /** A disk of one's own: text of a file, throwing when there is none. */
   readonly readFile?: (file: string) => string;
   /** Other questions to that disk; without them a file exists when it can be read, and folders are empty. */
@@ -48,11 +48,12 @@ export interface Loaded {
 export const STOCK = 'config-defaults';
 
 function diskOf(options: LoadOptions): Disk {
-  const { readFile, replaced } = options;
-  if (replaced) {
+  const { readFile, texts } = options;
+  if (texts) {
     return {
       ...realDisk,
-      readFile: (file) => (file === replaced.file ? replaced.text : realDisk.readFile(file)),
+      readFile: (file) => texts.get(file) ?? realDisk.readFile(file),
+      exists: (file) => texts.has(file) || realDisk.exists(file),
     };
   }
   if (!readFile) return realDisk;
@@ -89,10 +90,10 @@ export function loadConfig(file: string, options: LoadOptions = {}): Loaded {
   else interpreter.readText(stockDefaults, STOCK);
   interpreter.readMain(main);
   const stockFile = own ? besides : STOCK;
-  const { root, files, trees } = interpreter.result();
+  const { root, texts, trees } = interpreter.result();
   const config = new Config(root, {
     file: main,
-    files,
+    texts,
     disk,
     findings,
     hostName: (options.hostName ?? hostname()).toLowerCase(),

@@ -141,7 +141,7 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     },
     clock,
   );
-  const { waysIn, reception } = createReceiving({
+  const { waysIn, smtp } = createReceiving({
     ...shared,
     references,
     cold,
@@ -198,10 +198,10 @@ export async function startMta(options: MtaOptions): Promise<Mta> {
     connections: () => {
       const cur = scheduler.openConnections;
       topOut = Math.max(topOut, cur);
-      const open = reception.openSessions;
+      const open = smtp.openSessions;
       const most = (limit: number) => (Number.isFinite(limit) ? limit : 0);
       return {
-        in: { cur: open, max: most(config().global.get('total-max-smtp-in')), top: reception.mostSessions },
+        in: { cur: open, max: most(config().global.get('total-max-smtp-in')), top: smtp.mostSessions },
         out: { cur, max: most(config().global.get('total-max-smtp-out')), top: topOut },
       };
     },

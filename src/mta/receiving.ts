@@ -1,4 +1,5 @@
 /** The receiving half of the MTA, put together: every way in, up to a message in the spool. */
+import { availableParallelism } from 'node:os';
 import type { Config } from '../config/index.ts';
 import type { Resolver } from '../dns/index.ts';
 import type { Spool } from '../spool/spool.ts';
@@ -14,10 +15,11 @@ import { createIntake } from './receive/intake.ts';
 import { Listeners } from './receive/listeners.ts';
 import { Pickup } from './receive/pickup/pickup.ts';
 import { Reception } from './receive/reception.ts';
+import { ThreadedReception, type ThreadedReceptionDeps } from './receive/thread/threaded-reception.ts';
 import { TransmissionsApi } from './receive/transmissions/transmissions-api.ts';
 import { TransmissionsListeners } from './receive/transmissions/transmissions-listeners.ts';
 import { TransmissionsLog } from './receive/transmissions/transmissions-log.ts';
-import { WaysIn } from './receive/ways-in.ts';
+import { type SmtpWay, WaysIn } from './receive/ways-in.ts';
 import { OwnMailMaker } from './reports/own-mail.ts';
 import type { ColdCounts } from './route/cold-counts.ts';
 import { Placements } from './route/placement.ts';
@@ -49,7 +51,15 @@ export interface ReceivingDeps {
 
 export interface Receiving {
   readonly waysIn: WaysIn;
-  readonly reception: Reception;
+  readonly smtp: SmtpReception;
+}
+
+/** SMTP's way in, with what is told about it. */
+export interface SmtpReception extends SmtpWay {
+  /** Sessions open now, all listeners together. */
+  readonly openSessions: number;
+  /** The most that were open at one time. */
+  readonly mostSessions: number;
 }
 
 export function createReceiving(deps: ReceivingDeps): Receiving {
@@ -72,17 +82,32 @@ export function createReceiving(deps: ReceivingDeps): Receiving {
     clock,
     log,
   });
-  const checks = [new InboundChecks({ resolver: () => inForce().resolver, hostName, clock, log })];
-  const reception = new Reception({
-    ...{ config, takeMessage, spoolRefusal, checks, hostName, clock, log },
-    onTimed: (took) => traffic.timings.add({ count: 1, ...took }, clock.now()),
+  const smtp = smtpReception({
+    ...{ config, takeMessage, spoolRefusal, hostName, clock, log },
+    resolver: () => inForce().resolver,
+    onTimed: (sums) => traffic.timings.add(sums, clock.now()),
   });
   const apiLog = new TransmissionsLog(config, deps.log.named('transmissions'));
   const transmissions = new TransmissionsApi({ config, takeMessage, spoolRefusal, log: apiLog });
   const waysIn = new WaysIn(
-    new Listeners(reception, clock, log),
+    smtp,
     new TransmissionsListeners((request, response) => transmissions.handle(request, response), apiLog),
     new Pickup({ takeMessage, spool, spoolRefusal, clock, log: deps.log.named('pickup') }),
   );
-  return { waysIn, reception };
+  return { waysIn, smtp };
+}
+
+/** Here, or in a thread of its own where there are processors for it. */
+function smtpReception(
+  deps: ThreadedReceptionDeps & { readonly config: () => Config },
+  processors = availableParallelism(),
+): SmtpReception {
+  const { config, clock, log, onTimed } = deps;
+  if (config().global.get('reception-thread') ?? processors >= 4) return new ThreadedReception(deps);
+  const reception = new Reception({
+    ...deps,
+    checks: [new InboundChecks(deps)],
+    onTimed: (took) => onTimed({ count: 1, ...took }),
+  });
+  return new Listeners(reception, clock, log);
 }

@@ -1,7 +1,14 @@
 import type { Config } from '../config/index.ts';
 
 /** Settings that the running process cannot change, with what a change of each needs. */
-const NEED_RESTART = ['content-threads', 'http-mgmt-port', 'state-dir', 'host-name', 'run-as-root'] as const;
+const NEED_RESTART = [
+  'content-threads',
+  'reception-thread',
+  'http-mgmt-port',
+  'state-dir',
+  'host-name',
+  'run-as-root',
+] as const;
 
 /** Sentences about changes that this reload does not bring into force (configuration language, section 15). */
 export function restartNeeded(before: Config, after: Config): string[] {

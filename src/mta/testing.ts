@@ -35,9 +35,10 @@ import { TrafficMeter } from './monitor/traffic.ts';
 import { queuedRecipient } from './queue/queued-recipient.ts';
 import type { Scheduler } from './queue/scheduler.ts';
 import { createIntake } from './receive/intake.ts';
-import { Reception } from './receive/reception.ts';
+import { Reception, type ReceptionDeps } from './receive/reception.ts';
 import type { ReceptionCheck } from './receive/reception-checks.ts';
 import type { TakeMessage } from './receive/submission.ts';
+import { ThreadedReception } from './receive/thread/threaded-reception.ts';
 import { type DelayNotices, firstDelayNotice } from './reports/delay-notices.ts';
 import { OwnMailMaker } from './reports/own-mail.ts';
 import { openColdCounts } from './route/cold-counts.ts';
@@ -359,7 +360,7 @@ export const REFERENCE_KEY = Buffer.alloc(32, 7);
 export interface ReceptionUnderTest {
   readonly config: Config;
   readonly spool: Spool;
-  readonly reception: Reception;
+  readonly reception: Reception | ThreadedReception;
   /** What every way in hands its messages to. */
   readonly takeMessage: TakeMessage;
   readonly log: Log;
@@ -394,9 +395,11 @@ export async function startReception(
     content?: ContentWork;
     /** Texts of files that the configuration names, by absolute name. */
     files?: Readonly<Record<string, string>>;
+    /** Sessions are served by a thread, as under `reception-thread yes`: by the system's clock, with checks of its own. */
+    thread?: { readonly resolver?: Resolver };
   } = {},
 ): Promise<ReceptionUnderTest> {
-  const config = good(text, options.files);
+  const config = good(options.thread ? `${text}\nsmtp-listener 127.0.0.1:0` : text, options.files);
   const clock = new TestClock();
   const { log: kept, lines } = keptLog();
   const log = options.log ?? kept;
@@ -424,40 +427,37 @@ export async function startReception(
     clock,
     log,
   });
-  const reception = new Reception({
-    config: () => config,
-    takeMessage,
-    checks: options.checks?.(log) ?? [],
-    spoolRefusal: () => under.refusal,
-    hostName: 'mta.test',
-    clock,
-    log,
-  });
-  const server = createSmtpServer(
-    (endpoints) => reception.accept(endpoints, config.listeners[0]!, undefined),
-    {
-      clock,
-      log,
-    },
-    (peer) => reception.isProxy(peer, config.listeners[0]!),
-  );
-  const port = await server.listen('127.0.0.1', 0, 'a test');
+  let refusal: string | null = null;
+  const deps = { takeMessage, spoolRefusal: () => refusal, hostName: 'mta.test', log };
+  const receives = options.thread
+    ? await receiveInThread(config, { ...deps, resolver: options.thread.resolver })
+    : await receiveHere({
+        ...deps,
+        config: () => config,
+        checks: options.checks?.(log) ?? [],
+        clock,
+      });
+  const { port } = receives;
   t.after(async () => {
-    for (const session of server.sessions) session.destroy();
-    await server.close(0);
+    await receives.close();
     await spool.close();
     await cold.close();
   });
   const under: ReceptionUnderTest = {
     config,
     spool,
-    reception,
+    reception: receives.reception,
     takeMessage,
     log,
     clock,
     queued,
     logged: lines,
-    refusal: null,
+    get refusal() {
+      return refusal;
+    },
+    set refusal(why) {
+      refusal = why;
+    },
     connection: () => Peer.open(t, port),
     async client() {
       const peer = await Peer.open(t, port);
@@ -487,4 +487,37 @@ export async function startReception(
     },
   };
   return under;
+}
+
+async function receiveHere(deps: ReceptionDeps) {
+  const { config, clock, log } = deps;
+  const reception = new Reception(deps);
+  const server = createSmtpServer(
+    (endpoints) => reception.accept(endpoints, config().listeners[0]!, undefined),
+    { clock, log },
+    (peer) => reception.isProxy(peer, config().listeners[0]!),
+  );
+  const port = await server.listen('127.0.0.1', 0, 'a test');
+  const close = () => {
+    for (const session of server.sessions) session.destroy();
+    return server.close(0);
+  };
+  return { reception, port, close };
+}
+
+async function receiveInThread(
+  config: Config,
+  deps: Pick<ReceptionDeps, 'takeMessage' | 'spoolRefusal' | 'hostName' | 'log'> & {
+    readonly resolver: Resolver | undefined;
+  },
+) {
+  const reception = new ThreadedReception({
+    ...deps,
+    resolver: () => deps.resolver!,
+    onTimed: () => {},
+    clock: systemClock,
+  });
+  await reception.apply(config);
+  const port = Number(reception.addresses[0]!.split(':').at(-1));
+  return { reception, port, close: () => reception.close(0) };
 }

@@ -25,6 +25,15 @@ export const additionalDirectives = {
     summary: 'Threads that track links and sign messages; 0 leaves that to the main thread.',
     effect: 'honoured',
   },
+  'reception-thread': {
+    scopes: ['global'],
+    type: boolean,
+    defaultText: 'yes with four processors or more',
+    ours: true,
+    tier: 'rare',
+    summary: 'Serve SMTP clients in a thread of their own, beside the main one that stores and sends.',
+    effect: 'honoured',
+  },
   'track-opens': {
     scopes: EVERYWHERE,
     type: boolean,

@@ -5,6 +5,9 @@ import type { Log } from '../../system/log.ts';
 import type { ListenerTls, Reception } from './reception.ts';
 import { serverTlsOptions, userCertificates } from './server-tls.ts';
 
+/** Who decides about connections, and counts them. */
+export type Sessions = Pick<Reception, 'accept' | 'isProxy' | 'openSessions' | 'mostSessions'>;
+
 /** What a listening address serves at present; a reload changes it for connections to come. */
 interface Service {
   listener: Listener;
@@ -23,15 +26,23 @@ const GRACE_MS = 30_000;
 
 /** The listening addresses of the configuration in force. */
 export class Listeners {
-  readonly #reception: Reception;
+  readonly #reception: Sessions;
   readonly #clock: Clock;
   readonly #log: Log;
   #open = new Map<string, Listening>();
 
-  constructor(reception: Reception, clock: Clock, log: Log) {
+  constructor(reception: Sessions, clock: Clock, log: Log) {
     this.#reception = reception;
     this.#clock = clock;
     this.#log = log;
+  }
+
+  get openSessions(): number {
+    return this.#reception.openSessions;
+  }
+
+  get mostSessions(): number {
+    return this.#reception.mostSessions;
   }
 
   get addresses(): string[] {

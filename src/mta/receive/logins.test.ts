@@ -9,6 +9,7 @@ import { makeSelfSignedCertificate } from '../../smtp/self-signed.ts';
 import { Peer } from '../../smtp/test-peer.ts';
 import { folder, startReception } from '../testing.ts';
 import { Listeners } from './listeners.ts';
+import { Reception } from './reception.ts';
 
 const LOGIN = `
   <smtp-user bo>
@@ -75,6 +76,7 @@ async function listening(t: TestContext, text: (dir: string) => string, files: R
   }
   const whole = `smtp-listener 127.0.0.1:0\n${text(dir)}`;
   const mta = await startReception(t, whole, { files: known });
+  assert.ok(mta.reception instanceof Reception);
   const listeners = new Listeners(mta.reception, mta.clock, mta.log);
   t.after(() => listeners.close(0));
   await listeners.apply(good(whole, known));

@@ -445,6 +445,7 @@ export class Reception {
       return await this.#deps.takeMessage({
         origin: 'smtp',
         client: clientOf(session),
+        listener: known.listener,
         source: known.source,
         config: known.config,
         sender: submittedSender(envelope),

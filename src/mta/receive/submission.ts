@@ -1,5 +1,5 @@
 /** A message on its way in, whichever door it came by: SMTP, a pickup file, the HTTP API. */
-import type { Config, Settings } from '../../config/index.ts';
+import type { Config, Listener, Settings } from '../../config/index.ts';
 import type { StatusFacts } from '../../events/outcome.ts';
 import type { Reply } from '../../smtp/index.ts';
 import type { NotifyRequest } from '../../spool/stored-message.ts';
@@ -56,6 +56,8 @@ export interface SubmittedPart {
 export interface Submission {
   readonly origin: 'smtp' | 'pickup' | 'http';
   readonly client: ClientFacts;
+  /** Where it came in over SMTP. */
+  readonly listener?: Listener;
   readonly source: Settings<'source'>;
   /** The configuration that the session began with; a reload meanwhile does not change rules in mid-message. */
   readonly config: Config;

@@ -1,5 +1,4 @@
 import type { Config } from '../../config/index.ts';
-import type { Listeners } from './listeners.ts';
 import type { Pickup } from './pickup/pickup.ts';
 import type { TransmissionsListeners } from './transmissions/transmissions-listeners.ts';
 
@@ -9,15 +8,22 @@ interface Way {
   apply(config: Config): Promise<void>;
 }
 
+/** Listening addresses of SMTP, wherever they are served. */
+export interface SmtpWay extends Way {
+  readonly addresses: readonly string[];
+  /** Takes no more connections; resolves when all sessions have ended, which are cut after `graceMs`. */
+  close(graceMs: number): Promise<void>;
+}
+
 /** Every way that mail comes in, brought into force together. */
 export class WaysIn {
-  readonly #listeners: Listeners;
+  readonly #listeners: SmtpWay;
   readonly #transmissions: TransmissionsListeners;
   readonly #pickup: Pickup;
   readonly #ways: readonly Way[];
   #config: Config | null = null;
 
-  constructor(listeners: Listeners, transmissions: TransmissionsListeners, pickup: Pickup) {
+  constructor(listeners: SmtpWay, transmissions: TransmissionsListeners, pickup: Pickup) {
     this.#listeners = listeners;
     this.#transmissions = transmissions;
     this.#pickup = pickup;

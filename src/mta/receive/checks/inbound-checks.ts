@@ -14,7 +14,7 @@ import { Lookups } from './lookups.ts';
 import { forgedResults, type MethodResult, resultsField, withoutPieces } from './results-header.ts';
 
 export interface InboundChecksDeps {
-  readonly resolver: () => Resolver;
+  readonly resolver: () => Pick<Resolver, 'query'>;
   readonly hostName: string;
   readonly clock: Clock;
   readonly log: Log;

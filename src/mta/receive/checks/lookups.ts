@@ -2,13 +2,13 @@ import type { MxRecord, QueryType, Resolver } from '../../../dns/index.ts';
 
 /** What one check asked the DNS, in order; told in its result under `trace-…-check`. */
 export class Lookups {
-  readonly #resolver: Resolver;
+  readonly #resolver: Pick<Resolver, 'query'>;
   readonly #most: number;
   readonly #traced: string[] = [];
   #count = 0;
 
   /** `most`: questions that the check may ask. */
-  constructor(resolver: Resolver, most: number) {
+  constructor(resolver: Pick<Resolver, 'query'>, most: number) {
     this.#resolver = resolver;
     this.#most = most;
   }

@@ -76,8 +76,10 @@ export class KillScenario {
     t: TestContext,
     seed: number,
     faults: Record<string, string> | null = null,
+    /** Lines of the configuration, besides. */
+    settings = '',
   ): Promise<KillScenario> {
-    const scenario = await new KillScenario(seed, await freePorts(2), faults).#open();
+    const scenario = await new KillScenario(seed, await freePorts(2), faults).#open(settings);
     t.after(async () => {
       scenario.#sending = false;
       scenario.#program?.process.kill('SIGKILL');
@@ -121,7 +123,7 @@ export class KillScenario {
     );
   }
 
-  async #open(): Promise<this> {
+  async #open(settings: string): Promise<this> {
     const host = await this.#host.listen('127.0.0.1', 0, 'the host of the test');
     writeFileSync(
       this.#config,
@@ -148,7 +150,8 @@ export class KillScenario {
       <acct-file ${this.#disk}/acct/acct.csv>
         records d, b, t, r
         max-size 1M
-      </acct-file>`,
+      </acct-file>
+      ${settings}`,
     );
     return this;
   }

@@ -25,6 +25,18 @@ test(`killed ${kills} times under load (POSTHORN_SEED=${seed})`, async (t) => {
   assert.ok(verdict.acknowledged > kills, `${verdict.acknowledged} acknowledged: there was no load`);
 });
 
+test(`killed ${Math.ceil(kills / 2)} times with a thread of reception (POSTHORN_SEED=${seed})`, async (t) => {
+  const scenario = await KillScenario.start(t, seed, null, 'reception-thread yes');
+  scenario.startSending();
+  await scenario.killAtRandom(Math.ceil(kills / 2));
+  await scenario.up();
+  await sleep(300);
+  await scenario.stopSending();
+  const verdict = await scenario.settled();
+  t.diagnostic(JSON.stringify(verdict));
+  assert.ok(verdict.acknowledged > kills / 2, `${verdict.acknowledged} acknowledged: there was no load`);
+});
+
 test(`the power goes ${kills} times under load (POSTHORN_SEED=${seed})`, { skip: faulty }, async (t) => {
   const scenario = await KillScenario.start(t, seed, { FAULT_UNDO: '1' });
   scenario.startSending();

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import { type ResourceLimits, Worker } from 'node:worker_threads';
 import type { Config } from '../../../config/index.ts';
 import type { Resolver } from '../../../dns/index.ts';
 import type { Clock } from '../../../system/clock.ts';
@@ -55,7 +55,8 @@ export class ThreadedReception {
   #closing = false;
   addresses: readonly string[] = [];
 
-  constructor(deps: ThreadedReceptionDeps) {
+  /** `limits`: of the thread's memory; default the engine's own. */
+  constructor(deps: ThreadedReceptionDeps, limits: ResourceLimits = {}) {
     this.#deps = deps;
     this.#takeOver = new TakeOver(
       deps.takeMessage,
@@ -66,7 +67,7 @@ export class ThreadedReception {
     const own = fileURLToPath(import.meta.url);
     const file = path.join(path.dirname(own), `reception-thread${path.extname(own)}`);
     const workerData: ReceptionThreadData = { hostName: deps.hostName, sessions: this.#sessions };
-    this.#worker = new Worker(file, { name: 'reception', workerData });
+    this.#worker = new Worker(file, { name: 'reception', workerData, resourceLimits: limits });
     this.#worker.on('message', (message: FromReception) => this.#heard(message));
     this.#worker.on('error', (error) => this.#ended(error as Error));
     this.#worker.on('exit', () => this.#ended(null));

@@ -8,16 +8,11 @@
  *
  * `--threads`: content threads, each number in turn; default what the server takes by itself.
  */
-import { generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import path from 'node:path';
 import { createSmtpServer, smtpServerOptions } from '../src/smtp/index.ts';
-import { makeSelfSignedCertificate } from '../src/smtp/self-signed.ts';
 import { systemClock } from '../src/system/clock.ts';
 import { silentLog } from '../src/system/log.ts';
-import { temporaryFolder, until } from '../test/program.ts';
+import { until } from '../test/program.ts';
+import { prepareCampaign } from './harness/campaign.ts';
 import { given, number, numbers, some } from './harness/given.ts';
 import { submit } from './harness/paced.ts';
 import { cpuByThread, cpuSeconds, spentByThread, watchMemory } from './harness/processes.ts';
@@ -42,89 +37,16 @@ const {
 });
 needLoadPrograms('smtp-sink');
 process.setMaxListeners(0);
-const PASSWORD = 'bench-password';
-
-const secrets = temporaryFolder();
-mkdirSync(secrets, { recursive: true });
-const { key, cert } = await makeSelfSignedCertificate({ names: ['mta.test'], days: 30 });
-writeFileSync(path.join(secrets, 'tls.pem'), cert + key);
-const pem = (made: { privateKey: { export(o: object): unknown } }) =>
-  String(made.privateKey.export({ type: 'pkcs8', format: 'pem' }));
-writeFileSync(path.join(secrets, 'rsa.pem'), pem(generateKeyPairSync('rsa', { modulusLength: 2048 })));
-writeFileSync(path.join(secrets, 'ed.pem'), pem(generateKeyPairSync('ed25519')));
-
-/** Takes batches of events and forgets them, as a Signals elsewhere would keep them. */
-let uploads = 0;
-const signals = createServer((request, response) => {
-  request.resume().on('end', () => {
-    uploads++;
-    response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify({ results: { id: crypto.randomUUID() } }));
-  });
-});
-await new Promise<void>((resolve) => signals.listen(0, '127.0.0.1', resolve));
-const signalsPort = (signals.address() as AddressInfo).port;
-
-const configWith = (threads: string) => `
-host-name mta.test
-log-file @DIR@/log
-state-dir @DIR@/state
-http-mgmt-port 0
-${threads === '' ? '' : `content-threads ${threads}`}
-smtp-listener 127.0.0.1:@PORT@
-smtp-server-tls-certificate ${secrets}/tls.pem
-<spool @DIR@/spool>
-</spool>
-<source 127.0.0.1>
-  smtp-service yes
-  allow-auth yes
-  allow-starttls yes
-  require-starttls-before-auth yes
-</source>
-<source {auth}>
-  always-allow-relaying yes
-  default-virtual-mta campaign
-</source>
-<smtp-user sender>
-  password ${PASSWORD}
-  source {auth}
-</smtp-user>
-domain-key rsa, brand.test, ${secrets}/rsa.pem
-domain-key ed, esp.test, ${secrets}/ed.pem
-<virtual-mta campaign>
-  <domain *>
-    dkim-sign yes
-    dkim-identity @brand.test
-    dkim-identity-fallback @brand.test
-    second-dkim-sign yes
-    second-dkim-identity @esp.test
-  </domain>
-</virtual-mta>
-<domain *>
-  smtp-hosts [127.0.0.1]:@SINK@
-  use-starttls no
-  max-smtp-out @SESSIONS@
-</domain>
-<acct-file @DIR@/acct.csv>
-  records d,b,t,r
-</acct-file>
-<signals>
-  api-key 0123456789abcdef0123456789abcdef01234567
-  upload-url http://127.0.0.1:${signalsPort}/api/v1/ingest/events
-  engagement-tracking sparkpost
-  customer-id 1
-  tracking-domain click.brand.test
-  min-free-space 20M
-</signals>
-enable-signals yes
-`;
-
-const login = { user: 'sender', password: PASSWORD };
+const campaign = await prepareCampaign();
+const { login } = campaign;
 type Start = (sinkPort: number) => Promise<MailServer>;
 const posthorn =
   (threads: string): Start =>
   (sinkPort) =>
-    startPosthorn({ sinkPort, sessions }, { config: configWith(threads) });
+    startPosthorn(
+      { sinkPort, sessions },
+      { config: campaign.config(threads === '' ? '' : `content-threads ${threads}`) },
+    );
 /** Who is measured, the first of them against Postfix. */
 const servers = new Map<string, Start>();
 if (peers.includes('posthorn')) {
@@ -228,7 +150,7 @@ const runs = new Map<string, Run[]>([...servers.keys()].map((who) => [who, []]))
 for (let i = 0; i < repeat; i++) {
   for (const [who, start] of servers) runs.get(who)!.push(await measure(who, start));
 }
-if (peers.includes('posthorn') && uploads === 0)
+if (peers.includes('posthorn') && campaign.uploads() === 0)
   throw new Error('no events were uploaded: this run did not do what it says');
 const medians = new Map<string, number>();
 for (const [who, of] of runs) {

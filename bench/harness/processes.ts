@@ -43,7 +43,7 @@ export function cpuSeconds(root: number): number {
   return treeOf(root).reduce((sum, pid) => sum + (statOf(pid)?.cpu ?? 0), 0);
 }
 
-export type ThreadKind = 'main' | 'pool' | 'compiler and collector' | 'workers';
+export type ThreadKind = 'main' | 'reception' | 'content' | 'pool' | 'compiler and collector' | 'workers';
 
 /** Seconds of processor time of one Node process by what its threads are for. */
 export function cpuByThread(pid: number): Map<ThreadKind, number> {
@@ -63,9 +63,10 @@ export function cpuByThread(pid: number): Map<ThreadKind, number> {
   return seconds;
 }
 
-/** By the names that Node, libuv and V8 give their threads. */
+/** By the names that we, Node, libuv and V8 give threads. */
 function threadKind(isMain: boolean, name: string): ThreadKind {
   if (isMain) return 'main';
+  if (name === 'reception' || name === 'content') return name;
   if (name.startsWith('libuv')) return 'pool';
   return name.startsWith('V8') || name.startsWith('Delayed') ? 'compiler and collector' : 'workers';
 }

@@ -21,7 +21,7 @@ function bench(...args: string[]): { status: number | null; stdout: string; stde
 
 test('a benchmark that does not exist, and options for nobody', () => {
   const none = bench('relais');
-  assert.equal(names.length, 16);
+  assert.equal(names.length, 17);
   assert.equal(none.status, 2);
   assert.match(none.stderr, /no benchmark "relais"; there are: .*relay/);
   assert.match(bench('relay', '5000').stderr, /no benchmark "5000".*begins with a dash/);

@@ -6,8 +6,9 @@ import path from 'node:path';
 import { after, test } from 'node:test';
 import { crc32 } from 'node:zlib';
 import { until } from '../system/testing.ts';
-import { openSpool, SpoolWriteError } from './spool.ts';
+import { openSpool } from './spool.ts';
 import { spoolIdMaker } from './spool-id.ts';
+import { SpoolWriteError } from './spool-write-error.ts';
 import { sample } from './testing.ts';
 
 const folders: string[] = [];

@@ -30,13 +30,9 @@ import { RecoveryScan } from './recovery-scan.ts';
 import { type Room, roomOf, spaceFor } from './room.ts';
 import { type ReportMark, SentMail } from './sent-mail.ts';
 import { SetAside } from './set-aside.ts';
+import { SpoolWriteError } from './spool-write-error.ts';
 import type { Envelope, PendingRecipient } from './stored-message.ts';
 import { Transactions } from './transactions.ts';
-
-/** The disk did not take a transaction; nothing of it is stored. The message says where and why. */
-export class SpoolWriteError extends Error {
-  override readonly name = 'SpoolWriteError';
-}
 
 /** What has changed for a recipient: done (with its outcome in the same transaction) or waiting anew. */
 export type Settlement =

@@ -6,11 +6,11 @@ import { UserError } from './user-error.ts';
  * Binds a server (TCP, TLS or HTTP) and resolves with the port it got.
  * `purpose` names the listener for the person who has to mend it: "submission, pmta.conf line 12".
  */
-export function listen(server: Server, host: string, port: number, purpose: string): Promise<number> {
-  return new Promise((resolve, reject) => {
+export async function listen(server: Server, host: string, port: number, purpose: string): Promise<number> {
+  const asBefore = await withRoot();
+  return await new Promise((resolve, reject) => {
     const failed = (error: NodeJS.ErrnoException) =>
       reject(new UserError(bindFailure(error, host, port, purpose)));
-    const asBefore = withRoot();
     server.once('error', failed);
     server.once('error', asBefore);
     server.listen({ host, port }, () => {

@@ -6,7 +6,6 @@
 
 let lowered = false;
 let raised = 0;
-/** The effective user that the last `withRoot` to end goes back to. */
 /** Known to Node, not yet to its types. */
 const { initgroups } = process as unknown as { initgroups(user: string, group: string): void };
 
@@ -34,7 +33,8 @@ export function lowerTo(user: string): boolean {
 }
 
 /** Root again until the returned function is called; nothing when root was not lowered or is gone. */
-export function withRoot(): () => void {
+export async function withRoot(): Promise<() => void> {
+  if (inPlaceOfUs) return await inPlaceOfUs();
   if (!lowered) return () => {};
   const user = process.geteuid!();
   if (raised++ === 0) {
@@ -49,7 +49,15 @@ export function withRoot(): () => void {
   };
 }
 
+/** The effective user that the last `withRoot` to end goes back to. */
 let held = 0;
+
+let inPlaceOfUs: typeof withRoot | null = null;
+
+/** For a thread, which cannot change the user of its process: who does it in its place. */
+export function rootBy(another: typeof withRoot): void {
+  inPlaceOfUs = another;
+}
 
 /** No way back from here. */
 export function dropFor(user: string): void {

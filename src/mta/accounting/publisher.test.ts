@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import type { Outcome, OutcomeView } from '../../events/outcome.ts';
-import { openSpool, type Spool, SpoolWriteError } from '../../spool/spool.ts';
+import { openSpool, type Spool } from '../../spool/spool.ts';
+import { SpoolWriteError } from '../../spool/spool-write-error.ts';
 import { TestClock } from '../../system/testing.ts';
 import { folder, keptLog, messageFacts, until } from '../testing.ts';
 import { type Publisher, startPublisher } from './publisher.ts';

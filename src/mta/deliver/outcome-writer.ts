@@ -11,7 +11,8 @@ import type {
   QueueDeferred,
   StatusFacts,
 } from '../../events/outcome.ts';
-import { type NewMessage, type Settlement, type Spool, SpoolWriteError } from '../../spool/spool.ts';
+import type { NewMessage, Settlement, Spool } from '../../spool/spool.ts';
+import { SpoolWriteError } from '../../spool/spool-write-error.ts';
 import type { Envelope, PendingRecipient, StoredRecipient } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';

@@ -117,7 +117,7 @@ export function withAdditions(raw: Buffer, fields: readonly string[], without: r
   if (fields.length > 0 && raw.length > 0 && !beginsLikeHeader(raw)) {
     return editHeaders(Buffer.concat([EMPTY_LINE, raw]), { prepend: fields });
   }
-  return fields.length > 0 || without.length > 0
-    ? editHeaders(raw, { prepend: fields, remove: without })
-    : Buffer.from(raw);
+  const edited = editHeaders(raw, { prepend: fields, remove: without });
+  // What came in may be a view of far more.
+  return edited === raw ? Buffer.from(raw) : edited;
 }

@@ -20,7 +20,7 @@ import type {
   SmtpServerTls,
 } from '../../smtp/index.ts';
 import { addressAsWritten, ContentRoom, isAddressFault, lastReply, reply } from '../../smtp/index.ts';
-import { SpoolWriteError } from '../../spool/spool.ts';
+import { SpoolWriteError } from '../../spool/spool-write-error.ts';
 import type { NotifyRequest } from '../../spool/stored-message.ts';
 import type { Clock } from '../../system/clock.ts';
 import type { Log } from '../../system/log.ts';

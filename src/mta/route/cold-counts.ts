@@ -8,7 +8,7 @@
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { SpoolWriteError } from '../../spool/spool.ts';
+import { SpoolWriteError } from '../../spool/spool-write-error.ts';
 import { Transactions } from '../../spool/transactions.ts';
 import { reason } from '../../system/durable-file.ts';
 import { UserError } from '../../system/user-error.ts';

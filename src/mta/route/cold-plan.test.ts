@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { good } from '../../config/testing.ts';
-import { SpoolWriteError } from '../../spool/spool.ts';
+import { SpoolWriteError } from '../../spool/spool-write-error.ts';
 import { TestClock } from '../../system/testing.ts';
 import { smallDisk } from '../testing.ts';
 import { type ColdCounts, openColdCounts } from './cold-counts.ts';

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { good } from '../../config/testing.ts';
 import { reply } from '../../smtp/index.ts';
 import { startServer } from '../../smtp/test-peer.ts';
-import { SpoolWriteError } from '../../spool/spool.ts';
+import { SpoolWriteError } from '../../spool/spool-write-error.ts';
 import { limitsFromConfig } from '../limits-from-config.ts';
 import { queuePattern } from '../monitor/queue-pattern.ts';
 import { queuedRecipient } from '../queue/queued-recipient.ts';

@@ -15,7 +15,8 @@ import {
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
-import { Spool, SpoolWriteError } from '../../../spool/spool.ts';
+import { Spool } from '../../../spool/spool.ts';
+import { SpoolWriteError } from '../../../spool/spool-write-error.ts';
 import { factsFor, REFUSED_QUEUE } from '../../../spool/stored-message.ts';
 import { folder, startReception, until } from '../../testing.ts';
 import type { TakeMessage } from '../submission.ts';

@@ -1,7 +1,7 @@
 /** Takes the files of the pickup folder as mail (delivery guide, section 18). */
 import { type FSWatcher, watch } from 'node:fs';
 import type { Config } from '../../../config/index.ts';
-import { SpoolWriteError } from '../../../spool/spool.ts';
+import { SpoolWriteError } from '../../../spool/spool-write-error.ts';
 import type { Clock } from '../../../system/clock.ts';
 import { reason, requireWritableFolder } from '../../../system/durable-file.ts';
 import type { Log } from '../../../system/log.ts';

@@ -5,7 +5,7 @@
  */
 import type { Config } from '../../../config/index.ts';
 import type { SourceQuery } from '../../../config/source-blocks.ts';
-import { SpoolWriteError } from '../../../spool/spool.ts';
+import { SpoolWriteError } from '../../../spool/spool-write-error.ts';
 import { atTurnEnd } from '../../../system/event-loop.ts';
 import {
   type MergeVariables,

@@ -3,6 +3,7 @@
 import type { LogEntry } from './forwarded-log.ts';
 import type { HandedOver, Judged } from './hand-over.ts';
 import type { DnsAnswered, DnsAsked } from './remote-resolver.ts';
+import type { RootAsked, RootGiven } from './remote-root.ts';
 
 /** What the thread starts with. */
 export interface ReceptionThreadData {
@@ -27,7 +28,8 @@ export type ToReception =
   /** Why no message can be taken now; null when all is well. */
   | { readonly kind: 'refusal'; readonly why: string | null }
   | { readonly kind: 'judged'; readonly messages: readonly Judged[] }
-  | DnsAnswered;
+  | DnsAnswered
+  | RootGiven;
 
 export type FromReception =
   | { readonly kind: 'done'; readonly ask: number; readonly addresses: readonly string[] }
@@ -35,6 +37,7 @@ export type FromReception =
   | { readonly kind: 'failed'; readonly ask: number; readonly message: string }
   | HandedOver
   | DnsAsked
+  | RootAsked
   | LogEntry
   /** How long messages took to come in, added up. */
   | {

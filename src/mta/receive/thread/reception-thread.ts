@@ -1,6 +1,7 @@
 /** The thread of SMTP reception: sockets, TLS, sessions and what is decided about them. Started by `ThreadedReception`. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock as clock } from '../../../system/clock.ts';
+import { rootBy } from '../../../system/privileges.ts';
 import { UserError } from '../../../system/user-error.ts';
 import { InboundChecks } from '../checks/inbound-checks.ts';
 import { Listeners, type Sessions } from '../listeners.ts';
@@ -10,6 +11,7 @@ import { forwardedLog } from './forwarded-log.ts';
 import { HandOver } from './hand-over.ts';
 import type { FromReception, ReceptionThreadData, ToReception } from './messages.ts';
 import { RemoteResolver } from './remote-resolver.ts';
+import { RemoteRoot } from './remote-root.ts';
 import { TimingSums } from './timing-sums.ts';
 
 const { hostName, sessions } = workerData as ReceptionThreadData;
@@ -20,6 +22,8 @@ const log = forwardedLog(say);
 const configs = new ConfigsInUse((config) => say({ kind: 'unused', config }));
 const handOver = new HandOver(say, (config) => configs.numberOf(config));
 const resolver = new RemoteResolver(say);
+const root = new RemoteRoot(say);
+rootBy(root.raise);
 const timings = new TimingSums(clock, (sums) => say({ kind: 'timed', ...sums }));
 let refusal: string | null = null;
 
@@ -87,6 +91,9 @@ parentPort!.on('message', (message: ToReception) => {
       break;
     case 'dns-answered':
       resolver.answered(message);
+      break;
+    case 'root-given':
+      root.given(message);
       break;
     case 'refusal':
       refusal = message.why;

@@ -2,17 +2,21 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { good } from '../../../config/testing.ts';
 import { Header } from '../../../mail/header.ts';
 import { reply } from '../../../smtp/index.ts';
 import { Peer } from '../../../smtp/test-peer.ts';
-import { SpoolWriteError } from '../../../spool/spool.ts';
+import { SpoolWriteError } from '../../../spool/spool-write-error.ts';
 import { systemClock } from '../../../system/clock.ts';
+import { isRoot } from '../../../system/privileges.ts';
 import type { Timings } from '../../monitor/traffic.ts';
 import {
   CONTENT,
+  folder,
   keptLog,
   type ReceptionUnderTest,
   startReception,
@@ -306,8 +310,16 @@ test('close: idle sessions are told, a message in hand is finished first', async
   assert.equal(reception.openSessions, 0);
 });
 
-test('a thread that ends takes the server with it, and says so', () => {
-  const url = (name: string) => JSON.stringify(new URL(name, import.meta.url).href);
+/** A module, for a script in a process of its own. */
+const url = (name: string) => JSON.stringify(new URL(name, import.meta.url).href);
+
+function runScript(t: TestContext, script: string) {
+  const file = path.join(folder(t), 'script.ts');
+  writeFileSync(file, script);
+  return spawnSync(process.execPath, [file], { encoding: 'utf8', timeout: 60_000 });
+}
+
+test('a thread that ends takes the server with it, and says so', (t) => {
   const script = `
     import { ThreadedReception } from ${url('./threaded-reception.ts')};
     import { good } from ${url('../../../config/testing.ts')};
@@ -320,14 +332,45 @@ test('a thread that ends takes the server with it, and says so', () => {
     }, { maxOldGenerationSizeMb: 3 });
     await reception.apply(good('smtp-listener 127.0.0.1:0'));
     console.log('it goes on');`;
-  const done = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
+  const done = runScript(t, script);
   assert.equal(done.status, 1, done.stdout + done.stderr);
   assert.match(
     done.stdout,
     /error: the thread of SMTP reception ended, and the server with it: .*memory limit/,
   );
   assert.match(done.stderr, /the thread of SMTP reception ended/);
+});
+
+test('run-as-root no: the thread binds ports below 1024 too, and no more of them when root is gone', {
+  skip: isRoot() ? false : 'only root can give up root',
+}, (t) => {
+  const script = `
+    import { ThreadedReception } from ${url('./threaded-reception.ts')};
+    import { good } from ${url('../../../config/testing.ts')};
+    import { systemClock } from ${url('../../../system/clock.ts')};
+    import { silentLog } from ${url('../../../system/log.ts')};
+    import { dropFor, lowerTo } from ${url('../../../system/privileges.ts')};
+    const reception = new ThreadedReception({
+      takeMessage: () => {}, spoolRefusal: () => null, resolver: () => {}, onTimed: () => {},
+      hostName: 'mta.test', clock: systemClock, log: silentLog,
+    });
+    const apply = (...ports) =>
+      reception.apply(good(ports.map((port) => 'smtp-listener 127.0.0.1:' + port).join('\\n')))
+        .then(() => 'bound', (error) => error.message);
+    // The thread has read its program, which may lie where only root may look.
+    await apply(0);
+    lowerTo('nobody');
+    let low = 760;
+    let first;
+    do first = await apply(0, ++low); while (/in use/.test(first));
+    const during = process.geteuid();
+    dropFor('nobody');
+    const second = await apply(0, low, 799);
+    console.log(JSON.stringify({ first, during, second }));
+    await reception.close(0);`;
+  const done = runScript(t, script);
+  const nobody = Number(spawnSync('id', ['-u', 'nobody'], { encoding: 'utf8' }).stdout);
+  const { first, during, second } = JSON.parse(done.stdout || JSON.stringify(done.stderr));
+  assert.deepEqual({ first, during }, { first: 'bound', during: nobody }, done.stderr);
+  assert.match(second, /^127\.0\.0\.1:799 \(smtp-listener, .*\) needs more rights/);
 });

@@ -11,6 +11,7 @@ import type { TakeMessage } from '../submission.ts';
 import { writeEntry } from './forwarded-log.ts';
 import { TakeOver } from './hand-over.ts';
 import type { FromReception, ReceptionThreadData, ToReception } from './messages.ts';
+import { RootForThread } from './remote-root.ts';
 
 export interface ThreadedReceptionDeps {
   readonly takeMessage: TakeMessage;
@@ -44,6 +45,7 @@ export class ThreadedReception {
   readonly #worker: Worker;
   readonly #sessions = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
   readonly #takeOver: TakeOver;
+  readonly #root = new RootForThread((given) => this.#say(given));
   readonly #waiting = new Map<number, Waiting>();
   /** By the numbers that both threads know them by. */
   readonly #configs = new Map<number, Config>();
@@ -151,6 +153,10 @@ export class ThreadedReception {
         void answered.then((found) => this.#say({ kind: 'dns-answered', ask, found }));
         break;
       }
+      case 'root-wanted':
+      case 'root-done':
+        void this.#root.asked(message);
+        break;
       case 'unused':
         // It may have been brought back meanwhile.
         if (message.config !== this.#inForce) this.#configs.delete(message.config);

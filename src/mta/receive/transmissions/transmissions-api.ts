@@ -2,7 +2,7 @@
 import { isAscii } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '../../../config/index.ts';
-import { SpoolWriteError } from '../../../spool/spool.ts';
+import { SpoolWriteError } from '../../../spool/spool-write-error.ts';
 import { suppressionFault } from '../recipient-rules.ts';
 import { type ClientFacts, NO_VARIABLES, type Submission, type TakeMessage } from '../submission.ts';
 import { ApiKeys } from './api-keys.ts';

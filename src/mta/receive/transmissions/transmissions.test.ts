@@ -9,7 +9,7 @@ import { connect } from 'node:tls';
 import { freePorts } from '../../../../test/program.ts';
 import { good } from '../../../config/testing.ts';
 import { makeSelfSignedCertificate } from '../../../smtp/index.ts';
-import { SpoolWriteError } from '../../../spool/spool.ts';
+import { SpoolWriteError } from '../../../spool/spool-write-error.ts';
 import { createLog, type Log } from '../../../system/log.ts';
 import { UserError } from '../../../system/user-error.ts';
 import { folder, startReception, until } from '../../testing.ts';

@@ -33,8 +33,13 @@ export type ToReception =
 
 export type FromReception =
   | { readonly kind: 'done'; readonly ask: number; readonly addresses: readonly string[] }
-  /** What an operator can mend, in a sentence; anything else ends the thread. */
-  | { readonly kind: 'failed'; readonly ask: number; readonly message: string }
+  /** In a sentence for the operator, who can mend it; where that cannot be, `fault` says whence it came. */
+  | {
+      readonly kind: 'failed';
+      readonly ask: number;
+      readonly message: string;
+      readonly fault: string | null;
+    }
   | HandedOver
   | DnsAsked
   | RootAsked

@@ -79,8 +79,8 @@ async function answer(ask: number, work: () => Promise<void>): Promise<void> {
     await work();
     say({ kind: 'done', ask, addresses: listeners.addresses });
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    say({ kind: 'failed', ask, message: error.message });
+    const { message, stack } = error as Error;
+    say({ kind: 'failed', ask, message, fault: error instanceof UserError ? null : (stack ?? message) });
   }
 }
 

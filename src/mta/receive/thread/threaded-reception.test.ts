@@ -290,6 +290,17 @@ test('a configuration whose port is taken is refused in the words of the main th
   assert.equal(await sendBy(await client()), '550 as before');
 });
 
+test('a fault while a configuration is brought into force is told, and the server goes on as before', async (t) => {
+  const { client, reception, config } = await startThread(t, OPEN(), async (one) =>
+    refused(reply(550, '', one.config === config ? 'as before' : 'by the new one')),
+  );
+  // It stands for whatever nobody has thought of.
+  const broken = good(OPEN());
+  Object.defineProperty(broken, 'file', { value: null });
+  await assert.rejects(reception.apply(broken), { name: 'Error', cause: /configs-in-use/ });
+  assert.equal(await sendBy(await client()), '550 as before');
+});
+
 test('close: idle sessions are told, a message in hand is finished first', async (t) => {
   const begun = Promise.withResolvers<void>();
   const finish = Promise.withResolvers<void>();

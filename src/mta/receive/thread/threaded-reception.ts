@@ -102,6 +102,7 @@ export class ThreadedReception {
       });
     } catch (error) {
       this.#inForce = before;
+      if (known === undefined) this.#configs.delete(number);
       // There is no server that this would be the reception of.
       if (before === 0) await this.#terminate();
       throw error;
@@ -166,7 +167,8 @@ export class ThreadedReception {
         const waiting = this.#waiting.get(message.ask);
         this.#waiting.delete(message.ask);
         if (message.kind === 'done') waiting?.done(message.addresses);
-        else waiting?.failed(new UserError(message.message));
+        else if (message.fault === null) waiting?.failed(new UserError(message.message));
+        else waiting?.failed(new Error(message.message, { cause: message.fault }));
         break;
       }
     }

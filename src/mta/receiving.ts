@@ -97,13 +97,14 @@ export function createReceiving(deps: ReceivingDeps): Receiving {
   return { waysIn, smtp };
 }
 
-/** Here, or in a thread of its own where there are processors for it. */
-function smtpReception(
-  deps: ThreadedReceptionDeps & { readonly config: () => Config },
-  processors = availableParallelism(),
-): SmtpReception {
+/** With fewer processors a thread of reception costs what it spares, or more (docs/performance.md). */
+const ENOUGH_PROCESSORS = 4;
+
+/** Here, or in a thread of its own. */
+function smtpReception(deps: ThreadedReceptionDeps & { readonly config: () => Config }): SmtpReception {
   const { config, clock, log, onTimed } = deps;
-  if (config().global.get('reception-thread') ?? processors >= 4) return new ThreadedReception(deps);
+  const threaded = config().global.get('reception-thread') ?? availableParallelism() >= ENOUGH_PROCESSORS;
+  if (threaded) return new ThreadedReception(deps);
   const reception = new Reception({
     ...deps,
     checks: [new InboundChecks(deps)],
